@@ -1,0 +1,67 @@
+# Two commands are enough: `make run` and `make test`. Both set up what they need.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; choose another with `make PYTHON=/path/to/python …`.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo "$$python"; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest -m "not slow" -n 2
+
+# As typed, whatever dollars and quotes they hold: they reach the program by the environment.
+override Q := $(value Q)
+override DOCS := $(value DOCS)
+export Q DOCS
+
+.PHONY: help run test check bench clean
+
+help:
+	@echo 'make run                    answer three questions from real documents, with evidence'
+	@echo 'make run Q="…" DOCS=path    answer yours'
+	@echo 'make test                   run the tests'
+	@echo 'make check                  formatter, linter, types, licences, wheel'
+	@echo 'make bench                  the slow tests and the comparisons; takes a while'
+	@echo 'make clean                  remove what these commands made'
+
+run: .venv/base.stamp
+	@$(BIN)/python -m avalan.cli.demo
+
+test: .venv/test.stamp
+	$(PYTEST)
+
+check: .venv/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+	$(BIN)/python scripts/check_licences.py
+	$(BIN)/python scripts/check_wheel.py
+	$(BIN)/python scripts/check_extras.py
+
+bench: .venv/test.stamp
+	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
+	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than pyproject.toml when the environment holds what it asks for.
+.venv/base.stamp: pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "avalan needs Python 3.11 or newer; none was found." >&2; exit 1; }
+	@echo "Setting up .venv (once; about a minute)"
+	@[ -x $(BIN)/python ] || "$(PYTHON)" -m venv .venv
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+# torch comes first and exactly: an index may offer a CPU build of this one version, and CUDA
+# builds, with gigabytes of libraries, of all others.
+.venv/test.stamp: .venv/base.stamp
+	@echo "Adding what the tests need (once; a few minutes)"
+	@$(PIP) install --quiet "$$($(BIN)/python scripts/pinned.py torch)"
+	@$(PIP) install --quiet --editable '.[test]'
+	@touch $@

@@ -1,0 +1,131 @@
+"""The command line: a table of commands, of which only the one that is named is imported.
+
+`main` walks the words (`model`, `run`) down the tables to one parser, gives it everything else,
+and turns every error that a person can act on into one sentence and an exit code.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from avalan import __version__, extras
+from avalan.cli import help as help_text
+from avalan.cli.console import Console
+from avalan.cli.parser import Parser
+from avalan.cli.tree import Group, walk
+from avalan.errors import AvalanError, UsageError
+
+COMMANDS = {
+    "ask": ("Answer from your documents, citing them", "avalan.cli.commands.ask"),
+    "index": ("Make documents searchable, and search them", "avalan.cli.commands.index"),
+    "model": ("Run, display, train, evaluate and export models", "avalan.cli.commands.model"),
+}
+
+ABOUT = """\
+avalan runs small, self-reflective language models on your own machine: they decide
+whether to look something up, cite what they found, and say when they do not know.
+Alone, `avalan` shows this machine and what is on it."""
+
+EXAMPLES = (
+    'avalan ask "How long may a file name be?" --docs notes/',
+    'avalan model run bundled "What does a compiler do?"',
+    "avalan index add notes/",
+)
+
+ROOT = Group("avalan", ABOUT, COMMANDS)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 done, 1 an error to act on, 2 wrong usage, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _guarded(words)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # Whoever read has seen enough.
+        return 0
+    finally:
+        _settle_output()
+
+
+def _guarded(words: list[str]) -> int:
+    try:
+        return _dispatch(words)
+    except AvalanError as error:
+        options = _before_dashes(words)
+        if "--verbose" in options:
+            traceback.print_exc()
+        Console(as_json="--json" in options).error(str(error))
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _dispatch(words: list[str]) -> int:
+    options = _before_dashes(words)
+    if {"-h", "--help"} & set(options):
+        place, _ = walk(ROOT, _without_help(words))
+        return _help(Console(), place)
+    if "--version" in options:
+        return _version(Console(as_json="--json" in options))
+    place, rest = walk(ROOT, words)
+    if place is ROOT:
+        place = _card()
+    if isinstance(place, Group) or place.verbs():
+        raise UsageError(_needs_a_verb(place))
+    place.add_global_options()
+    return _run(place.parse(rest))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if not (args.locale or "en").startswith("en"):
+        raise UsageError(f"There is no translation into {args.locale!r}; choose one of: en.")
+    console = Console(as_json=args.json, quiet=args.quiet, verbose=args.verbose)
+    code: int = args.run(args, console)
+    return code
+
+
+def _card() -> Parser:
+    """What a bare `avalan` does."""
+    parser = Parser(prog="avalan")
+    extras.load("avalan.cli.commands.card").configure(parser)
+    return parser
+
+
+def _help(console: Console, place: Group | Parser) -> int:
+    help_text.show(console, place, EXAMPLES if place is ROOT else ())
+    return 0
+
+
+def _needs_a_verb(place: Group | Parser) -> str:
+    verbs = ", ".join(place.commands if isinstance(place, Group) else place.verbs())
+    return f"{place.prog} needs one of: {verbs}; see: {place.prog} --help"
+
+
+def _version(console: Console) -> int:
+    console.print(f"avalan {__version__}")
+    if console.as_json:
+        console.json({"version": __version__})
+    return 0
+
+
+def _before_dashes(words: list[str]) -> list[str]:
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _without_help(words: list[str]) -> list[str]:
+    return [word for word in _before_dashes(words) if word not in ("-h", "--help")]
+
+
+def _settle_output() -> None:
+    """What cannot be written any more must not complain again when Python exits."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,124 @@
+"""A bare `avalan`: this machine, what fits, what is on its disk, and what to type next.
+
+No network is tried and no model is loaded.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+
+from avalan import __version__, state
+from avalan.cli import disk
+from avalan.cli.console import Console
+from avalan.cli.disk import FoundModel
+from avalan.cli.display.units import bytes_text, count_text
+from avalan.cli.machine import BYTES_PER_WEIGHT, WEIGHT_SHARE, Machine, parameters_that_fit, survey
+from avalan.cli.parser import Parser
+
+MOST_ROWS = 8
+
+NEXT = (
+    'avalan ask "What is this about?" --docs .',
+    'avalan model run bundled "What does a compiler do?"',
+    "avalan --help",
+)
+
+
+def configure(parser: Parser) -> None:
+    """No options beyond the global ones."""
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Print the card."""
+    machine = survey()
+    models = models_on_disk(args.cache_dir)
+    indexes = list(disk.indexes(state.home()))
+    if console.as_json:
+        console.json(_document(machine, models, indexes))
+    else:
+        _print_card(console, machine, models, indexes)
+    return 0
+
+
+def models_on_disk(cache_dir: str | None) -> list[FoundModel]:
+    """Everything that could be run without a download."""
+    return list(
+        chain(
+            disk.hub_models(disk.hub_cache(cache_dir)),
+            disk.gguf_models(Path()),
+            disk.ollama_models(),
+        )
+    )
+
+
+def _document(
+    machine: Machine, models: Sequence[FoundModel], indexes: Sequence[tuple[str, int]]
+) -> dict[str, object]:
+    free = machine.free_bytes
+    return {
+        "version": __version__,
+        "machine": asdict(machine),
+        "parameters_that_fit": parameters_that_fit(free) if free else None,
+        "models": [asdict(model) for model in models],
+        "indexes": [{"name": name, "size_bytes": size} for name, size in indexes],
+    }
+
+
+def _print_card(
+    console: Console,
+    machine: Machine,
+    models: Sequence[FoundModel],
+    indexes: Sequence[tuple[str, int]],
+) -> None:
+    console.print((f"avalan {__version__}", "bold"))
+    _section(console, "This machine", _machine_rows(machine))
+    rows = [(model.name, bytes_text(model.size_bytes), model.where) for model in models]
+    _section(console, "Models on disk", rows or [("none",)])
+    sizes = [(name, bytes_text(size)) for name, size in indexes]
+    _section(console, "Indexes", sizes or [("none yet; make one with: avalan index add FOLDER",)])
+    _section(console, "Try", [(command,) for command in NEXT])
+
+
+def _machine_rows(machine: Machine) -> list[tuple[str, str]]:
+    cores = "1 core" if machine.num_cores == 1 else f"{machine.num_cores} cores"
+    gpus = [
+        f"{gpu.name}, {bytes_text(gpu.memory_bytes)}, {bytes_text(gpu.free_bytes)} free"
+        for gpu in machine.gpus
+    ]
+    return [
+        ("CPU", f"{machine.cpu}, {cores}"),
+        ("Memory", _memory_text(machine)),
+        ("GPU", "; ".join(gpus) or "none found"),
+        *_fit_rows(machine.free_bytes),
+    ]
+
+
+def _memory_text(machine: Machine) -> str:
+    if machine.memory_bytes is None or machine.free_bytes is None:
+        return "unknown"
+    return f"{bytes_text(machine.memory_bytes)}, {bytes_text(machine.free_bytes)} free"
+
+
+def _fit_rows(free_bytes: int | None) -> list[tuple[str, str]]:
+    if free_bytes is None:
+        return [("Fits", "unknown, since the free memory is")]
+    fits = parameters_that_fit(free_bytes)
+    sizes = ", ".join(f"{count_text(fits[kind])} at {kind}" for kind in BYTES_PER_WEIGHT)
+    bytes_each = ", ".join(f"{size:g}" for size in BYTES_PER_WEIGHT.values())
+    share = f"{WEIGHT_SHARE:.0%} of the free memory"
+    return [("Fits", f"parameters: {sizes}"), ("", f"({bytes_each} bytes each, in {share})")]
+
+
+def _section(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
+    console.print()
+    console.print((title, "bold"))
+    shown = rows[:MOST_ROWS]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(shown[0]))]
+    for row in shown:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print("  " + "  ".join(cells).rstrip())
+    if len(rows) > MOST_ROWS:
+        console.print((f"  and {len(rows) - MOST_ROWS} more, all in: avalan --json", "dim"))

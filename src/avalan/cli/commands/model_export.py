@@ -1,0 +1,53 @@
+"""`avalan model export`: a checkpoint becomes ONNX files, which run without torch."""
+
+import argparse
+from pathlib import Path
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.display.units import bytes_text, count_text
+from avalan.cli.options import add_fields, from_args
+from avalan.cli.parser import Parser
+from avalan.errors import UsageError
+from avalan.model.entities import EngineSettings
+
+EXAMPLES = """\
+Try:
+  avalan model export models/nano --out nano-onnx --precision int8
+  avalan model run nano-onnx "What does a compiler do?\""""
+
+
+def configure(parser: Parser) -> None:
+    """One model, one folder, one precision."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "model", metavar="MODEL", help="a Llama: a folder with safetensors, or a hub's owner/name"
+    )
+    parser.add_argument("--out", metavar="DIR", help="the folder to write; made if absent")
+    parser.add_argument(
+        "--precision", metavar="P", default="fp32", help="fp32, int8 or int4 [fp32]"
+    )
+    add_fields(parser, EngineSettings, ["revision"])
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Export, and say what came out."""
+    if args.out is None:
+        raise UsageError("The export needs a folder to write; name it with: --out DIR")
+    exporter = extras.load("avalan.compress.export", extra="export")
+    find_folder = extras.load("avalan.model.load").find_folder
+    folder = find_folder(args.model, from_args(EngineSettings, args))
+    report = exporter.export(folder, Path(args.out).expanduser(), precision=args.precision)
+    if console.as_json:
+        console.json(
+            {
+                "folder": str(report.folder),
+                "precision": report.precision,
+                "num_parameters": report.num_parameters,
+                "size_bytes": report.size_bytes,
+            }
+        )
+    size, parameters = bytes_text(report.size_bytes), count_text(report.num_parameters)
+    console.print(f"Wrote {report.folder}: {parameters} parameters in {report.precision}, {size}.")
+    return 0

@@ -1,0 +1,282 @@
+"""What the commands say: text for people, JSON for programs, bytes for pipes.
+
+A terminal gets colour and, where a table or Markdown asks for it, rich, which is imported only
+then. A pipe gets plain UTF-8. Nothing that is printed is ever read as markup, and on a terminal
+control characters are shown, not obeyed: names of files, passages and answers are other people's
+text.
+"""
+
+import errno
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from avalan import extras
+from avalan.errors import StateError
+
+Part = str | tuple[str, str]
+"""A piece of a line: plain text, or (text, style) with a style such as "bold" or "dim cyan"."""
+
+_SGR = {
+    "bold": "1",
+    "dim": "2",
+    "italic": "3",
+    "underline": "4",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
+
+# C0 (tab and newline aside) and DEL become their pictures; C1 and the characters that reorder
+# text become escapes. Left alone they could move the cursor, rename the window or hide words.
+_NEUTRAL = (
+    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
+    | {0x7F: "\u2421"}
+    | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
+    | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+)
+
+# For terminals that cannot show our own typography.
+_ASCII = str.maketrans(
+    {"…": "...", "–": "-", "—": "-", "·": "-", "•": "*", "─": "-", "✓": "+", "✗": "x", "→": "->"}
+    | {"“": '"', "”": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "×": "x"}
+)
+
+
+def neutralise(text: str) -> str:
+    """`text` with its control characters made visible; tabs and newlines stay."""
+    return text.translate(_NEUTRAL)
+
+
+class Console:
+    """Two streams and how to write to them.
+
+    Attributes:
+        as_json: stdout carries JSON only; `print`, `table`, `markdown` and `write` say nothing.
+        quiet: `note` and `progress` say nothing.
+        verbose: for commands that have more to tell.
+        interactive: stdout is a terminal.
+        answers: stdin is a terminal, so a person can be asked.
+        width: columns of the terminal; 80 where there is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        # None when the descriptor was closed before we started: then nothing is written.
+        self._stdout: TextIO | None = stdout or sys.stdout
+        self._stderr: TextIO | None = stderr or sys.stderr
+        self.interactive = _is_terminal(self._stdout)
+        self.answers = _is_terminal(sys.stdin)
+        self.width = shutil.get_terminal_size((80, 24)).columns
+        self._plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self._progress_shown = False
+
+    # --- stdout -----------------------------------------------------------------------------
+
+    def print(self, *parts: Part, end: str = "\n") -> None:
+        """A line for people: the parts, one after the other, then `end`."""
+        if not self.as_json:
+            self._clear_progress()
+            _emit(self._stdout, self._render(parts, self._stdout) + end)
+
+    def write(self, text: str) -> None:
+        """`text` exactly, UTF-8 in a pipe, at once: for streams and for `--quiet`."""
+        if not self.as_json:
+            self._clear_progress()
+            _emit(self._stdout, text)
+
+    def json(self, value: Any, *, indent: int | None = None) -> None:
+        """One JSON document on one line (or indented), with or without `as_json`."""
+        self._clear_progress()
+        _emit(self._stdout, _to_json(value, indent) + "\n")
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Aligned columns, numbers to the right; without rows, the headers alone."""
+        if self.as_json:
+            return
+        cells = [[_cell(value) for value in row] for row in rows]
+        right = _numeric_columns(headers, cells)
+        if self.interactive and not self._plain:
+            self._rich_table(headers, cells, right)
+        else:
+            self.print("\n".join(_aligned([list(headers), *cells], right)))
+
+    def markdown(self, text: str) -> None:
+        """Markdown, drawn on a terminal and raw in a pipe."""
+        if not self.interactive or self._plain:
+            self.print(text.rstrip("\n"))
+        elif not self.as_json:
+            from_rich = _rich("rich.markdown")
+            self._rich_console().print(from_rich.Markdown(neutralise(text)))
+
+    # --- stderr -----------------------------------------------------------------------------
+
+    def note(self, *parts: Part) -> None:
+        """A remark beside the result, on stderr; hidden by `quiet`."""
+        if not self.quiet:
+            self._clear_progress()
+            _emit(self._stderr, self._render(parts, self._stderr) + "\n")
+
+    def error(self, message: str) -> None:
+        """What went wrong, on stderr: a sentence, or with `as_json` an object."""
+        self._clear_progress()
+        if self.as_json:
+            _emit(self._stderr, _to_json({"error": message}, None) + "\n")
+        else:
+            _emit(self._stderr, self._render([(message, "red")], self._stderr) + "\n")
+
+    def progress(self, text: str) -> None:
+        """A line on stderr that the next one replaces; only where a person can see it move."""
+        if self.quiet or self.as_json or self._plain or not _is_terminal(self._stderr):
+            return
+        line = neutralise(text).replace("\n", " ")[: max(self.width - 1, 1)]
+        _emit(self._stderr, f"\r\x1b[K{line}")
+        self._progress_shown = True
+
+    # --- stdin ------------------------------------------------------------------------------
+
+    def ask(self, label: str) -> str:
+        """A line typed by the person; the label goes to stderr. Empty at the end of input."""
+        self._clear_progress()
+        _emit(self._stderr, self._render([(label, "bold")], self._stderr))
+        return sys.stdin.readline().rstrip("\n")
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _clear_progress(self) -> None:
+        if self._progress_shown:
+            self._progress_shown = False
+            _emit(self._stderr, "\r\x1b[K")
+
+    def _render(self, parts: Sequence[Part], stream: TextIO | None) -> str:
+        pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+        if not _is_terminal(stream):
+            return "".join(text for text, _ in pairs)
+        return "".join(self._styled(neutralise(text), style) for text, style in pairs)
+
+    def _styled(self, text: str, style: str) -> str:
+        if self._plain or not style or not text:
+            return text
+        codes = ";".join(_SGR[word] for word in style.split())
+        return f"\x1b[{codes}m{text}\x1b[0m"
+
+    def _rich_console(self) -> Any:
+        return _rich("rich.console").Console(file=self._stdout, width=self.width, highlight=False)
+
+    def _rich_table(
+        self, headers: Sequence[str], cells: list[list[str]], right: Sequence[bool]
+    ) -> None:
+        self._clear_progress()
+        text = _rich("rich.text").Text
+        table = _rich("rich.table").Table(box=None, pad_edge=False, header_style="bold")
+        for header, flush in zip(headers, right, strict=True):
+            table.add_column(text(header), justify="right" if flush else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*map(text, row))
+        self._rich_console().print(table)
+
+
+def _rich(module: str) -> Any:
+    return extras.load(module)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # It was closed meanwhile.
+        return False
+
+
+def _emit(stream: TextIO | None, text: str) -> None:
+    """Write and flush.
+
+    Raises:
+        BrokenPipeError: the reader has gone; `avalan.cli.main` ends quietly.
+        StateError: the output cannot be written, for example because the disk is full.
+    """
+    if stream is None:
+        return
+    try:
+        binary = getattr(stream, "buffer", None)
+        if binary is None:
+            stream.write(text)
+        else:
+            stream.flush()
+            binary.write(_encoded(text, stream))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if os.name == "nt" and error.errno == errno.EINVAL:  # Its word for a broken pipe.
+            raise BrokenPipeError from None
+        reason = error.strerror or str(error)
+        raise StateError(
+            f"The output cannot be written ({reason}); free some space or write elsewhere."
+        ) from None
+
+
+def _encoded(text: str, stream: TextIO) -> bytes:
+    encoding = (stream.encoding or "utf-8") if stream.isatty() else "utf-8"
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        # A terminal without these characters, or a file name that is not valid Unicode.
+        return text.translate(_ASCII).encode(encoding, "backslashreplace")
+
+
+def _to_json(value: Any, indent: int | None) -> str:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Lone surrogates, which only escapes can carry.
+        return json.dumps(value, allow_nan=False, indent=indent)
+    return text
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return neutralise(text).replace("\n", "␊").replace("\t", " ")
+
+
+def _numeric_columns(headers: Sequence[str], cells: list[list[str]]) -> list[bool]:
+    columns: Iterable[Sequence[str]] = zip(*cells, strict=True) if cells else [[] for _ in headers]
+    return [bool(column) and all(map(_is_number, column)) for column in columns]
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip()[:1].isdigit() or cell in ("", "-", "–")
+
+
+def _aligned(lines: list[list[str]], right: Sequence[bool]) -> list[str]:
+    widths = [max(map(cell_width, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(_padded, line, widths, right)).rstrip() for line in lines]
+
+
+def _padded(cell: str, width: int, right: bool) -> str:
+    gap = " " * (width - cell_width(cell))
+    return gap + cell if right else cell + gap
+
+
+def cell_width(text: str) -> int:
+    """Columns that `text` takes on a terminal: East Asian characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))

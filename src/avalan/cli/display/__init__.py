@@ -1,0 +1,1 @@
+"""How results look to people; the values themselves come from the rooms below."""

@@ -1,0 +1,111 @@
+"""A dataclass's fields as a command's options: names, types, defaults and docstrings are its own.
+
+The docstring after a field is not kept at run time, so it is read from the source.
+"""
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import textwrap
+import types
+import typing
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+Settings = TypeVar("Settings")
+
+METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
+class Group(typing.Protocol):
+    """A parser or one of its groups."""
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action: ...
+
+
+def add_fields(
+    group: Group,
+    settings: type,
+    names: Iterable[str],
+    *,
+    flags: Mapping[str, str] | None = None,
+) -> None:
+    """Add an option for each of the fields `names` of the dataclass `settings`.
+
+    An option that is not given leaves None, so that `from_args` can tell. `flags` renames:
+    field → option.
+    """
+    hints = typing.get_type_hints(settings)
+    fields = {field.name: field for field in dataclasses.fields(settings)}
+    for name in names:
+        flag = (flags or {}).get(name, "--" + name.replace("_", "-"))
+        text = _help(field_docs(settings)[name], fields[name].default)
+        group.add_argument(flag, dest=name, help=text, default=None, **_kind(hints[name]))
+
+
+def from_args(settings: type[Settings], args: argparse.Namespace, **more: Any) -> Settings:
+    """The dataclass with the values that were given on the command line, and `more`."""
+    names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
+    given = {name: getattr(args, name, None) for name in names}
+    values = {name: value for name, value in given.items() if value is not None}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return settings(**values | lists | more)
+
+
+@cache
+def field_docs(settings: type) -> dict[str, str]:
+    """The docstrings of a dataclass's fields, on one line each; empty where there is none."""
+    docs = {field.name: "" for field in dataclasses.fields(settings)}
+    try:
+        source = textwrap.dedent(inspect.getsource(settings))
+    except OSError:  # Installed without sources: the options work, their help is bare.
+        return docs
+    definition = ast.parse(source).body[0]
+    assert isinstance(definition, ast.ClassDef)
+    for line, following in zip(definition.body, definition.body[1:], strict=False):
+        match line, following:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                docs[name] = " ".join(text.split())
+    return docs
+
+
+def whole_number(text: str) -> int:
+    """An int, or a sentence's end."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """A float, or a sentence's end."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+_READERS: dict[type, Callable[[str], Any]] = {int: whole_number, float: number, str: str}
+
+
+def _kind(hint: Any) -> dict[str, Any]:
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        return {"action": "append", "type": _READERS[inner], "metavar": METAVARS[inner]}
+    return {"type": _READERS[hint], "metavar": METAVARS[hint]}
+
+
+def _help(doc: str, default: object) -> str:
+    text = doc.removesuffix(".").replace("%", "%%")
+    shown = "" if default in (None, ()) or default is dataclasses.MISSING else f" [{default}]"
+    return text[:1].lower() + text[1:] + shown

@@ -1,0 +1,140 @@
+"""The parser of one command: argparse with the global options, our sentences and our help.
+
+argparse is asked last, and only about words that are already sorted (options first, then `--`,
+then arguments): so options and arguments mix in any order, a value may begin with a dash, and an
+underscore in an option's name is as good as a dash.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from avalan import extras
+from avalan.errors import UsageError
+
+GLOBAL_FLAGS = {
+    "--json": "JSON on stdout and nothing else there",
+    "--quiet": "the result only, without remarks",
+    "--verbose": "more remarks, and an error's traceback",
+    "--version": "show the version",
+    "--help": "show this help",
+}
+GLOBAL_VALUES = {
+    "--locale": ("LANGUAGE", "language of the messages [en]"),
+    "--cache-dir": ("DIR", "folder of the hub's local cache"),
+    "--device": ("DEVICE", "where models compute: cpu, cuda, cuda:1, mps [cpu]"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Never prints or exits by itself: it returns values or raises `UsageError`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            **options | {"add_help": False, "allow_abbrev": False, "formatter_class": _formatter}
+        )
+        self.color = False  # Python 3.14 would colour by itself; our console does it for all.
+
+    def add_global_options(self) -> None:
+        """Add what every command understands; called last, so that help shows it last."""
+        everywhere = self.add_argument_group("Everywhere")
+        for option, text in GLOBAL_FLAGS.items():
+            names = ("-h", option) if option == "--help" else (option,)
+            everywhere.add_argument(*names, action="store_true", help=text)
+        for option, (metavar, text) in GLOBAL_VALUES.items():
+            everywhere.add_argument(option, metavar=metavar, help=text)
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The values of `words`.
+
+        Raises:
+            UsageError: a word is not understood, or one is missing.
+        """
+        options, arguments = self._sorted(words)
+        args, unknown = self.parse_known_args(
+            [*options, *(["--", *arguments] if arguments else [])]
+        )
+        if unknown:
+            raise UsageError(
+                f"{self.prog} has no place for {unknown[-1]!r}; put quotes around a text with "
+                f"spaces, or see: {self.prog} --help"
+            )
+        return args
+
+    def verbs(self) -> dict[str, "Parser"]:
+        """The parsers of `add_subparsers`, by name; mostly none."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return dict(action.choices)
+        return {}
+
+    def format_help(self) -> str:
+        """The text of `--help`."""
+        names = [_argument_name(action) for action in self._get_positional_actions()]
+        self.usage = " ".join([self.prog, *names, "[OPTIONS]"])
+        text = super().format_help().removeprefix("usage: ")
+        text = text.replace("\npositional arguments:\n", "\nArguments:\n")
+        return "Usage: " + text.replace("\noptions:\n", "\nOptions:\n")
+
+    def error(self, message: str) -> NoReturn:
+        """argparse's complaint as a sentence."""
+        reason = message.removeprefix("argument ").replace(": expected one", ": it needs one")
+        reason = reason.replace("the following arguments are required:", "needed:")
+        raise UsageError(f"{self.prog}: {reason}; see: {self.prog} --help")
+
+    def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+        options: list[str] = []
+        arguments: list[str] = []
+        queue = list(words)
+        while queue:
+            word = queue.pop(0)
+            if word == "--":
+                return options, arguments + queue
+            if not looks_like_option(word):
+                arguments.append(word)
+                continue
+            name, equals, value = split_option(word)
+            action = self._option_string_actions.get(name)
+            if action is None:
+                raise UsageError(unknown_option(self.prog, name, self._option_string_actions))
+            if not equals and action.nargs is None and queue and not self._knows(queue[0]):
+                equals, value = "=", queue.pop(0)
+            options.append(name + equals + value)
+        return options, arguments
+
+    def _knows(self, word: str) -> bool:
+        return word == "--" or split_option(word)[0] in self._option_string_actions
+
+
+def looks_like_option(word: str) -> bool:
+    """Whether a word is meant as an option, rather than as a text, a number or standard input."""
+    return len(word) > 1 and word[0] == "-" and " " not in word and not word[1].isdigit()
+
+
+def split_option(word: str) -> tuple[str, str, str]:
+    """An option's name (dashes for underscores), its equals sign if any, and what follows."""
+    name, equals, value = word.partition("=")
+    return name[:2] + name[2:].replace("_", "-"), equals, value
+
+
+def unknown_option(prog: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for an option that does not exist."""
+    return f"{prog} has no option {name!r}{did_you_mean(name, known)}; see: {prog} --help"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or nothing where nothing is near."""
+    near = extras.load("difflib").get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _argument_name(action: argparse.Action) -> str:
+    name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    many = "…" if action.nargs in ("*", "+") else ""
+    return f"[{name}]{many}" if action.nargs in ("?", "*") else f"{name}{many}"
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    width = min(shutil.get_terminal_size((80, 24)).columns - 2, 98)
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=width)

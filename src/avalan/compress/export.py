@@ -1,0 +1,95 @@
+"""Export a Llama-architecture checkpoint to ONNX, whole or in 8 or 4 bits. No torch.
+
+The graph is built here, operator by operator, from ONNX Runtime's own (GroupQueryAttention with
+rotary embedding, MatMulNBits, GatherBlockQuantized), and has the layout that
+`avalan.model.engine.onnx` reads. A tied embedding is stored once.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import onnx
+
+from avalan.compress.checkpoint import read_weights
+from avalan.compress.graph import build_graph
+from avalan.compress.llama import read_shape
+from avalan.errors import ConfigurationError
+
+Precision = Literal["fp32", "int8", "int4"]
+_COPIED = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+)
+# A protobuf ends at 2 GiB; larger weights go to a file beside it.
+_LARGEST_FILE = 2**31 - 2**24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """What an export made."""
+
+    folder: Path
+    precision: Precision
+    num_parameters: int
+    """Weights of the model; a tied embedding counts once."""
+    size_bytes: int
+    """Of the ONNX files."""
+
+
+def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportReport:
+    """Write the model in `folder` as ONNX into `out`, with its tokenizer and configuration.
+
+    Args:
+        folder: a checkpoint in Hugging Face layout: config.json and safetensors.
+        out: a folder, made if absent; files of the same names are replaced.
+        precision: `int8` and `int4` quantise every matrix in blocks of 32 weights; `int4` keeps
+            the embedding and the output matrix in 8 bits, where an error costs most.
+
+    Raises:
+        ConfigurationError: the precision is unknown, or `out` is `folder`.
+        ModelError: the model is not a Llama that this graph can express, or lacks weights.
+    """
+    if precision not in get_args(Precision):
+        choices = ", ".join(get_args(Precision))
+        raise ConfigurationError(
+            f"There is no precision called {precision!r}; choose one of: {choices}."
+        )
+    if out.resolve() == folder.resolve():
+        raise ConfigurationError(f"The export would overwrite {folder}; choose another folder.")
+    shape = read_shape(folder)
+    weights = read_weights(folder)
+    model = build_graph(shape, weights, precision)
+    out.mkdir(parents=True, exist_ok=True)
+    _copy_files(folder, out)
+    # Written last: its presence means that everything else is there.
+    size_bytes = _save(model, out / "model.onnx")
+    tied = shape.tied and "lm_head.weight" in weights
+    num_parameters = sum(array.size for name, array in weights.items())
+    if tied:
+        num_parameters -= weights["lm_head.weight"].size
+    return ExportReport(
+        folder=out, precision=precision, num_parameters=num_parameters, size_bytes=size_bytes
+    )
+
+
+def _copy_files(folder: Path, out: Path) -> None:
+    for name in _COPIED:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, out / name)
+
+
+def _save(model: onnx.ModelProto, path: Path) -> int:
+    beside = path.with_name(path.name + ".data")
+    for old in (path, beside):
+        old.unlink(missing_ok=True)
+    if model.ByteSize() < _LARGEST_FILE:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+        return path.stat().st_size
+    onnx.save_model(model, path, save_as_external_data=True, location=beside.name)
+    return path.stat().st_size + beside.stat().st_size

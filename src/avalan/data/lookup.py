@@ -1,0 +1,74 @@
+"""Copying and looking up over random strings: the skill under reading, free of all content.
+
+Two-layer transformers learn to copy strings of great length (Jelassi et al., 2024,
+arXiv:2402.01032); here a key is asked for and its value must be repeated exactly.
+"""
+
+import string
+from random import Random
+
+from avalan.data.lexicon import SETTING_WORDS, common_words
+from avalan.data.reading import ABSTENTION
+from avalan.data.slots import fill, pseudo_word
+from avalan.model.entities import Message
+from avalan.reflection.record import Record, RecordPassage, Segment, Split
+
+_ASK = (
+    "{k}", "{k}?", "What is {k}?", "value of {k}", "Look up {k}.", "Which value has {k}?",
+    "find {k}", "what stands beside {k}", "Give me the entry for {k}", "{k} =",
+)  # fmt: skip
+_JOINTS = (": ", " = ", " -> ", " - ", "\t", " is ", " means ", " | ")
+_VALUES = ("code", "count", "person", "money", "date", "version", "place", "title", "email", "time")
+
+
+def _string(rng: Random) -> str:
+    shape = rng.random()
+    if shape < 0.3:
+        alphabet = rng.choice((string.ascii_lowercase, string.digits, string.hexdigits.lower()))
+        return "".join(rng.choices(alphabet, k=rng.randint(2, 8)))
+    if shape < 0.5:
+        return " ".join(rng.sample(common_words(), rng.randint(1, 4)))
+    if shape < 0.65:
+        return rng.choice(SETTING_WORDS)
+    if shape < 0.85:
+        return fill(rng.choice(_VALUES), rng)
+    return " ".join(pseudo_word(rng) for _ in range(rng.randint(1, 2)))
+
+
+def lookup_record(rng: Random, *, identifier: str, split: Split) -> Record:
+    """A table of keys and values, and a question for one; a quarter asks for an absent key."""
+    pairs: dict[str, str] = {}
+    for _ in range(rng.randint(2, 12)):
+        pairs.setdefault(_string(rng), _string(rng))
+    keys = list(pairs)
+    absent = rng.random() < 0.25
+    key = _string(rng) if absent else rng.choice(keys)
+    absent = key not in pairs
+    joint, line = rng.choice(_JOINTS), rng.choice(("\n", "\n", "; ", ". ", ", "))
+    text, span = "", None
+    for index, (name, value) in enumerate(pairs.items()):
+        text += (line if index else "") + name + joint
+        if name == key:
+            span = (len(text), len(text) + len(value))
+        text += value
+    passage = RecordPassage(pid="l:0", text=text, relevant=not absent)
+    if span is None:
+        segment = Segment(decision="retrieve", passages=(passage,), text=ABSTENTION)
+    else:
+        segment = Segment(
+            decision="retrieve",
+            passages=(passage,),
+            text=pairs[key],
+            span=span,
+            support="full",
+            cite=("l:0",),
+        )
+    question = rng.choice(_ASK).replace("{k}", key)
+    return Record(
+        id=identifier,
+        messages=(Message(role="user", content=question),),
+        segments=(segment,),
+        utility=1 if span is None else 5,
+        split=split,
+        source={"dataset": "lookup"},
+    )

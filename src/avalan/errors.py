@@ -1,0 +1,41 @@
+"""Everything avalan raises on purpose, grouped by who must act.
+
+    AvalanError
+    ├── ConfigurationError     the caller: an option, a file, a recipe is not usable as given
+    │   └── UsageError         the caller, of the command line: exit code 2 instead of 1
+    ├── MissingExtra           the caller: an optional package is not installed
+    ├── ModelError             the model's files, or what an engine can do
+    ├── RetrievalError         documents and indexes
+    └── StateError             the machine: a full disk, a folder that cannot be written
+
+A message is one sentence: what happened, why, and what to do. The command line prints it and
+exits; anything that is not an `AvalanError` is a bug of ours and shows its traceback.
+"""
+
+
+class AvalanError(Exception):
+    """Root of the errors that a person can act on."""
+
+
+class ConfigurationError(AvalanError):
+    """An option, setting or recipe cannot be used as given."""
+
+
+class UsageError(ConfigurationError):
+    """The command line was used wrongly; ends with exit code 2."""
+
+
+class MissingExtra(AvalanError):
+    """A feature needs an optional package that is not installed."""
+
+
+class ModelError(AvalanError):
+    """A model's files are missing or broken, or its engine cannot do what was asked."""
+
+
+class RetrievalError(AvalanError):
+    """A document or an index cannot be read or written."""
+
+
+class StateError(AvalanError):
+    """The machine refused: no space, no permission, a locked file."""

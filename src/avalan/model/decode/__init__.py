@@ -1,0 +1,1 @@
+"""The decode loop, and the pure functions that it is made of."""

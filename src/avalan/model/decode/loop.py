@@ -1,0 +1,168 @@
+"""The decode loop: logits in, tokens out, each as soon as it exists."""
+
+from collections.abc import Collection, Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from avalan.errors import ModelError
+from avalan.model.decode.constraint import Constraint, is_nothing, restrict
+from avalan.model.decode.sampling import Row, check_settings, draw, logprobs, process
+from avalan.model.decode.stopping import StopScanner
+from avalan.model.detokenize import Detokenizer
+from avalan.model.engine import State, SteppingEngine
+from avalan.model.entities import (
+    FinishReason,
+    GenerationReport,
+    GenerationSettings,
+    Token,
+    TokenAlternative,
+    Usage,
+)
+from avalan.model.prompt import Tokenizer
+
+
+def decode(
+    engine: SteppingEngine,
+    state: State,
+    token_ids: Sequence[int],
+    *,
+    tokenizer: Tokenizer,
+    settings: GenerationSettings,
+    report: GenerationReport,
+    constraint: Constraint | None = None,
+    eos_ids: Collection[int] | None = None,
+) -> Iterator[Token]:
+    """Feed `token_ids` to `state` and yield what the model says next.
+
+    A token is yielded before the next one is computed. The last token is yielded but not fed, so
+    afterwards `state` holds everything up to it. The answer ends at an end token (which is yielded,
+    its text empty), a stop string, `max_new_tokens`, the end of the model's context, or where the
+    constraint allows nothing more.
+
+    Args:
+        report: filled while the tokens come; its times leave out whatever the consumer does.
+        constraint: which tokens are allowed; it does not touch the reported logprobs.
+        eos_ids: tokens that end the answer; left open, the tokenizer's.
+
+    Raises:
+        ConfigurationError: a setting is out of its range.
+        ModelError: the prompt is empty or does not fit, or the model gives no finite numbers.
+    """
+    check_settings(settings)
+    answer = _Answer(tokenizer, settings, token_ids, constraint)
+    ends = tokenizer.eos_ids if eos_ids is None else eos_ids
+    report.finish_reason = "interrupted"  # Stands unless an end is reached.
+    started = perf_counter()
+    logits = engine.feed(state, token_ids)
+    limit = min(settings.max_new_tokens, engine.context_length - state.length + 1)
+    report.usage = Usage(prompt_tokens=len(token_ids))
+    while True:
+        token, finish = answer.next(logits, ends, limit)
+        elapsed = perf_counter() - started
+        if len(answer.token_ids) <= 1:
+            report.timings.prefill_s = elapsed
+        else:
+            report.timings.decode_s += elapsed
+        report.usage = Usage(prompt_tokens=len(token_ids), completion_tokens=len(answer.token_ids))
+        if finish is not None:
+            report.finish_reason = finish
+        if token is not None:
+            yield token
+        if finish is not None:
+            return
+        started = perf_counter()
+        logits = engine.feed(state, answer.token_ids[-1:])
+
+
+class _Answer:
+    """What was generated so far, and how the next token is made from logits."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        settings: GenerationSettings,
+        prompt_ids: Sequence[int],
+        constraint: Constraint | None,
+    ) -> None:
+        self.token_ids: list[int] = []
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._seen = set(prompt_ids)
+        self._constraint = constraint
+        self._random = np.random.default_rng(settings.seed)
+        self._detokenizer = Detokenizer(tokenizer, skip_special_tokens=settings.skip_special_tokens)
+        self._scanner = StopScanner(settings.stop_strings)
+
+    def next(
+        self, logits: Row, eos_ids: Collection[int], limit: int
+    ) -> tuple[Token | None, FinishReason | None]:
+        """The next token, or None where nothing is allowed; and why it is the last, if it is."""
+        chosen = self._choose(logits)
+        if chosen is None:
+            return None, "stop"
+        token_id, probability = chosen
+        self.token_ids.append(token_id)
+        self._seen.add(token_id)
+        finish: FinishReason | None = None
+        if token_id in eos_ids:
+            finish = "stop"
+        elif len(self.token_ids) >= limit:
+            finish = "length"
+        text, stopped = self._text(token_id, is_last=finish is not None, hidden=finish == "stop")
+        return self._token(logits, token_id, probability, text), "stop" if stopped else finish
+
+    def _choose(self, logits: Row) -> tuple[int, float] | None:
+        allowed = self._constraint.allowed(self.token_ids) if self._constraint else None
+        if is_nothing(allowed):
+            return None
+        candidates = process(restrict(logits, allowed), self._settings, self._seen)
+        if self._settings.samples:
+            return draw(candidates, self._random)
+        return int(candidates.argmax()), 1.0
+
+    def _text(self, token_id: int, *, is_last: bool, hidden: bool) -> tuple[str, bool]:
+        """The text to show, and whether a stop string is complete."""
+        text = ""
+        if not (hidden and self._settings.skip_special_tokens):
+            text = self._detokenizer.add(token_id)
+        if is_last:
+            text += self._detokenizer.flush()
+        scan = self._scanner.push(text)
+        if is_last and not scan.stopped:
+            return scan.text + self._scanner.flush(), False
+        return scan.text, scan.stopped
+
+    def _token(self, logits: Row, token_id: int, probability: float, text: str) -> Token:
+        raw = logprobs(logits)
+        if not np.isfinite(raw[token_id]):
+            raise ModelError(
+                "The model gave numbers that are not finite; load it with the weight type fp32, "
+                "or check its files."
+            )
+        return Token(
+            token_id=token_id,
+            text=text,
+            logprob=float(raw[token_id]),
+            probability=probability,
+            alternatives=self._alternatives(raw),
+            special=token_id in self._tokenizer.special_ids,
+        )
+
+    def _alternatives(self, raw: Row) -> tuple[TokenAlternative, ...]:
+        return tuple(
+            TokenAlternative(
+                token_id=int(i), text=self._tokenizer.decode([int(i)]), logprob=float(raw[i])
+            )
+            for i in highest(raw, self._settings.num_alternatives)
+        )
+
+
+def highest(row: Row, count: int) -> list[int]:
+    """The ids of the `count` highest values, best first; ties in the order of ids."""
+    count = min(count, row.size)
+    if count == 0:
+        return []
+    candidates = np.flatnonzero(row >= np.partition(row, -count)[-count])
+    ranked = candidates[np.argsort(-row[candidates], kind="stable")]
+    return [int(i) for i in ranked[:count]]

@@ -1,0 +1,139 @@
+"""From logits to a token: pure functions on one row, (vocab_size,), float32.
+
+A filter removes a token by setting its logit to -inf. The order is that of transformers: repetition
+penalty, temperature, top-k, top-p, min-p.
+"""
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avalan.errors import ConfigurationError
+from avalan.model.entities import GenerationSettings
+
+Row = NDArray[np.float32]
+
+
+def logprobs(logits: Row) -> Row:
+    """Natural logarithms of the probabilities; also of (rows, vocab_size), row by row."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    total = np.exp(shifted).sum(axis=-1, keepdims=True)
+    result: Row = shifted - np.log(total)
+    return result
+
+
+def probs(logits: Row) -> Row:
+    """The probabilities; a logit of -inf is a probability of 0."""
+    return np.exp(logprobs(logits))
+
+
+def penalize_repetition(logits: Row, seen_ids: Collection[int], penalty: float) -> Row:
+    """Divide the positive and multiply the negative logits of `seen_ids` by `penalty`.
+
+    Source: Keskar et al., 2019, arXiv:1909.05858, with the sign rule of transformers.
+    """
+    ids = np.fromiter(seen_ids, np.int64, len(seen_ids))
+    result = logits.copy()
+    seen = logits[ids]
+    result[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
+    return result
+
+
+def apply_temperature(logits: Row, temperature: float) -> Row:
+    """Divide by `temperature`, which is above 0."""
+    result: Row = logits / np.float32(temperature)
+    return result
+
+
+def keep_top_k(logits: Row, k: int) -> Row:
+    """Keep the k highest, and every token that ties with the last of them."""
+    if k >= logits.size:
+        return logits
+    threshold = np.partition(logits, -k)[-k]
+    return np.where(logits < threshold, _REMOVED, logits)
+
+
+def keep_top_p(logits: Row, p: float) -> Row:
+    """Keep the most probable tokens until their sum reaches p; at least one.
+
+    Source: Holtzman et al., 2019, arXiv:1904.09751.
+    """
+    if p >= 1:
+        return logits
+    kept = np.flatnonzero(logits > _REMOVED)
+    rising = kept[np.argsort(logits[kept], kind="stable")]
+    # A token goes when it and all below it are worth no more than 1 - p.
+    below = np.cumsum(probs(logits[rising]))
+    removed = rising[:-1][below[:-1] <= 1 - p]
+    result = logits.copy()
+    result[removed] = _REMOVED
+    return result
+
+
+def keep_min_p(logits: Row, min_p: float) -> Row:
+    """Keep tokens at least `min_p` times as probable as the most probable one.
+
+    Source: Nguyen et al., 2024, arXiv:2407.01082.
+    """
+    values = probs(logits)
+    removed = values < np.float32(min_p) * values.max()
+    removed[logits.argmax()] = False
+    return np.where(removed, _REMOVED, logits)
+
+
+def process(logits: Row, settings: GenerationSettings, seen_ids: Collection[int]) -> Row:
+    """The logits to draw from, after everything that `settings` ask for.
+
+    Args:
+        seen_ids: the tokens of the prompt and of the answer so far, each once.
+    """
+    if settings.repetition_penalty is not None and settings.repetition_penalty != 1:
+        logits = penalize_repetition(logits, seen_ids, settings.repetition_penalty)
+    if not settings.samples:
+        return logits  # What follows never changes which token is the highest.
+    if settings.temperature is not None:
+        logits = apply_temperature(logits, settings.temperature)
+    if settings.top_k is not None:
+        logits = keep_top_k(logits, settings.top_k)
+    if settings.top_p is not None:
+        logits = keep_top_p(logits, settings.top_p)
+    if settings.min_p is not None:
+        logits = keep_min_p(logits, settings.min_p)
+    return logits
+
+
+def draw(logits: Row, random: np.random.Generator) -> tuple[int, float]:
+    """A token id at random by the probabilities of `logits`, and its probability."""
+    values = probs(logits)
+    rising = np.cumsum(values, dtype=np.float64)
+    # The last sum is 1 but for rounding; the draw is scaled so that it stays inside.
+    token_id = int(np.searchsorted(rising, random.random() * rising[-1], side="right"))
+    return token_id, float(values[token_id])
+
+
+def check_settings(settings: GenerationSettings) -> None:
+    """Whether the numbers in `settings` are usable.
+
+    Raises:
+        ConfigurationError: one is not; the sentence says which range is.
+    """
+    k, penalty = settings.top_k, settings.repetition_penalty
+    rules = (
+        ("max_new_tokens", settings.max_new_tokens >= 1, "at least 1"),
+        ("temperature", settings.temperature is None or settings.temperature >= 0, "at least 0"),
+        ("top_k", k is None or k >= 1, "at least 1"),
+        ("top_p", settings.top_p is None or 0 < settings.top_p <= 1, "above 0 and at most 1"),
+        ("min_p", settings.min_p is None or 0 <= settings.min_p <= 1, "between 0 and 1"),
+        ("repetition_penalty", penalty is None or penalty > 0, "above 0"),
+        ("seed", settings.seed is None or settings.seed >= 0, "at least 0"),
+        ("num_alternatives", settings.num_alternatives >= 0, "at least 0"),
+        ("stop_strings", all(settings.stop_strings), "texts that are not empty"),
+    )
+    for name, usable, wanted in rules:
+        if not usable:
+            value = getattr(settings, name)
+            raise ConfigurationError(f"The setting {name} is {value!r}, but it must be {wanted}.")
+
+
+_REMOVED = np.float32(-np.inf)

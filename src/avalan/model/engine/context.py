@@ -1,0 +1,35 @@
+"""Checks that every stepping engine makes before it computes anything."""
+
+from collections.abc import Sequence
+
+from avalan.errors import ModelError
+
+
+def check_room(held: int, new: int, context_length: int) -> None:
+    """Whether `new` more tokens fit after `held` ones.
+
+    Raises:
+        ModelError: they do not; the sentence has the numbers.
+    """
+    if held + new > context_length:
+        raise ModelError(
+            f"The model reads at most {context_length} tokens, but {held} are held and {new} more "
+            f"were given, {held + new - context_length} too many; shorten the prompt or ask for "
+            "fewer new tokens."
+        )
+
+
+def check_token_ids(token_ids: Sequence[int], vocab_size: int) -> None:
+    """Whether there is at least one token, and all are in the vocabulary.
+
+    Raises:
+        ModelError: there is none, or one is unknown to the model.
+    """
+    if not token_ids:
+        raise ModelError("The prompt is empty; give the model at least one token to read.")
+    outside = next((i for i in token_ids if not 0 <= i < vocab_size), None)
+    if outside is not None:
+        raise ModelError(
+            f"Token id {outside} is outside the model's vocabulary of {vocab_size}; "
+            "the tokenizer and the weights do not belong together."
+        )

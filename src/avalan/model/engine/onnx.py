@@ -1,0 +1,186 @@
+"""Decoders in ONNX, on plain ONNX Runtime: no torch.
+
+The graph takes `input_ids`, `attention_mask`, `past_key_values.{i}.{key,value}` and, where it asks
+for them, `position_ids`; it gives `logits` and `present.{i}.{key,value}`, the layout of
+onnxruntime-genai and of `avalan.compress.export`. The key-value cache is a tuple of arrays that
+nobody writes to, so a fork shares them and a rewind is a slice.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from avalan.errors import ModelError
+from avalan.hub.folder import find_onnx_decoder
+from avalan.model.engine import Capability, Logits, State
+from avalan.model.engine.context import check_room, check_token_ids
+from avalan.model.entities import EngineSettings
+from avalan.model.prompt import read_json
+
+PAST, PRESENT = "past_key_values.", "present."
+_ERRORS_ONLY = 3
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+@dataclass(slots=True)
+class _State:
+    cache: tuple[NDArray[Any], ...]
+    """Per layer key and value, each (1, num_kv_heads, length, head_size)."""
+    length: int
+
+
+class OnnxEngine:
+    """A stepping engine over one ONNX graph; see `SteppingEngine` for the contract."""
+
+    capabilities: frozenset[Capability] = frozenset(
+        ("logprobs", "prompt_logprobs", "token_prompt", "fork", "rewind")
+    )
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, *, vocab_size: int, context_length: int
+    ) -> None:
+        self._session = session
+        self.vocab_size = vocab_size
+        self.context_length = context_length
+        inputs = {node.name: node for node in session.get_inputs()}
+        self._past = [name for name in inputs if name.startswith(PAST)]
+        self._outputs = ["logits", *(PRESENT + name.removeprefix(PAST) for name in self._past)]
+        self._extra = [name for name in ("attention_mask", "position_ids") if name in inputs]
+        self._empty = tuple(_empty_cache(inputs[name]) for name in self._past)
+
+    def start(self) -> State:
+        """An empty state."""
+        return _State(self._empty, 0)
+
+    def feed(self, state: State, token_ids: Sequence[int], *, every: bool = False) -> Logits:
+        """Append tokens to `state`; see `SteppingEngine.feed`."""
+        held = _own(state)
+        check_token_ids(token_ids, self.vocab_size)
+        check_room(held.length, len(token_ids), self.context_length)
+        inputs = self._inputs(held, token_ids)
+        logits, *cache = self._session.run(self._outputs, inputs)
+        # Both change only after the graph has run: a failure leaves the state as it was.
+        held.cache, held.length = tuple(cache), held.length + len(token_ids)
+        rows: Logits = logits[0, :, : self.vocab_size].astype(np.float32, copy=False)
+        return rows if every else rows[-1]
+
+    def fork(self, state: State) -> State:
+        """An independent copy, at the cost of a tuple."""
+        held = _own(state)
+        return _State(held.cache, held.length)
+
+    def rewind(self, state: State, num_tokens: int) -> None:
+        """Drop the last tokens; see `SteppingEngine.rewind`."""
+        held = _own(state)
+        if not 0 <= num_tokens <= held.length:
+            raise ModelError(
+                f"The state holds {held.length} tokens, so {num_tokens} cannot be dropped from it."
+            )
+        held.length -= num_tokens
+        held.cache = tuple(array[:, :, : held.length] for array in held.cache)
+
+    def close(self) -> None:
+        """Free the session."""
+        del self._session
+
+    def _inputs(self, state: _State, token_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
+        end = state.length + len(token_ids)
+        inputs: dict[str, NDArray[Any]] = dict(zip(self._past, state.cache, strict=True))
+        inputs["input_ids"] = np.array([token_ids], np.int64)
+        if "attention_mask" in self._extra:
+            inputs["attention_mask"] = np.ones((1, end), np.int64)
+        if "position_ids" in self._extra:
+            inputs["position_ids"] = np.arange(state.length, end, dtype=np.int64)[None]
+        return inputs
+
+
+def load(folder: Path, settings: EngineSettings) -> OnnxEngine:
+    """The engine over the ONNX decoder in `folder`.
+
+    Raises:
+        ModelError: there is no decoder that ONNX Runtime can run, or not on this device.
+    """
+    path = find_onnx_decoder(folder)
+    if path is None:
+        raise ModelError(
+            f"The model folder {folder} has no ONNX decoder (model.onnx); "
+            "make one with: avalan model export"
+        )
+    if settings.weight_type != "auto":
+        raise ModelError(
+            f"An ONNX file has its number format built in, so it cannot be loaded as "
+            f"{settings.weight_type!r}; leave the weight type at 'auto'."
+        )
+    session = _open_session(path, settings)
+    config = read_json(folder / "config.json")
+    return OnnxEngine(
+        session,
+        vocab_size=_vocab_size(session, config, path),
+        context_length=int(config.get("max_position_embeddings") or 2048),
+    )
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; two hyper-threads of a core share its arithmetic."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    logical = len(allowed) if allowed else os.cpu_count() or 1
+    siblings = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+    try:
+        per_core = 2 if siblings.read_text().strip() != "0" else 1
+    except OSError:
+        per_core = 1
+    return max(1, logical // per_core)
+
+
+def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = settings.num_threads or min(physical_cores(), 8)
+    options.inter_op_num_threads = 1
+    # Between two tokens the cores belong to whoever shows the text, not to waiting threads.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=[_provider(settings.device)])
+    except Exception as error:  # onnxruntime's errors share no class of their own
+        raise ModelError(
+            f"ONNX Runtime cannot open {path} ({str(error).splitlines()[0]}); "
+            "export the model again or update onnxruntime."
+        ) from error
+
+
+def _provider(device: str) -> str:
+    kind = device.partition(":")[0]
+    name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind, "")
+    if name not in onnxruntime.get_available_providers():
+        raise ModelError(
+            f"This ONNX Runtime cannot compute on {device!r}; choose the device 'cpu', or install "
+            "a build of onnxruntime for that device."
+        )
+    return name
+
+
+def _empty_cache(node: Any) -> NDArray[Any]:
+    _, heads, _, size = node.shape
+    return np.zeros((1, heads, 0, size), _TYPES[node.type])
+
+
+def _vocab_size(session: onnxruntime.InferenceSession, config: dict[str, Any], path: Path) -> int:
+    outputs = {node.name: node.shape for node in session.get_outputs()}
+    if "logits" not in outputs or not any(n.name.startswith(PAST) for n in session.get_inputs()):
+        raise ModelError(
+            f"{path} is no decoder with a key-value cache (it lacks logits or past_key_values); "
+            "export the model again with: avalan model export"
+        )
+    size = outputs["logits"][-1]
+    return size if isinstance(size, int) else int(config["vocab_size"])
+
+
+def _own(state: State) -> _State:
+    assert isinstance(state, _State), f"a state of another engine: {type(state).__name__}"
+    return state

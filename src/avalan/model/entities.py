@@ -1,0 +1,137 @@
+"""What goes into a model and what comes out of it: plain values, free of every library."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenAlternative:
+    """A token that could have stood in a token's place."""
+
+    token_id: int
+    text: str
+    logprob: float
+    """Natural logarithm, from the raw logits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One generated token; `str(token)` is the text that it adds to the answer."""
+
+    token_id: int
+    text: str
+    """What can be shown now. Empty while a character's bytes are incomplete or a stop string
+    may be starting; the held text comes with a later token."""
+    logprob: float
+    """Natural logarithm of the token's probability in the raw logits, before temperature."""
+    probability: float
+    """The probability it was drawn with, after temperature and filters; 1 for greedy."""
+    alternatives: tuple[TokenAlternative, ...] = ()
+    """The most probable tokens of the raw logits, best first; the chosen one may be among them."""
+    special: bool = False
+    """True for control and reflection tokens."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a generation cost, in tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationSettings:
+    """How an answer is decoded. The docstrings below are also the command line's help."""
+
+    max_new_tokens: int = 256
+    """Most tokens to generate."""
+    do_sample: bool | None = None
+    """Draw tokens at random; left open, true when a temperature above 0 is given."""
+    temperature: float | None = None
+    """Divides the logits; below 1 sharpens, above 1 flattens, 0 is greedy."""
+    top_k: int | None = None
+    """Keep the k most probable tokens."""
+    top_p: float | None = None
+    """Keep the smallest set of tokens whose probabilities sum to p (0 to 1)."""
+    min_p: float | None = None
+    """Keep tokens at least this fraction (0 to 1) as probable as the most probable one."""
+    repetition_penalty: float | None = None
+    """Divide positive and multiply negative logits of tokens already seen (1 changes nothing)."""
+    seed: int | None = None
+    """Seed of the random draws; the same seed gives the same tokens."""
+    stop_strings: tuple[str, ...] = ()
+    """Stop before any of these texts; they are not part of the answer."""
+    num_alternatives: int = 0
+    """How many of the most probable tokens to report beside each token."""
+    skip_special_tokens: bool = True
+    """Leave control tokens out of the text; they are generated and counted all the same."""
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are drawn at random rather than by the highest logit."""
+        warm = self.temperature is None or self.temperature > 0
+        return warm and (self.temperature is not None if self.do_sample is None else self.do_sample)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How a model is loaded. The docstrings below are also the command line's help."""
+
+    engine: str = "auto"
+    """Which engine runs the model: auto, onnx or transformers."""
+    device: str = "cpu"
+    """Where it computes: cpu, cuda, cuda:1, mps."""
+    weight_type: str = "auto"
+    """Number format of the weights: auto, fp32, bf16, fp16."""
+    attention: str = "auto"
+    """Attention of the transformers engine: auto, eager, sdpa, flash_attention_2."""
+    revision: str | None = None
+    """Branch, tag or commit of a model on the hub."""
+    cache_dir: str | None = None
+    """Folder of the hub's local cache."""
+    num_threads: int | None = None
+    """Threads for one model; left open, as many as there are physical cores."""
+
+
+@dataclass(slots=True, kw_only=True)
+class GenerationTimings:
+    """Seconds around the model, never around the screen."""
+
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    """From the first token to the last."""
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to first token."""
+        return self.prefill_s
+
+
+@dataclass(slots=True, kw_only=True)
+class GenerationReport:
+    """What is known when a generation is over; filled while it runs."""
+
+    usage: Usage = field(default_factory=Usage)
+    timings: GenerationTimings = field(default_factory=GenerationTimings)
+    finish_reason: FinishReason | None = None
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Decoding speed over the tokens after the first; 0 when there are fewer than two."""
+        num_later = self.usage.completion_tokens - 1
+        return num_later / self.timings.decode_s if num_later > 0 < self.timings.decode_s else 0.0

@@ -1,0 +1,313 @@
+"""The one place where text becomes token ids.
+
+Two readings of a text exist and never mix. *Trusted* text is a template's: `[Retrieval]` in it is
+the control token. *Plain* text is anybody's (a user's, a document's, a tool's): there the same
+eleven characters are spelled out in ordinary pieces, so that no content can act as a control token.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from avalan import extras
+from avalan.errors import ModelError
+from avalan.model.entities import Message
+
+Offset = tuple[int, int]
+"""Where a token's text stands: first and one-past-last character."""
+
+
+class Tokenizer:
+    """Text to token ids and back, for one model.
+
+    Safe to share between threads: nothing in it changes after it is made.
+    """
+
+    def __init__(
+        self,
+        definition: str,
+        *,
+        chat_template: str | None = None,
+        special_tokens: Mapping[str, str] | None = None,
+        eos_ids: Iterable[int] = (),
+    ) -> None:
+        """Build from the text of a `tokenizer.json`.
+
+        Args:
+            chat_template: Jinja2 source; without one, `encode_chat` joins by blank lines.
+            special_tokens: `bos_token`, `eos_token` … by name, for the chat template.
+            eos_ids: tokens that end an answer, besides `special_tokens["eos_token"]`.
+        """
+        self._trusted = tokenizers.Tokenizer.from_str(definition)
+        self._trusted.no_truncation()
+        self._trusted.no_padding()
+        self._special_tokens = dict(special_tokens or {})
+        self._chat_template = chat_template
+        self._added = {
+            token.content: token_id
+            for token_id, token in self._trusted.get_added_tokens_decoder().items()
+        }
+        # `encode_special_tokens` is a switch on the object, so each reading has its own.
+        spelled_out = json.loads(definition)
+        self._control_ids = _flag_control_tokens(spelled_out)
+        self._plain = _plain_reading(spelled_out)
+        inner = _without_first_prefix(spelled_out)
+        self._plain_inner = self._plain if inner == spelled_out else _plain_reading(inner)
+        self.special_ids = frozenset(
+            token_id
+            for token_id, token in self._trusted.get_added_tokens_decoder().items()
+            if token.special
+        )
+        """Ids of the control and reflection tokens."""
+        self.eos_ids = frozenset(eos_ids) | self._named_ids("eos_token")
+        """Ids that end an answer."""
+        self.vocab_size = max(self._trusted.get_vocab(with_added_tokens=True).values()) + 1
+        """One more than the highest id; the model's own table may be larger."""
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether `encode_chat` follows the model's own template."""
+        return self._chat_template is not None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text: no control token comes out, whatever the text says."""
+        return self.encode_with_offsets(text)[0]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[Offset]]:
+        """As `encode`, with each token's place in `text`.
+
+        A character of several bytes may be spelled by several tokens; each then has the place of
+        the whole character, so `text[offsets[i][0]:offsets[j][1]]` always covers tokens i to j.
+        """
+        return self._encode_plain(text, self._plain)
+
+    def encode_template(self, text: str) -> list[int]:
+        """Token ids of trusted text: control tokens in it are parsed. Never pass it a content."""
+        ids: list[int] = self._trusted.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def encode_chat(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids of a conversation, by the model's chat template.
+
+        Plain text between two control tokens is encoded in one go, so the ids are those of the
+        rendered text wherever no content spells a control token. Without a template: the contents
+        joined by blank lines, after whatever the tokenizer puts before a text (as `<s>`).
+
+        Raises:
+            ModelError: the template refuses the conversation or leaves a message out.
+        """
+        if self._chat_template is None:
+            return self._opening_ids() + self.encode("\n\n".join(m.content for m in messages))
+        # Jinja2 is loaded for models that have a template, when it is first needed.
+        parts = extras.load("avalan.model.template").render(
+            self._chat_template,
+            messages,
+            special_tokens=self._special_tokens,
+            add_generation_prompt=add_generation_prompt,
+        )
+        return self.encode_parts((part.text, part.trusted) for part in parts)
+
+    def encode_parts(self, parts: Iterable[tuple[str, bool]]) -> list[int]:
+        """Token ids of (text, trusted) pairs, in order; only trusted text has control tokens."""
+        ids: list[int] = []
+        held = ""
+        for text, trusted in parts:
+            pieces = self._controls_and_text(text) if trusted else [text]
+            for piece in pieces:
+                if isinstance(piece, str):
+                    held += piece
+                else:
+                    ids += [*self._encode_after(ids, held), piece]
+                    held = ""
+        return ids + self._encode_after(ids, held)
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """The text of token ids; ids that the tokenizer does not know add nothing."""
+        text: str = self._trusted.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+        return text
+
+    def token_id(self, text: str) -> int | None:
+        """The id of the control token, or else of the one plain token, that reads `text`."""
+        if text in self._added:
+            return self._added[text]
+        ids = self.encode(text)
+        return ids[0] if len(ids) == 1 and self.decode(ids) == text else None
+
+    def _named_ids(self, name: str) -> frozenset[int]:
+        token_id = self._added.get(self._special_tokens.get(name, ""))
+        return frozenset() if token_id is None else frozenset((token_id,))
+
+    def _opening_ids(self) -> list[int]:
+        """What the tokenizer's own post-processing puts before a text."""
+        with_opening = self._trusted.encode("a", add_special_tokens=True)
+        count = next(
+            (i for i, added in enumerate(with_opening.special_tokens_mask) if not added), 0
+        )
+        ids: list[int] = with_opening.ids[:count]
+        return ids
+
+    def _controls_and_text(self, text: str) -> list[str | int]:
+        """Trusted text as control-token ids and the text between them."""
+        encoding = self._trusted.encode(text, add_special_tokens=False)
+        pieces: list[str | int] = []
+        done = 0
+        for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token_id in self._control_ids:
+                pieces += [text[done:start], token_id]
+                done = end
+        return [piece for piece in [*pieces, text[done:]] if piece != ""]
+
+    def _encode_after(self, before: Sequence[int], text: str) -> list[int]:
+        return self._encode_plain(text, self._plain_inner if before else self._plain)[0]
+
+    def _encode_plain(
+        self, text: str, reading: tokenizers.Tokenizer
+    ) -> tuple[list[int], list[Offset]]:
+        encoding = reading.encode(text, add_special_tokens=False)
+        ids, offsets = encoding.ids, encoding.offsets
+        for token_id, (start, end) in zip(ids, offsets, strict=True):
+            if token_id in self._control_ids and end - start > 1:
+                # Some vocabularies hold the control token as an ordinary piece too; cutting the
+                # text inside it leaves no way to spell it in one token.
+                return self._encode_cut(text, start + 1, reading)
+        return ids, offsets
+
+    def _encode_cut(
+        self, text: str, cut: int, reading: tokenizers.Tokenizer
+    ) -> tuple[list[int], list[Offset]]:
+        ids, offsets = self._encode_plain(text[:cut], reading)
+        more_ids, more_offsets = self._encode_plain(text[cut:], self._plain_inner)
+        moved = [(start + cut, end + cut) for start, end in more_offsets]
+        return ids + more_ids, offsets + moved
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of the model in `folder`, from its `tokenizer.json` and the files beside it.
+
+    Raises:
+        ModelError: there is no `tokenizer.json`, or a file is not what its name says.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelError(
+            f"The model folder {folder} has no tokenizer.json; make one by loading the model with "
+            "transformers' AutoTokenizer and calling save_pretrained on the folder."
+        )
+    settings = read_json(folder / "tokenizer_config.json")
+    try:
+        return Tokenizer(
+            path.read_text(encoding="utf-8"),
+            chat_template=_read_chat_template(folder, settings),
+            special_tokens=_special_tokens(settings),
+            eos_ids=_configured_eos_ids(folder),
+        )
+    except ModelError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception for a broken definition
+        raise ModelError(
+            f"The tokenizer in {path} cannot be read ({error}); download the model again."
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; an absent file is an empty one.
+
+    Raises:
+        ModelError: the file is not a JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} is not readable JSON ({error}); download it again.") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds no JSON object; download it again.")
+    return content
+
+
+def _read_chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # several by name; the plain one is called default
+        named = {entry["name"]: entry["template"] for entry in template}
+        template = named.get("default")
+    return template if isinstance(template, str) else None
+
+
+def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
+    """`bos_token` and its like; a token is a text, or an object whose `content` is the text."""
+    tokens = {}
+    for name, value in settings.items():
+        text = value.get("content") if isinstance(value, dict) else value
+        if name.endswith("_token") and isinstance(text, str):
+            tokens[name] = text
+    return tokens
+
+
+def _configured_eos_ids(folder: Path) -> list[int]:
+    for name in ("generation_config.json", "config.json"):
+        ids = read_json(folder / name).get("eos_token_id")
+        if ids is not None:
+            return ids if isinstance(ids, list) else [ids]
+    return []
+
+
+def _flag_control_tokens(definition: dict[str, Any]) -> frozenset[int]:
+    """Flag the control tokens of `definition` as special, in place; returns their ids.
+
+    Only special tokens can be switched off while encoding. Models also have control tokens that
+    are not flagged (`<think>`, `<tool_call>`): those are known by their brackets. The rest, such as
+    runs of spaces, are ordinary vocabulary. The unknown token is harmless and may come out.
+    """
+    unknown = definition.get("model", {}).get("unk_token")
+    control = set()
+    for token in definition.get("added_tokens", []):
+        token["special"] = token["special"] or _is_bracketed(token["content"])
+        if token["special"] and token["content"] != unknown:
+            control.add(token["id"])
+    return frozenset(control)
+
+
+def _is_bracketed(text: str) -> bool:
+    text = text.strip()
+    return len(text) > 2 and text[0] + text[-1] in ("<>", "[]", "{}")
+
+
+def _plain_reading(definition: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    reading = tokenizers.Tokenizer.from_str(json.dumps(definition))
+    reading.no_truncation()
+    reading.no_padding()
+    reading.encode_special_tokens = True
+    return reading
+
+
+def _without_first_prefix(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """`definition` for text that does not open the prompt.
+
+    SentencePiece-like tokenizers put a space before the first word of a text only; text after a
+    control token is not the first.
+    """
+
+    def never(step: dict[str, Any]) -> dict[str, Any]:
+        if step.get("type") == "Metaspace" and step.get("prepend_scheme") == "first":
+            return {**step, "prepend_scheme": "never"}
+        return step
+
+    return {**definition, "pre_tokenizer": _each_step(definition.get("pre_tokenizer"), never)}
+
+
+def _each_step(step: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    if not isinstance(step, dict):
+        return step
+    if step.get("type") == "Sequence":
+        inner = [_each_step(one, change) for one in step.get("pretokenizers", [])]
+        return {**step, "pretokenizers": inner}
+    return change(step)

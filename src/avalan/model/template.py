@@ -1,0 +1,136 @@
+"""Chat templates: messages become text in which every character is known as ours or theirs.
+
+A template is Jinja2 that came with a model. It is rendered in a sandbox, and it never sees what the
+messages say: an unguessable mark stands for each message's content, so that neither the template
+nor the content can pass one for the other. Splitting the result at the marks gives the parts.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from avalan.errors import ModelError
+from avalan.model.entities import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a prompt."""
+
+    text: str
+    trusted: bool
+    """True for the template's own text, whose control tokens are parsed; False for contents."""
+
+
+def render(
+    template: str,
+    messages: Sequence[Message],
+    *,
+    special_tokens: Mapping[str, str],
+    add_generation_prompt: bool,
+) -> list[Part]:
+    """The conversation as parts, in order; joined, they are the prompt's text.
+
+    Only the white space around a content is shown to the template, so that one that trims its
+    messages does so here too. What a template would decide by reading a content (cutting a
+    reasoning block out of it, say) does not happen.
+
+    Args:
+        template: Jinja2 source, as in `tokenizer_config.json` or `chat_template.jinja`.
+        special_tokens: `bos_token`, `eos_token` … by name, for the template to place.
+
+    Raises:
+        ModelError: the template is broken, refuses the conversation, or leaves a message out.
+    """
+    marks = {_mark(): message.content.strip() for message in messages}
+    shown = [
+        {"role": message.role, "content": _around(message.content, mark)}
+        for mark, message in zip(marks, messages, strict=True)
+    ]
+    try:
+        text = _compile(template)(
+            messages=shown,
+            add_generation_prompt=add_generation_prompt,
+            tools=None,
+            documents=None,
+            **special_tokens,
+        )
+    except (TemplateError, TypeError, ValueError, LookupError) as error:
+        raise ModelError(
+            f"The model's chat template refuses this conversation ({error}); "
+            "change the messages' roles or their order."
+        ) from error
+    for mark, content in marks.items():
+        if content and mark not in text:
+            raise ModelError(
+                "The model's chat template leaves out a message that begins with "
+                f"{content[:40]!r}; the model cannot be given this conversation."
+            )
+    return _split(text, marks)
+
+
+def _mark() -> str:
+    return f"\ue000{secrets.token_hex(16)}\ue001"
+
+
+def _around(content: str, mark: str) -> str:
+    """`content` with all but its outer white space replaced by `mark`; nothing stays nothing."""
+    body = content.strip()
+    if not body:
+        return content
+    before = content[: len(content) - len(content.lstrip())]
+    after = content[len(content.rstrip()) :]
+    return before + mark + after
+
+
+def _split(text: str, marks: Mapping[str, str]) -> list[Part]:
+    parts = [Part(text, True)]
+    for mark, content in marks.items():
+        parts = [piece for part in parts for piece in _split_one(part, mark, content)]
+    return [part for part in parts if part.text]
+
+
+def _split_one(part: Part, mark: str, content: str) -> list[Part]:
+    if not part.trusted:
+        return [part]
+    first, *others = part.text.split(mark)
+    pieces = [Part(first, True)]
+    for other in others:
+        pieces += [Part(content, False), Part(other, True)]
+    return pieces
+
+
+class _Generation(Extension):
+    """`{% generation %}` marks the assistant's words for training; here its body is just shown."""
+
+    tags = {"generation"}  # noqa: RUF012 (the parent's own declaration)
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _compile(template: str) -> Callable[..., str]:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment.from_string(template).render
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)

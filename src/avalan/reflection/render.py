@@ -1,0 +1,104 @@
+"""Record → token ids and kinds: the one renderer, for data, training and the loop alike.
+
+    <prompt> [Retrieval] <paragraph>title⏎text</paragraph>[Relevant] answer [Fully supported]
+    [Utility:5] <eos>
+
+Every passage is followed at once by its judgement, so that a passage may be read alone, after
+others, or on a fork. An answer that is a span of the passage repeats the passage's own token ids:
+copying needs no re-tokenisation, and the loop gets exact offsets back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from avalan.model.entities import Message
+from avalan.reflection.record import Record, RecordPassage, Segment
+from avalan.reflection.tokens import ReflectionIds
+
+Kind = Literal["prompt", "text", "reflection", "markup", "passage", "eos"]
+CharSpan = tuple[int, int]
+
+
+class TextEncoder(Protocol):
+    """What rendering needs of a tokenizer; see `avalan.model.prompt`."""
+
+    def encode(self, text: str) -> list[int]: ...
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[CharSpan]]: ...
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Token ids of one kind."""
+
+    token_ids: tuple[int, ...]
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPassage:
+    """A passage's ids between its marks, with the place of each token in its text."""
+
+    token_ids: tuple[int, ...]
+    spans: tuple[CharSpan, ...]
+    """Characters of the passage's text; negative inside the title."""
+
+    def tokens_of(self, start: int, end: int) -> tuple[int, int]:
+        """The shortest token range that covers the characters `start` to `end` of the text."""
+        first = next(i for i, (_, e) in enumerate(self.spans) if e > start)
+        last = next(i for i in reversed(range(len(self.spans))) if self.spans[i][0] < end)
+        return first, last + 1
+
+    def characters_of(self, first: int, last: int) -> CharSpan:
+        """The characters of the text that the token range `first` to `last` covers."""
+        return self.spans[first][0], self.spans[last - 1][1]
+
+
+def encode_passage(encoder: TextEncoder, title: str, text: str) -> EncodedPassage:
+    """Encode `title` and `text` as plain text, on two lines; no title, no line for it."""
+    head = f"{title}\n" if title else ""
+    token_ids, offsets = encoder.encode_with_offsets(head + text)
+    spans = tuple((start - len(head), end - len(head)) for start, end in offsets)
+    return EncodedPassage(tuple(token_ids), spans)
+
+
+def render(record: Record, encoder: TextEncoder, ids: ReflectionIds, eos_id: int) -> list[Piece]:
+    """The pieces of a record, in order; an open record (no utility) has no end."""
+    pieces = [Piece(tuple(encoder.encode_chat(record.messages)), "prompt")]
+    for segment in record.segments:
+        pieces += _segment(segment, encoder, ids)
+    if record.utility is not None:
+        pieces.append(Piece((ids.utility[record.utility - 1],), "reflection"))
+        pieces.append(Piece((eos_id,), "eos"))
+    return pieces
+
+
+def _segment(segment: Segment, encoder: TextEncoder, ids: ReflectionIds) -> list[Piece]:
+    decisions = {"retrieve": ids.retrieval, "none": ids.no_retrieval, "continue": ids.proceed}
+    pieces = [Piece((decisions[segment.decision],), "reflection")]
+    encoded = None
+    for passage in segment.passages:
+        encoded = encode_passage(encoder, passage.title, passage.text)
+        pieces += _passage(passage, encoded, ids)
+    if segment.text is None:
+        return pieces
+    if segment.span is not None and encoded is not None:
+        first, last = encoded.tokens_of(*segment.span)
+        pieces.append(Piece(encoded.token_ids[first:last], "text"))
+    else:
+        pieces.append(Piece(tuple(encoder.encode(segment.text)), "text"))
+    if segment.support is not None:
+        grade = ("full", "partial", "none").index(segment.support)
+        pieces.append(Piece((ids.support[grade],), "reflection"))
+    return pieces
+
+
+def _passage(passage: RecordPassage, encoded: EncodedPassage, ids: ReflectionIds) -> list[Piece]:
+    judgement = ids.relevant if passage.relevant else ids.irrelevant
+    return [
+        Piece((ids.paragraph,), "markup"),
+        Piece(encoded.token_ids, "passage"),
+        Piece((ids.paragraph_end,), "markup"),
+        Piece((judgement,), "reflection"),
+    ]

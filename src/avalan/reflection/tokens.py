@@ -1,0 +1,87 @@
+"""The table of reflection tokens: their text, their groups, their ids in a tokenizer.
+
+The 15 tokens are Self-RAG's (Asai et al., 2023, arXiv:2310.11511): 13 that the model says and two
+marks that the host puts around a passage. They must be *special* tokens of the tokenizer, because
+only those can be switched off while a document's text is encoded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from avalan.errors import ModelError
+
+RETRIEVAL = "[Retrieval]"
+NO_RETRIEVAL = "[No Retrieval]"
+CONTINUE = "[Continue to Use Evidence]"
+RELEVANT = "[Relevant]"
+IRRELEVANT = "[Irrelevant]"
+FULLY_SUPPORTED = "[Fully supported]"
+PARTIALLY_SUPPORTED = "[Partially supported]"
+NO_SUPPORT = "[No support / Contradictory]"
+UTILITY = ("[Utility:1]", "[Utility:2]", "[Utility:3]", "[Utility:4]", "[Utility:5]")
+PARAGRAPH = "<paragraph>"
+PARAGRAPH_END = "</paragraph>"
+
+DECISION = (RETRIEVAL, NO_RETRIEVAL, CONTINUE)
+RELEVANCE = (RELEVANT, IRRELEVANT)
+SUPPORT = (FULLY_SUPPORTED, PARTIALLY_SUPPORTED, NO_SUPPORT)
+MARKUP = (PARAGRAPH, PARAGRAPH_END)
+ALL = (*DECISION, *RELEVANCE, *SUPPORT, *UTILITY, *MARKUP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReflectionIds:
+    """The ids of the tokens in one tokenizer, in the order of their groups."""
+
+    retrieval: int
+    no_retrieval: int
+    proceed: int
+    relevant: int
+    irrelevant: int
+    support: tuple[int, int, int]
+    """Fully, partially, not."""
+    utility: tuple[int, int, int, int, int]
+    """Grades 1 to 5."""
+    paragraph: int
+    paragraph_end: int
+
+    @property
+    def spoken(self) -> tuple[int, ...]:
+        """The 13 tokens that a model may say."""
+        return (
+            self.retrieval,
+            self.no_retrieval,
+            self.proceed,
+            self.relevant,
+            self.irrelevant,
+            *self.support,
+            *self.utility,
+        )
+
+
+def reflection_ids(token_id: Callable[[str], int | None]) -> ReflectionIds:
+    """Look all 15 tokens up with `token_id`, a tokenizer's exact text → id.
+
+    Raises:
+        ModelError: the vocabulary lacks one of them.
+    """
+    found = {text: token_id(text) for text in ALL}
+    if missing := [text for text, token in found.items() if token is None]:
+        raise ModelError(
+            f"This model has no reflection token {missing[0]} ({len(missing)} of {len(ALL)} are "
+            "absent); ask with a model that was trained with them, such as 'bundled'."
+        )
+    ids = {text: token for text, token in found.items() if token is not None}
+    full, partial, none = (ids[text] for text in SUPPORT)
+    one, two, three, four, five = (ids[text] for text in UTILITY)
+    return ReflectionIds(
+        retrieval=ids[RETRIEVAL],
+        no_retrieval=ids[NO_RETRIEVAL],
+        proceed=ids[CONTINUE],
+        relevant=ids[RELEVANT],
+        irrelevant=ids[IRRELEVANT],
+        support=(full, partial, none),
+        utility=(one, two, three, four, five),
+        paragraph=ids[PARAGRAPH],
+        paragraph_end=ids[PARAGRAPH_END],
+    )

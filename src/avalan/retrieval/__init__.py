@@ -1,0 +1,1 @@
+"""From files to ranked passages: documents → chunks → index → passages, with exact offsets."""

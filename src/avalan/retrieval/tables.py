@@ -1,0 +1,150 @@
+"""The tables of an index, and the rows that a document is."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from avalan.retrieval.chunks import split
+from avalan.retrieval.documents import Document, width
+from avalan.retrieval.headings import Trail, follow
+
+VERSION = 1
+"""Of the tables below and of how text is cut into chunks; another version is not read."""
+
+APPLICATION_ID = 0x61766C6E  # "avln"
+
+_TABLES = (
+    """CREATE TABLE documents(
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL UNIQUE,
+        root TEXT NOT NULL,         -- the folder it was found through; '' if named itself
+        offsets_in TEXT NOT NULL,   -- 'file' or 'extracted'
+        encoding TEXT NOT NULL,     -- of the bytes that offsets count
+        digest BLOB NOT NULL,       -- SHA-256 of the file
+        size_bytes INTEGER NOT NULL,
+        first_passage INTEGER NOT NULL,  -- rowid in passages; a document's are consecutive
+        num_passages INTEGER NOT NULL
+    )""",
+    # The only copy of a passage's text is the full-text table's own.
+    """CREATE VIRTUAL TABLE passages USING fts5(
+        name, heading, text, document UNINDEXED, start_byte UNINDEXED, end_byte UNINDEXED,
+        tokenize = 'porter unicode61 remove_diacritics 2'
+    )""",
+    """CREATE TABLE extracts(
+        document INTEGER NOT NULL, position INTEGER NOT NULL, text TEXT NOT NULL,
+        PRIMARY KEY(document, position)
+    ) WITHOUT ROWID""",
+)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty database; part of the transaction that is open, if one is."""
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def drop(connection: sqlite3.Connection) -> None:
+    """Drop every table, of whatever version."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY sql LIKE '%VIRTUAL%' DESC"
+    for (name,) in connection.execute(query).fetchall():
+        # A full-text table takes its shadow tables with it.
+        connection.execute(f'DROP TABLE IF EXISTS "{name}"')
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The version of the tables; 0 where there are none yet."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, also inside another transaction."""
+    inner = connection.in_transaction
+    connection.execute("SAVEPOINT step" if inner else "BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("RELEASE step" if inner else "COMMIT")
+    except BaseException:
+        # After some failures, a full disk among them, SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO step" if inner else "ROLLBACK")
+        raise
+
+
+def is_unchanged(connection: sqlite3.Connection, document: Document, root: str) -> bool:
+    """Whether the document is there with this content; `root` is noted anew."""
+    sql = "SELECT root FROM documents WHERE source = ? AND digest = ?"
+    row = connection.execute(sql, (document.source, document.digest)).fetchone()
+    if row and row[0] != root:
+        sql = "UPDATE documents SET root = ? WHERE source = ?"
+        connection.execute(sql, (root, document.source))
+    return row is not None
+
+
+def insert(connection: sqlite3.Connection, document: Document, root: str) -> int:
+    """Store a document, found through the folder `root`; how many passages it has."""
+    sql = "SELECT rowid FROM passages ORDER BY rowid DESC LIMIT 1"
+    last = connection.execute(sql).fetchone()
+    first = last[0] + 1 if last else 1
+    values = (
+        document.source,
+        root,
+        document.offsets_in,
+        document.offset_encoding,
+        document.digest,
+        document.size_bytes,
+        first,
+    )
+    number = connection.execute(_INSERT_DOCUMENT, values).lastrowid
+    rowid = first
+    for row in _passages(connection, document, number):
+        connection.execute(_INSERT_PASSAGE, (rowid, number, document.path.stem, *row))
+        rowid += 1
+    sql = "UPDATE documents SET num_passages = ? WHERE id = ?"
+    connection.execute(sql, (rowid - first, number))
+    return rowid - first
+
+
+_INSERT_DOCUMENT = (
+    "INSERT INTO documents(source, root, offsets_in, encoding, digest, size_bytes, first_passage, "
+    "num_passages) VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
+)
+_INSERT_PASSAGE = (
+    "INSERT INTO passages(rowid, document, name, heading, text, start_byte, end_byte) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def _passages(
+    connection: sqlite3.Connection, document: Document, number: int | None
+) -> Iterator[tuple[str, str, int, int]]:
+    """(heading, text, start_byte, end_byte) of each chunk; text that was extracted is kept."""
+    above: Trail = ()
+    is_code = document.layout == "python"
+    encoding = document.offset_encoding
+    for position, block in enumerate(document.blocks()):
+        if document.offsets_in == "extracted":
+            sql = "INSERT INTO extracts VALUES (?, ?, ?)"
+            connection.execute(sql, (number, position, block.text))
+        char, end = 0, block.start
+        for chunk in split(block.text, block.headings, above=above, code=is_code):
+            start = end + width(block.text[char : chunk.start], encoding)
+            char, end = chunk.end, start + width(chunk.text, encoding)
+            yield chunk.heading, chunk.text, start, end
+        above = follow(above, block.headings)
+
+
+def forget(connection: sqlite3.Connection, source: str) -> bool:
+    """Remove the document at `source`; whether there was one."""
+    sql = "SELECT id, first_passage, num_passages FROM documents WHERE source = ?"
+    row = connection.execute(sql, (source,)).fetchone()
+    if row is None:
+        return False
+    number, first, num_passages = row
+    last = first + num_passages - 1
+    connection.execute("DELETE FROM passages WHERE rowid BETWEEN ? AND ?", (first, last))
+    connection.execute("DELETE FROM extracts WHERE document = ?", (number,))
+    connection.execute("DELETE FROM documents WHERE id = ?", (number,))
+    return True

@@ -1,0 +1,310 @@
+"""Models to test with: built in code in a moment, nothing downloaded.
+
+The pico models have random weights and real files, so the code under test takes the same path as
+with a real model. The scripted engines say what they are told to.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from avalan import extras
+from avalan.errors import ModelError
+from avalan.model.engine import Capability, Engine, Logits, State
+from avalan.model.engine.context import check_room, check_token_ids
+from avalan.model.entities import GenerationSettings, Token
+from avalan.model.load import Model
+from avalan.model.prompt import load_tokenizer
+
+BOS, EOS = "<s>", "</s>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "<|{{ message['role'] }}|>\n{{ message['content'] }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+_LINES = (
+    "The quick brown fox jumps over the lazy dog near the river bank.",
+    "Who are you? I am a small model with random weights, and I know nothing.",
+    "Numbers like 1 2 3 4 5 6 7 8 9 0 and signs like (a), [b], {c} occur too.",
+    "Where is the library? The library is in the old town, opposite the station.",
+)
+
+
+def pico_tokenizer(
+    folder: Path, *, special_tokens: Sequence[str] = (), vocab_size: int = 384
+) -> Path:
+    """Write a byte-level BPE tokenizer with a chat template into `folder`; returns `folder`.
+
+    Args:
+        special_tokens: further control tokens, such as the reflection tokens; they follow
+            `<s>`, `</s>` and the three roles, which have the ids 0 to 4.
+        vocab_size: entries in all; at least 261 and the special tokens.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[BOS, EOS, *ROLES, *special_tokens],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_LINES * 4, trainer)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "chat_template": CHAT_TEMPLATE,
+    }
+    _write_json(folder / "tokenizer_config.json", settings)
+    return folder
+
+
+def pico_llama(
+    folder: Path, *, seed: int = 0, special_tokens: Sequence[str] = (), **config: Any
+) -> Path:
+    """Write a random Llama with its tokenizer into `folder`; returns `folder`.
+
+    Args:
+        seed: of the weights.
+        special_tokens: as in `pico_tokenizer`.
+        config: fields of `config.json` to change, such as `hidden_size` or
+            `tie_word_embeddings`.
+    """
+    shape = _llama_config(config)
+    pico_tokenizer(folder, special_tokens=special_tokens, vocab_size=shape["vocab_size"])
+    _write_json(folder / "config.json", shape)
+    _write_json(folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 1})
+    save_file = extras.load("safetensors.numpy", extra="transformers").save_file
+    weights = _llama_weights(shape, np.random.default_rng(seed))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def pico_qwen3_5(
+    folder: Path, *, seed: int = 0, special_tokens: Sequence[str] = (), **config: Any
+) -> Path:
+    """Write a random Qwen3.5 (three recurrent layers to one of attention) into `folder`.
+
+    Needs the extra `transformers`. Arguments as in `pico_llama`.
+    """
+    torch = extras.load("torch", extra="transformers")
+    transformers = extras.load("transformers", extra="transformers")
+    shape: dict[str, Any] = {
+        "vocab_size": 384,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "max_position_embeddings": 256,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "tie_word_embeddings": True,
+        # Larger than the default, so that logits differ enough for greedy tests to have no ties.
+        "initializer_range": 0.2,
+        **config,
+    }
+    pico_tokenizer(folder, special_tokens=special_tokens, vocab_size=shape["vocab_size"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = transformers.Qwen3_5ForCausalLM(transformers.Qwen3_5TextConfig(**shape))
+    transformers.utils.logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    return folder
+
+
+Script = Callable[[tuple[int, ...]], Sequence[float]]
+"""From the token ids that a state holds to the logits after them."""
+
+
+@dataclass(slots=True)
+class _ScriptedState:
+    token_ids: tuple[int, ...] = ()
+
+    @property
+    def length(self) -> int:
+        return len(self.token_ids)
+
+
+class ScriptedEngine:
+    """A stepping engine whose logits come from a function of what it has read."""
+
+    capabilities: frozenset[Capability] = frozenset(
+        ("logprobs", "prompt_logprobs", "token_prompt", "fork", "rewind")
+    )
+
+    def __init__(self, script: Script, *, vocab_size: int, context_length: int = 256) -> None:
+        self._script = script
+        self.vocab_size = vocab_size
+        self.context_length = context_length
+        self.num_feeds = 0
+        """How often `feed` was called, forks included."""
+        self.closed = False
+
+    def start(self) -> State:
+        """An empty state."""
+        return _ScriptedState()
+
+    def feed(self, state: State, token_ids: Sequence[int], *, every: bool = False) -> Logits:
+        """As in `SteppingEngine`; asks the script once per row that is returned."""
+        held = _scripted(state)
+        check_token_ids(token_ids, self.vocab_size)
+        check_room(held.length, len(token_ids), self.context_length)
+        self.num_feeds += 1
+        before = held.token_ids
+        held.token_ids = (*before, *token_ids)
+        first = len(before) + 1 if every else held.length
+        rows = [self._script(held.token_ids[:end]) for end in range(first, held.length + 1)]
+        logits = np.array(rows, np.float32)
+        return logits if every else logits[-1]
+
+    def fork(self, state: State) -> State:
+        """An independent copy."""
+        return _ScriptedState(_scripted(state).token_ids)
+
+    def rewind(self, state: State, num_tokens: int) -> None:
+        """Drop the last tokens."""
+        held = _scripted(state)
+        if not 0 <= num_tokens <= held.length:
+            raise ModelError(f"The state holds {held.length} tokens, fewer than {num_tokens}.")
+        held.token_ids = held.token_ids[: held.length - num_tokens]
+
+    def close(self) -> None:
+        """Recorded in `closed`."""
+        self.closed = True
+
+
+def saying(answer_ids: Sequence[int], *, after: int, vocab_size: int) -> Script:
+    """A script that gives `answer_ids` once `after` tokens are held, then repeats the last one.
+
+    The wanted token has the logit 10 and every other 0.
+    """
+
+    def script(held: tuple[int, ...]) -> Sequence[float]:
+        step = min(max(len(held) - after, 0), len(answer_ids) - 1)
+        row = [0.0] * vocab_size
+        row[answer_ids[step]] = 10.0
+        return row
+
+    return script
+
+
+class ScriptedGeneratingEngine:
+    """A generating engine that gives the tokens it was made with."""
+
+    capabilities: frozenset[Capability] = frozenset(("token_prompt",))
+
+    def __init__(self, tokens: Sequence[Token], *, context_length: int = 256) -> None:
+        self._tokens = tuple(tokens)
+        self.context_length = context_length
+        self.prompts: list[tuple[int, ...]] = []
+        """The token ids of every request."""
+        self.closed = False
+
+    def generate(self, token_ids: Sequence[int], settings: GenerationSettings) -> Iterator[Token]:
+        """The tokens, at most `max_new_tokens` of them."""
+        check_room(0, len(token_ids), self.context_length)
+        self.prompts.append(tuple(token_ids))
+        yield from self._tokens[: settings.max_new_tokens]
+
+    def close(self) -> None:
+        """Recorded in `closed`."""
+        self.closed = True
+
+
+def scripted_model(tokenizer_folder: Path, engine: Engine) -> Model:
+    """A model that runs `engine` with the tokenizer in `tokenizer_folder`."""
+    return Model(
+        name="scripted",
+        folder=tokenizer_folder,
+        config={},
+        tokenizer=load_tokenizer(tokenizer_folder),
+        engine=engine,
+    )
+
+
+def _scripted(state: State) -> _ScriptedState:
+    assert isinstance(state, _ScriptedState), f"a state of another engine: {type(state).__name__}"
+    return state
+
+
+def _llama_config(changes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": 384,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "hidden_act": "silu",
+        "max_position_embeddings": 256,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "dtype": "float32",
+        **changes,
+    }
+
+
+def _llama_weights(
+    shape: dict[str, Any], random: np.random.Generator
+) -> dict[str, NDArray[np.float32]]:
+    hidden, inner = shape["hidden_size"], shape["intermediate_size"]
+    queries = shape["num_attention_heads"] * shape["head_dim"]
+    keys = shape["num_key_value_heads"] * shape["head_dim"]
+
+    def normal(rows: int, columns: int, deviation: float) -> NDArray[np.float32]:
+        return random.normal(0.0, deviation, (rows, columns)).astype(np.float32)
+
+    def matrix(rows: int, columns: int) -> NDArray[np.float32]:
+        return normal(rows, columns, columns**-0.5)
+
+    def norm() -> NDArray[np.float32]:
+        return random.uniform(0.5, 1.5, (hidden,)).astype(np.float32)
+
+    # Embeddings of unit size give logits that differ enough for greedy tests to have no ties.
+    embeddings = normal(shape["vocab_size"], hidden, 1.0)
+    weights = {"model.embed_tokens.weight": embeddings, "model.norm.weight": norm()}
+    for layer in range(shape["num_hidden_layers"]):
+        prefix = f"model.layers.{layer}."
+        weights |= {
+            prefix + "input_layernorm.weight": norm(),
+            prefix + "post_attention_layernorm.weight": norm(),
+            prefix + "self_attn.q_proj.weight": matrix(queries, hidden),
+            prefix + "self_attn.k_proj.weight": matrix(keys, hidden),
+            prefix + "self_attn.v_proj.weight": matrix(keys, hidden),
+            prefix + "self_attn.o_proj.weight": matrix(hidden, queries),
+            prefix + "mlp.gate_proj.weight": matrix(inner, hidden),
+            prefix + "mlp.up_proj.weight": matrix(inner, hidden),
+            prefix + "mlp.down_proj.weight": matrix(hidden, inner),
+        }
+    if not shape["tie_word_embeddings"]:
+        weights["lm_head.weight"] = matrix(shape["vocab_size"], hidden)
+    return weights
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

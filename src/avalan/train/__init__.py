@@ -1,0 +1,1 @@
+"""Training: recipes, and what turns one into a model."""

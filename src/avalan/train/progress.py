@@ -1,0 +1,58 @@
+"""What a run says about itself: a line of `metrics.jsonl` per report, and an event to show."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """How a run stands."""
+
+    step: int
+    num_steps: int
+    loss: float
+    """Mean weighted cross-entropy since the last report, in nats."""
+    learning_rate: float
+    tokens_per_s: float
+    remaining_s: float
+    """Estimated from the speed since this start of the run."""
+
+
+class Progress(TrainerCallback):
+    """Turns the Trainer's logs into `StepReport`s."""
+
+    def __init__(
+        self, path: Path, tokens_per_step: int, show: Callable[[StepReport], None]
+    ) -> None:
+        self.path = path
+        self.tokens_per_step = tokens_per_step
+        self.show = show
+        self.started: tuple[float, int] | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.started = (time.monotonic(), state.global_step)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
+        if not logs or "loss" not in logs or self.started is None:
+            return
+        began, first_step = self.started
+        speed = (state.global_step - first_step) / (time.monotonic() - began)
+        report = StepReport(
+            step=state.global_step,
+            num_steps=state.max_steps,
+            loss=float(logs["loss"]),
+            learning_rate=float(logs["learning_rate"]),
+            tokens_per_s=speed * self.tokens_per_step,
+            remaining_s=(state.max_steps - state.global_step) / speed,
+        )
+        with self.path.open("a") as file:
+            file.write(json.dumps(asdict(report)) + "\n")
+        self.show(report)

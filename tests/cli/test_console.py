@@ -1,0 +1,199 @@
+"""What reaches a terminal, a pipe and a program."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avalan.cli.console import Console, cell_width, neutralise
+from avalan.errors import StateError
+
+
+class Stream(io.TextIOWrapper):
+    """A text stream that may pass for a terminal."""
+
+    def __init__(self, *, terminal: bool = False, encoding: str = "utf-8") -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    @property
+    def written(self) -> bytes:
+        return self.buffer.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def said(
+    act: Callable[[Console], object],
+    *,
+    terminal: bool = False,
+    encoding: str = "utf-8",
+    **flags: Any,
+) -> str:
+    stream = Stream(terminal=terminal, encoding=encoding)
+    act(Console(stdout=stream, stderr=Stream(), **flags))
+    return stream.written.decode(encoding)
+
+
+@given(st.text())
+def test_a_pipe_gets_the_written_text_byte_for_byte(text: str) -> None:
+    stream = Stream()
+    Console(stdout=stream).write(text)
+    assert stream.written == text.encode()
+
+
+@pytest.mark.parametrize("text", ["[bold]x[/bold]", "[/INST]", "[link=file:///etc]x[/link]"])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_brackets_are_never_markup(text: str, terminal: bool) -> None:
+    assert said(lambda console: console.print(text), terminal=terminal) == text + "\n"
+    table = said(lambda console: console.table(["name"], [[text]]), terminal=terminal)
+    assert text in table
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    hostile = "a\x1b[2Jb\x07\x9bc\rd\x7f\u202e"
+
+    shown = said(lambda console: console.print(hostile), terminal=True)
+
+    assert shown == "a␛[2Jb␇\\x9bc␍d␡\\u202e\n"
+
+
+def test_control_characters_go_through_a_pipe_and_through_write() -> None:
+    hostile = "a\x1b[2Jb\x07"
+    assert said(lambda console: console.print(hostile, end="")) == hostile
+    assert said(lambda console: console.write(hostile), terminal=True) == hostile
+
+
+@given(st.text())
+def test_neutralised_text_has_no_control_characters_but_tab_and_newline(text: str) -> None:
+    assert not {c for c in neutralise(text) if ord(c) < 32 or 127 <= ord(c) < 160} - {"\t", "\n"}
+
+
+def test_styles_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(console: Console) -> None:
+        console.print("a ", ("b", "bold red"))
+
+    assert said(act) == "a b\n"
+    assert said(act, terminal=True) == "a \x1b[1;31mb\x1b[0m\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert said(act, terminal=True) == "a b\n"
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert said(act, terminal=True) == "a b\n"
+
+
+def test_an_empty_no_color_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "")
+    assert "\x1b[1m" in said(lambda console: console.print(("x", "bold")), terminal=True)
+
+
+def test_json_mode_leaves_stdout_to_json() -> None:
+    def act(console: Console) -> None:
+        console.print("people")
+        console.write("bytes")
+        console.table(["a"], [["b"]])
+        console.markdown("# c")
+        console.json({"é": [1, None]})
+
+    assert said(act, as_json=True) == '{"é": [1, null]}\n'
+
+
+def test_json_carries_file_names_that_are_not_unicode() -> None:
+    name = os.fsdecode(b"caf\xe9")
+    assert json.loads(said(lambda console: console.json({"source": name}))) == {"source": name}
+
+
+def test_json_refuses_what_json_cannot_say() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        said(lambda console: console.json({"x": float("nan")}))
+
+
+def test_a_terminal_without_unicode_gets_the_nearest_letters() -> None:
+    shown = said(lambda console: console.print("1 · “né…”"), terminal=True, encoding="ascii")
+    assert shown == '1 - "n\\xe9..."\n'
+
+
+def test_quiet_hides_notes_and_keeps_results() -> None:
+    out, err = Stream(), Stream()
+    console = Console(stdout=out, stderr=err, quiet=True)
+    console.note("by the way")
+    console.progress("1 of 2")
+    console.print("result")
+    assert (out.written, err.written) == (b"result\n", b"")
+
+
+def test_a_progress_line_is_gone_before_the_next_text() -> None:
+    err = Stream(terminal=True)
+    console = Console(stdout=Stream(), stderr=err)
+    console.progress("1 of 2\nx")
+    console.note("done")
+    assert err.written.decode() == "\r\x1b[K1 of 2 x\r\x1b[Kdone\n"
+
+
+def test_a_piped_table_is_aligned_by_what_the_eye_sees() -> None:
+    rows = [["日本", 5, None], ["a\nb", 12, "x"]]
+    shown = said(lambda console: console.table(["name", "size", "note"], rows))
+    assert shown == "name  size  note\n日本     5\na␊b     12  x\n"
+
+
+def test_a_table_without_rows_is_its_headers() -> None:
+    assert said(lambda console: console.table(["a", "b"], [])) == "a  b\n"
+    assert "a" in said(lambda console: console.table(["a", "b"], []), terminal=True)
+
+
+def test_combining_characters_take_no_room() -> None:
+    assert cell_width("e\u0301日a") == 4
+
+
+def test_markdown_is_raw_in_a_pipe_and_drawn_on_a_terminal() -> None:
+    source = "# Title\n\n**bold** `[x]`\n"
+    assert said(lambda console: console.markdown(source)) == source
+    drawn = said(lambda console: console.markdown(source), terminal=True)
+    assert "Title" in drawn
+    assert "**" not in drawn
+    assert "[x]" in drawn
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115
+    with pytest.raises(StateError, match="No space left on device"):
+        Console(stdout=full).print("x")
+    with suppress(OSError):
+        full.close()
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    script = "from avalan.cli.console import Console; c = Console(); c.print('x'); c.json(1)"
+    command = f'exec "{sys.executable}" -c "{script}" >&-'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_rich_is_imported_by_a_terminal_table_alone() -> None:
+    script = (
+        "import sys; from avalan.cli.console import Console; c = Console(); "
+        "c.print('x'); c.note('y'); print('rich' in sys.modules, file=sys.stderr); "
+        "c.table(['a'], [[1]]); print('rich' in sys.modules, file=sys.stderr)"
+    )
+    piped = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert piped.stderr.split() == [b"y", b"False", b"False"]
+
+    leader, follower = pty.openpty()
+    try:
+        terminal = subprocess.run(
+            [sys.executable, "-c", script], stdout=follower, stderr=subprocess.PIPE, check=True
+        )
+    finally:
+        os.close(follower)
+        os.close(leader)
+    assert terminal.stderr.split() == [b"y", b"False", b"True"]

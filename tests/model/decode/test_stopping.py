@@ -1,0 +1,62 @@
+"""Stop strings never leak, however the text comes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avalan.model.decode.stopping import StopScanner
+
+LETTERS = st.text("ab#", max_size=12)
+STOPS = st.lists(st.text("ab#", min_size=1, max_size=4), max_size=3)
+
+
+def shown(pieces: list[str], stops: list[str]) -> tuple[str, bool]:
+    scanner = StopScanner(stops)
+    text = ""
+    for piece in pieces:
+        scan = scanner.push(piece)
+        text += scan.text
+        if scan.stopped:
+            return text, True
+    return text + scanner.flush(), False
+
+
+def expected(text: str, stops: list[str]) -> tuple[str, bool]:
+    """Character by character: the first end of any stop string, and its leftmost start."""
+    for end in range(1, len(text) + 1):
+        starts = [end - len(stop) for stop in stops if text[:end].endswith(stop)]
+        if starts:
+            return text[: min(starts)], True
+    return text, False
+
+
+@given(pieces=st.lists(LETTERS, max_size=6), stops=STOPS)
+def test_any_chunking_shows_the_text_up_to_the_first_match(
+    pieces: list[str], stops: list[str]
+) -> None:
+    assert shown(pieces, stops) == expected("".join(pieces), stops)
+
+
+@given(pieces=st.lists(LETTERS, max_size=6), stops=STOPS)
+def test_nothing_shown_is_ever_part_of_a_match(pieces: list[str], stops: list[str]) -> None:
+    final, _ = expected("".join(pieces), stops)
+    scanner = StopScanner(stops)
+    so_far = ""
+    for piece in pieces:
+        scan = scanner.push(piece)
+        so_far += scan.text
+        assert final.startswith(so_far)
+        if scan.stopped:
+            break
+
+
+def test_only_a_possible_beginning_is_held_back() -> None:
+    scanner = StopScanner(["</end>"])
+
+    assert scanner.push("one <").text == "one "
+    assert scanner.push("/e").text == ""
+    assert scanner.push("lse").text == "</else"
+    assert scanner.push(" two </end> three").text == " two "
+
+
+def test_no_stop_strings_hold_nothing() -> None:
+    assert StopScanner(()).push("anything").text == "anything"
