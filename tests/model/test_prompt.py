@@ -270,7 +270,7 @@ def test_normalised_text_keeps_offsets_into_the_original() -> None:
 
 
 def test_missing_tokenizer_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="has no tokenizer.json; make one"):
+    with pytest.raises(ModelError, match=r"has no tokenizer\.json; make one"):
         load_tokenizer(tmp_path)
 
 

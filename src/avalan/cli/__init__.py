@@ -23,10 +23,11 @@ COMMANDS = {
     "model": ("Run, display, train, evaluate and export models", "avalan.cli.commands.model"),
 }
 
-ABOUT = """\
-avalan runs small, self-reflective language models on your own machine: they decide
-whether to look something up, cite what they found, and say when they do not know.
-Alone, `avalan` shows this machine and what is on it."""
+ABOUT = (
+    "avalan runs small, self-reflective language models on your own machine: they decide whether "
+    "to look something up, cite what they found, and say when they do not know. "
+    "Alone, `avalan` shows this machine and what is on it."
+)
 
 EXAMPLES = (
     'avalan ask "How long may a file name be?" --docs notes/',

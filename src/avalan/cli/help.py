@@ -1,6 +1,8 @@
 """The text of `--help`, for groups and for single commands."""
 
-from collections.abc import Iterable, Sequence
+import shutil
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 
 from avalan.cli.console import Console
 from avalan.cli.parser import GLOBAL_FLAGS, GLOBAL_VALUES, Parser
@@ -10,7 +12,11 @@ from avalan.cli.tree import Group
 def show(console: Console, place: Group | Parser, examples: Sequence[str]) -> None:
     """Print the help of `place`."""
     if isinstance(place, Group):
-        text = group_help(place, examples)
+        helps = {name: text for name, (text, _) in place.commands.items()}
+        text = group_help(place.prog, place.about, helps, examples)
+    elif helps := place.verb_helps():
+        text = group_help(place.prog, place.description or "", helps, [])
+        text += f"\n\n{place.epilog or ''}"
     else:
         place.add_global_options()
         text = place.format_help()
@@ -18,15 +24,14 @@ def show(console: Console, place: Group | Parser, examples: Sequence[str]) -> No
         console.print(*_styled(line))
 
 
-def group_help(group: Group, examples: Sequence[str]) -> str:
-    """What can be said after `group`'s name, and the options that work everywhere."""
-    commands = [(name, text) for name, (text, _) in group.commands.items()]
+def group_help(prog: str, about: str, helps: Mapping[str, str], examples: Sequence[str]) -> str:
+    """What can be said after `prog`, and the options that work everywhere."""
     flags = [(option, text) for option, text in GLOBAL_FLAGS.items()]
     values = [(f"{option} {value}", text) for option, (value, text) in GLOBAL_VALUES.items()]
     parts = [
-        f"Usage: {group.prog} COMMAND [OPTIONS]",
-        group.about,
-        _section("Commands", commands),
+        f"Usage: {prog} COMMAND [OPTIONS]",
+        textwrap.fill(about, min(shutil.get_terminal_size((80, 24)).columns, 90) - 2),
+        _section("Commands", helps.items()),
         _section("Everywhere, before or after the command", [*flags, *values]),
     ]
     if examples:

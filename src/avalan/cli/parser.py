@@ -69,6 +69,13 @@ class Parser(argparse.ArgumentParser):
                 return dict(action.choices)
         return {}
 
+    def verb_helps(self) -> dict[str, str]:
+        """What `verbs` are for, by name."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return {row.dest: row.help or "" for row in action._get_subactions()}
+        return {}
+
     def format_help(self) -> str:
         """The text of `--help`."""
         names = [_argument_name(action) for action in self._get_positional_actions()]

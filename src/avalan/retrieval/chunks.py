@@ -20,8 +20,8 @@ MAX = 1000
 """Characters no chunk exceeds."""
 
 _SMALL = 40
-"""Characters below which a piece joins the one before it: too little to decide about."""
-_ITEM, _SENTENCE, _BLANK_LINE, _INSIDE = 0.1, 0.25, 0.15, 1.0
+"""Characters below which a piece of a paragraph joins a neighbour: too little to decide about."""
+_ITEM, _SENTENCE, _BLANK_LINE, _INSIDE = 0.05, 0.15, 0.1, 1.0
 """What a cut costs, in units of a chunk that is empty (or twice as long as the target)."""
 
 _NEWLINE = r"(?:\r\n|\r(?!\n)|\n)"
@@ -205,7 +205,7 @@ def _join_small(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
 
 def _belong_together(first: _Piece, second: _Piece) -> bool:
     shorter = min(first.end - first.start, second.end - second.start)
-    return shorter < _SMALL and second.end - first.start <= 3 * _SMALL
+    return second.cut > 0 and shorter < _SMALL and second.end - first.start <= 3 * _SMALL
 
 
 def _fitting(text: str, pieces: Iterable[_Piece]) -> Iterator[_Piece]:

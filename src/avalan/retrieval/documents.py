@@ -30,6 +30,8 @@ LAYOUTS: dict[str, Layout] = {
 
 BLOCK_CHARS = 1 << 18
 _PIECE_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 12
+"""Where a byte order mark or a page's declaration of its encoding stands."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -178,7 +180,7 @@ def _unopened(path: Path, error: OSError) -> Unreadable:
 
 
 def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:
-    head = file.read(_PIECE_BYTES)
+    head = file.read(_HEAD_BYTES)
     if not head:
         raise Unreadable(path, "it is empty")
     candidates = _candidates(head, layout)
@@ -240,7 +242,7 @@ def _candidates(head: bytes, layout: Layout) -> list[_Candidate]:
         if head.startswith(bom):
             return [_Candidate(encoding, bom)]
     names = ["utf-8", "cp1252"]
-    if layout == "html" and (declared := _DECLARED.search(head[:4096])):
+    if layout == "html" and (declared := _DECLARED.search(head)):
         # Offsets are into the extracted text, so that any encoding a page declares will do.
         names[1:1] = _known_encoding(declared[1].decode("ascii", "replace"))
     return [_Candidate(name) for name in names]

@@ -116,14 +116,14 @@ class Index:
     # --- writing ----------------------------------------------------------------------------
 
     def add(self, paths: Iterable[Path | str]) -> Iterator[Event]:
-        """Bring files and folders into the index, or up to date in it; says each step as it is done.
+        """Bring files and folders into the index, or up to date in it; each step is an event.
 
         Raises:
             RetrievalError: a path does not exist, a file named itself cannot be indexed, or a
                 folder holds no text. What was added before it stays.
             StateError: the index cannot be written.
         """
-        places = [Path(os.path.abspath(path)) for path in paths]
+        places = [_place(path) for path in paths]
         for place in places:
             self._require(place)
         if self._rebuild:
@@ -132,20 +132,17 @@ class Index:
             for place in places:
                 yield from self._add_place(place)
 
-    def remove(self, source: str) -> list[str]:
-        """Forget the document at `source`, or all documents below that folder; their sources.
+    def remove(self, name: str) -> list[str]:
+        """Forget the document called `name`, as in `find`, or all below that folder; their sources.
 
         Raises:
             RetrievalError: there is none.
         """
         with store.speaking(self.path), tables.transaction(self._connection):
-            known = {info.source for info in self.documents()}
-            below = [path for path in known if path.startswith(_prefix(source))]
-            sources = [source] if source in known else sorted(below)
-            if not sources:
-                raise self._unknown(source)
-            for path in sources:
-                tables.forget(self._connection, path)
+            below = [source for source, _ in self._sources_below(_place(name))]
+            sources = below or [self.find(name)]
+            for source in sources:
+                tables.forget(self._connection, source)
         return sources
 
     def _require(self, place: Path) -> None:
@@ -179,6 +176,8 @@ class Index:
         unlisted: list[str] = []
         for found in walk.files(folder):
             if isinstance(found, Skipped):
+                if found.path == str(folder):
+                    raise Unreadable(folder, found.reason)
                 unlisted.append(_prefix(found.path))
                 yield found
                 continue
@@ -337,6 +336,12 @@ class Index:
     def _all(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:
         with store.speaking(self.path):
             return self._connection.execute(sql, values).fetchall()
+
+
+def _place(path: Path | str) -> Path:
+    if not os.fspath(path).strip():
+        raise RetrievalError("A path is empty; name a file or a folder.")
+    return Path(os.path.abspath(path))
 
 
 def _prefix(folder: str) -> str:

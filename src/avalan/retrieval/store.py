@@ -40,8 +40,9 @@ def connect(path: Path, *, create: bool, any_version: bool) -> sqlite3.Connectio
                     f"There is no index at {path}; make it with: {add_command(path)}"
                 )
             _make_file(path)
-        connection = _configured(_uri(path))
+        connection = _connected(_uri(path))
         try:
+            connection.execute("PRAGMA synchronous = NORMAL")
             _check(connection, path, create=create, any_version=any_version)
         except BaseException:
             connection.close()
@@ -51,7 +52,7 @@ def connect(path: Path, *, create: bool, any_version: bool) -> sqlite3.Connectio
 
 def temporary() -> sqlite3.Connection:
     """An index that nobody else sees; SQLite keeps what exceeds its cache in an unlinked file."""
-    connection = _configured("")
+    connection = _connected("")
     tables.create(connection)
     return connection
 
@@ -102,17 +103,15 @@ def _uri(path: Path) -> str:
     return uri if os.access(path.parent, os.W_OK) else f"{uri}&immutable=1"
 
 
-def _configured(uri: str) -> sqlite3.Connection:
+def _connected(uri: str) -> sqlite3.Connection:
     # The library serialises calls, so a worker thread may search what the caller opened.
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         uri,
         uri=bool(uri),
         timeout=_BUSY_TIMEOUT_S,
         isolation_level=None,
         check_same_thread=False,
     )
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
 
 
 def _check(connection: sqlite3.Connection, path: Path, *, create: bool, any_version: bool) -> None:
@@ -130,8 +129,8 @@ def _check(connection: sqlite3.Connection, path: Path, *, create: bool, any_vers
         raise RetrievalError(f"The database at {path} is not an avalan index; choose another file.")
     if found != tables.VERSION and not any_version:
         raise RetrievalError(
-            f"The index at {path} is of version {found} and this avalan reads version {tables.VERSION}; "
-            f"rebuild it with: {add_command(path, '--rebuild')}"
+            f"The index at {path} is of version {found} and this avalan reads version "
+            f"{tables.VERSION}; rebuild it with: {add_command(path, '--rebuild')}"
         )
 
 

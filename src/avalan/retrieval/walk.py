@@ -34,7 +34,8 @@ def files(folder: Path) -> Iterator[Path | Skipped]:
     while waiting:
         current, rules = waiting.pop()
         try:
-            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+            with os.scandir(current) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             reason = f"the folder cannot be listed ({error.strerror})"
             yield Skipped(path=str(current), reason=reason)
@@ -42,9 +43,10 @@ def files(folder: Path) -> Iterator[Path | Skipped]:
         rules = rules + _rules_in(current)
         wanted = [entry for entry in entries if _is_wanted(entry, rules)]
         for entry in wanted:
-            if entry.is_symlink() and entry.is_dir():
+            is_folder = os.path.isdir(entry.path)  # False, not an error, for a link to itself.
+            if is_folder and entry.is_symlink():
                 yield Skipped(path=entry.path, reason="it is a link to a folder; add it by name")
-            elif not entry.is_dir():
+            elif not is_folder:
                 yield Path(entry.path)
         below = [Path(entry.path) for entry in wanted if entry.is_dir(follow_symlinks=False)]
         waiting += [(path, rules) for path in reversed(below)]

@@ -90,11 +90,14 @@ class RowTrainer(Trainer):
     ) -> Any:
         weights = inputs["weights"][:, 1:]
         graded = weights > 0
-        # No cache: with one, transformers would let packed records see each other.
-        hidden = model.model(
-            input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
-        ).last_hidden_state
-        logits = model.lm_head(hidden[:, :-1][graded])
+        # Accelerate casts only inside `model.forward`, which is passed by here: all logits at once
+        # would cost more than the rest of the step.
+        with self.accelerator.autocast():
+            # No cache: with one, transformers would let packed records see each other.
+            hidden = model.model(
+                input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
+            ).last_hidden_state
+            logits = model.lm_head(hidden[:, :-1][graded])
         loss = weighted_cross_entropy(logits, inputs["input_ids"][:, 1:][graded], weights[graded])
         return (loss, None) if return_outputs else loss
 

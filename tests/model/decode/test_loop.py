@@ -277,7 +277,7 @@ def test_greedy_gives_the_tokens_of_transformers_generate(
 
     folder = request.getfixturevalue(family)
     tokenizer = load_tokenizer(folder)
-    engine = load_engine("transformers", folder, EngineSettings(num_threads=2))
+    engine = load_engine("transformers", folder, EngineSettings(num_threads=1))
     assert isinstance(engine, SteppingEngine)
     theirs = AutoModelForCausalLM.from_pretrained(folder)
     for prompt in (tokenizer.encode("Who are you?"), tokenizer.encode("The quick brown")):

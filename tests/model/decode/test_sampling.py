@@ -1,6 +1,7 @@
 """Processed distributions are those of transformers' own logits processors."""
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def theirs(logits: Any, settings: GenerationSettings, seen: list[int]) -> Any:
     given_ = {name: getattr(settings, name) for name in names}
     config = GenerationConfig(do_sample=True, **{"top_k": 0, **_without_none(given_)})
     mixin = GenerationMixin()
-    mixin.config = None
+    mixin.config = SimpleNamespace(is_encoder_decoder=False)
     processors = mixin._get_logits_processor(config, input_ids_seq_length=len(seen))
     scores = processors(torch.tensor([seen]), torch.tensor(logits)[None].clone())
     return torch.softmax(scores[0], -1).numpy()

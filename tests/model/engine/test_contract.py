@@ -25,7 +25,7 @@ IDS = [7, 300, 12, 45, 45, 9, 121, 260, 33, 5, 78, 210]
 )
 def engine(request: pytest.FixtureRequest) -> Iterator[SteppingEngine]:
     name, folder = request.param
-    engine = load_engine(name, request.getfixturevalue(folder), EngineSettings(num_threads=2))
+    engine = load_engine(name, request.getfixturevalue(folder), EngineSettings(num_threads=1))
     assert isinstance(engine, SteppingEngine)
     yield engine
     engine.close()

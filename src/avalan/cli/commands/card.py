@@ -5,6 +5,7 @@ No network is tried and no model is loaded.
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,8 @@ from avalan.cli.disk import FoundModel
 from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.machine import BYTES_PER_WEIGHT, WEIGHT_SHARE, Machine, parameters_that_fit, survey
 from avalan.cli.parser import Parser
+from avalan.errors import ModelError
+from avalan.model import bundled
 
 MOST_ROWS = 8
 
@@ -47,11 +50,22 @@ def models_on_disk(cache_dir: str | None) -> list[FoundModel]:
     """Everything that could be run without a download."""
     return list(
         chain(
+            _bundled(),
             disk.hub_models(disk.hub_cache(cache_dir)),
             disk.gguf_models(Path()),
             disk.ollama_models(),
         )
     )
+
+
+def _bundled() -> list[FoundModel]:
+    # A damaged installation is told by the command that needs the model, not here.
+    with suppress(ModelError):
+        return [
+            FoundModel(name=model.name, where="bundled", size_bytes=model.size_bytes)
+            for model in bundled.catalogue().values()
+        ]
+    return []
 
 
 def _document(
@@ -106,10 +120,10 @@ def _fit_rows(free_bytes: int | None) -> list[tuple[str, str]]:
     if free_bytes is None:
         return [("Fits", "unknown, since the free memory is")]
     fits = parameters_that_fit(free_bytes)
-    sizes = ", ".join(f"{count_text(fits[kind])} at {kind}" for kind in BYTES_PER_WEIGHT)
+    sizes = ", ".join(f"{count_text(fits[kind])} in {kind}" for kind in BYTES_PER_WEIGHT)
     bytes_each = ", ".join(f"{size:g}" for size in BYTES_PER_WEIGHT.values())
     share = f"{WEIGHT_SHARE:.0%} of the free memory"
-    return [("Fits", f"parameters: {sizes}"), ("", f"({bytes_each} bytes each, in {share})")]
+    return [("Fits", f"weights: {sizes}"), ("", f"({bytes_each} bytes each, in {share})")]
 
 
 def _section(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:

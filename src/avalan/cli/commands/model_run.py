@@ -89,8 +89,8 @@ def split_words(first: str | None, second: str | None, *, piped: bool) -> tuple[
     """
     if first is None or second is not None:
         return first or RESERVED[0], second
-    alone = " " not in first.strip() and "\n" not in first
-    if alone and (piped or looks_like_model(first)):
+    is_word = len(first.split()) == 1
+    if is_word and (piped or looks_like_model(first)):
         return first, None
     return RESERVED[0], first
 
@@ -167,8 +167,7 @@ def _footer(report: GenerationReport) -> str:
     if report.tokens_per_s:
         parts.append(f"{report.tokens_per_s:,.0f} tokens/s")
     if report.finish_reason != "stop":
-        reasons = {"length": "cut at its longest", "interrupted": "interrupted"}
-        parts.append(reasons.get(report.finish_reason or "interrupted", "interrupted"))
+        parts.append("cut off at its limit" if report.finish_reason == "length" else "interrupted")
     return " · ".join(parts)
 
 
@@ -177,7 +176,7 @@ def _document(model: str, text: str, report: GenerationReport) -> dict[str, obje
     return {
         "model": model,
         "text": text,
-        "finish_reason": report.finish_reason,
+        "finish_reason": report.finish_reason or "interrupted",
         "usage": {
             "prompt_tokens": report.usage.prompt_tokens,
             "completion_tokens": report.usage.completion_tokens,

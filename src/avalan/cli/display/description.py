@@ -114,9 +114,11 @@ def _count_in_header(path: Path) -> int:
     with path.open("rb") as file:
         try:
             (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("the header ends beyond the file")
             header = json.loads(file.read(length))
             return sum(math.prod(row["shape"]) for key, row in header.items() if key[:2] != "__")
-        except (ValueError, KeyError, TypeError, struct.error, OverflowError, MemoryError):
+        except (ValueError, LookupError, TypeError, AttributeError, struct.error):
             raise ModelError(
                 f"The file {path} is not in the safetensors format; download the model again."
             ) from None

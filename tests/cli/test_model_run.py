@@ -1,0 +1,256 @@
+"""`avalan model run`: where the prompt comes from, what reaches stdout, how it ends."""
+
+import io
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from avalan.cli import main
+from avalan.cli.commands.model_run import RESERVED, looks_like_model, split_words
+from avalan.compress.export import export
+from avalan.model import bundled
+from avalan.model.entities import Message
+from avalan.model.nlp import text as text_models
+from avalan.testing import ScriptedEngine, pico_llama, pico_tokenizer, saying, scripted_model
+
+CAPFD = pytest.CaptureFixture[str]
+HOSTILE = "[bold]x[/bold] [/INST] \x1b[2J\x07 caf\xe9 \u202e 日本 [link=x]\n"
+
+
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama that never stops by itself, as ONNX."""
+    folder = tmp_path_factory.mktemp("pico")
+    checkpoint = pico_llama(folder / "checkpoint", max_position_embeddings=100_000)
+    return export(checkpoint, folder / "onnx").folder
+
+
+@pytest.fixture
+def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that makes the next model say a text, whatever it is asked."""
+    folder = pico_tokenizer(tmp_path / "tokenizer")
+
+    def say(answer: str) -> None:
+        model = scripted_model(folder, ScriptedEngine(lambda held: [], vocab_size=384))
+        prompt_ids = model.tokenizer.encode_chat([Message(role="user", content="?")])
+        answer_ids = [*model.tokenizer.encode(answer), 1]
+        script = saying(answer_ids, after=len(prompt_ids), vocab_size=384)
+        engine = ScriptedEngine(script, vocab_size=384, context_length=5000)
+        monkeypatch.setattr(
+            text_models, "open_model", lambda name, settings: scripted_model(folder, engine)
+        )
+
+    return say
+
+
+def run(pico: Path, *words: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "avalan", "model", "run", str(pico), *words]
+    return subprocess.run(command, capture_output=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+# --- which word is what -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "piped", "expected"),
+    [
+        (None, None, False, ("bundled", None)),
+        ("m", "p", False, ("m", "p")),
+        ("m", "p", True, ("m", "p")),
+        ("bundled", None, False, ("bundled", None)),
+        ("owner/name", None, False, ("owner/name", None)),
+        ("ai://local/x", None, False, ("ai://local/x", None)),
+        ("Hello", None, False, ("bundled", "Hello")),
+        ("Hello", None, True, ("Hello", None)),
+        ("What is it?", None, True, ("bundled", "What is it?")),
+        ("What is it?", None, False, ("bundled", "What is it?")),
+        ("", None, False, ("bundled", "")),
+    ],
+)
+def test_a_single_word_is_a_model_or_a_prompt(
+    first: str | None, second: str | None, piped: bool, expected: tuple[str, str | None]
+) -> None:
+    assert split_words(first, second, piped=piped) == expected
+
+
+def test_what_lies_on_disk_looks_like_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert looks_like_model(str(tmp_path))
+    assert not looks_like_model("gpt2")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models--gpt2").mkdir()
+    assert looks_like_model("gpt2")
+
+
+def test_the_reserved_names_are_those_of_the_catalogue() -> None:
+    assert RESERVED == bundled.RESERVED
+
+
+# --- what reaches stdout ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [[], ["--quiet"]])
+def test_a_pipe_gets_the_answers_bytes_and_nothing_else(
+    says: Callable[[str], None], capfdbinary: pytest.CaptureFixture[bytes], flags: list[str]
+) -> None:
+    says(HOSTILE)
+    assert main(["model", "run", "any", "?", *flags]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out == HOSTILE.encode()
+    assert (err == b"") == bool(flags)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answer=st.text(max_size=30))
+def test_quiet_is_exact_for_any_text(
+    says: Callable[[str], None], capfdbinary: pytest.CaptureFixture[bytes], answer: str
+) -> None:
+    says(answer)
+    capfdbinary.readouterr()
+    assert main(["model", "run", "any", "?", "--quiet"]) == 0
+    assert capfdbinary.readouterr().out == answer.encode()
+
+
+def test_the_json_document_holds_the_text_and_what_it_cost(
+    says: Callable[[str], None], capfd: CAPFD
+) -> None:
+    says(HOSTILE)
+    assert main(["model", "run", "any", "?", "--json"]) == 0
+    out, err = capfd.readouterr()
+    document = json.loads(out)
+    assert out.count("\n") == 1
+    assert err == ""
+    assert (document["model"], document["text"]) == ("any", HOSTILE)
+    assert document["finish_reason"] == "stop"
+    assert set(document["usage"]) == {"prompt_tokens", "completion_tokens"}
+    assert set(document["timings"]) == {"prefill_s", "ttft_s", "decode_s", "tokens_per_s"}
+
+
+def test_a_terminal_is_not_driven_by_the_model(
+    says: Callable[[str], None], capfd: CAPFD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(HOSTILE)
+    monkeypatch.setattr("avalan.cli.console._is_terminal", lambda stream: True)
+    assert main(["model", "run", "any", "?"]) == 0
+    out, _ = capfd.readouterr()
+    assert "\x1b[2J" not in out
+    assert "[bold]x[/bold] [/INST] ␛[2J␇ café \\u202e 日本 [link=x]\n" in out
+
+
+def test_the_footer_tells_count_first_token_and_speed(pico: Path) -> None:
+    done = run(pico, "Hello", "--max-new-tokens", "20")
+    footer = done.stderr.decode()
+    assert footer.startswith("20 tokens · first after ")
+    assert " tokens/s · cut off at its limit\n" in footer
+
+
+def test_the_seed_decides_what_is_drawn(pico: Path) -> None:
+    words = ["Hello", "--quiet", "--max-new-tokens", "30", "--temperature", "5", "--seed"]
+    first, again, other = (run(pico, *words, seed).stdout for seed in ("1", "1", "2"))
+    assert first == again != other
+
+
+# --- where the prompt comes from ----------------------------------------------------------------
+
+
+def test_a_piped_prompt_is_the_same_as_a_given_one(pico: Path) -> None:
+    words = ["--json", "--max-new-tokens", "8"]
+    piped = json.loads(run(pico, *words, input="Où?\n".encode()).stdout)
+    given = json.loads(run(pico, "Où?", *words).stdout)
+    assert piped["text"] == given["text"]
+    assert piped["usage"] == given["usage"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [(b"", "The prompt is empty"), (b" \n", "The prompt is empty"), (b"\xff", "is not UTF-8 text")],
+)
+def test_a_pipe_without_a_prompt_is_wrong_usage(
+    given: bytes, sentence: str, monkeypatch: pytest.MonkeyPatch, capfd: CAPFD
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    assert main(["model", "run", "bundled"]) == 2
+    assert sentence in capfd.readouterr().err
+
+
+def test_a_person_is_asked_on_a_terminal(pico: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "avalan", "model", "run", str(pico), "--max-new-tokens", "3"]
+    os.write(leader, b"Hello\n")
+    try:
+        done = subprocess.run(command, stdin=follower, capture_output=True, check=False)
+    finally:
+        os.close(follower)
+        os.close(leader)
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"Prompt: 3 tokens")
+
+
+# --- how it ends --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_interrupt_keeps_what_was_said_so_far(pico: Path, as_json: bool) -> None:
+    words = ["Hello", "--max-new-tokens", "90000", *(["--json"] if as_json else [])]
+    command = [sys.executable, "-m", "avalan", "model", "run", str(pico), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    # JSON comes at the end only; by then the model has long begun.
+    select.select([process.stdout], [], [], 1.5 if as_json else 20)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    if as_json:
+        document = json.loads(out)
+        assert document["finish_reason"] == "interrupted"
+        assert document["text"]
+    else:
+        assert out
+        assert err.endswith(b"interrupted\n")
+
+
+def test_a_reader_that_leaves_ends_the_answer(pico: Path) -> None:
+    command = [sys.executable, "-m", "avalan", "model", "run", str(pico), "Hello"]
+    command += ["--max-new-tokens", "90000", "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stderr:
+        with process.stdout:
+            assert process.stdout.read(3)
+        assert process.stderr.read() == b""
+    assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["./nowhere", "x"], 1, "nowhere"),
+        (["rules", "x"], 1, "is not a language model"),
+        (["ai://someone/x", "x"], 1, "someone"),
+        (["{pico}", "x", "--engine", "guff"], 1, "no engine called 'guff'"),
+        (["{pico}", "x", "--top-p", "7"], 1, "top_p"),
+        (["{pico}", "x", "--max-new-tokens", "0"], 1, "max_new_tokens"),
+        (["{pico}", "x", "--device", "toaster"], 1, "toaster"),
+    ],
+)
+def test_what_cannot_be_run_is_one_sentence(
+    pico: Path, capfd: CAPFD, words: list[str], code: int, sentence: str
+) -> None:
+    assert main(["model", "run", *(word.format(pico=pico) for word in words)]) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert sentence in err
+    assert err.count("\n") == 1

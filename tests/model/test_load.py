@@ -1,0 +1,88 @@
+"""From a name to a model that runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avalan import testing
+from avalan.errors import ConfigurationError, ModelError
+from avalan.model.engine import SteppingEngine
+from avalan.model.entities import EngineSettings
+from avalan.model.load import choose_engine, find_folder, open_model
+
+
+def test_model_has_its_engine_tokenizer_and_config(pico_onnx_folder: Path) -> None:
+    with open_model(str(pico_onnx_folder)) as model:
+        assert model.stepping.vocab_size == model.config["vocab_size"] == 384
+        assert model.tokenizer.eos_ids == {1}
+        assert model.folder == pico_onnx_folder
+
+
+def test_auto_takes_onnx_where_there_is_a_decoder(
+    pico_folder: Path, pico_onnx_folder: Path
+) -> None:
+    assert choose_engine(pico_onnx_folder, EngineSettings()) == "onnx"
+    assert choose_engine(pico_folder, EngineSettings()) == "transformers"
+    assert choose_engine(pico_onnx_folder, EngineSettings(weight_type="bf16")) == "transformers"
+    assert choose_engine(pico_onnx_folder, EngineSettings(engine="gguf")) == "gguf"
+
+
+def test_uri_of_a_local_model_is_its_name(pico_onnx_folder: Path) -> None:
+    assert find_folder(f"ai://local/{pico_onnx_folder}", EngineSettings()) == pico_onnx_folder
+
+
+def test_provider_without_an_engine_is_a_sentence() -> None:
+    with pytest.raises(ConfigurationError, match="No engine here runs .* 'openai'"):
+        open_model("ai://openai/gpt-x")
+
+
+@pytest.mark.parametrize("name", ["rules", "reader"])
+def test_reserved_names_generate_no_text(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{name}' is not a language model"):
+        open_model(name)
+
+
+def test_engine_that_gives_no_logits_is_named(pico_folder: Path) -> None:
+    model = testing.scripted_model(pico_folder, testing.ScriptedGeneratingEngine([]))
+    with pytest.raises(ConfigurationError, match="gives no logits"):
+        _ = model.stepping
+    assert not isinstance(model.engine, SteppingEngine)
+
+
+def test_folder_whose_tokenizer_is_missing_is_a_sentence(
+    pico_onnx_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("model.onnx", "config.json"):
+        (tmp_path / name).write_bytes((pico_onnx_folder / name).read_bytes())
+    with pytest.raises(ModelError, match=r"no tokenizer\.json"):
+        open_model(str(tmp_path))
+
+
+HEAVY = ("torch", "transformers", "huggingface_hub", "rich", "httpx", "onnx", "safetensors")
+_SCRIPT = """
+import asyncio, json, sys
+from avalan.model.entities import GenerationSettings
+from avalan.model.nlp.text import TextGenerationModel
+light = [name for name in sys.argv[2].split(",") + ["onnxruntime", "jinja2"] if name in sys.modules]
+async def main():
+    with TextGenerationModel(sys.argv[1]) as lm:
+        settings = GenerationSettings(max_new_tokens=4)
+        return len([token async for token in await lm("Hi", settings=settings)])
+count = asyncio.run(main())
+heavy = [name for name in sys.argv[2].split(",") if name in sys.modules]
+print(json.dumps([light, count, heavy]))
+"""
+
+
+def test_text_from_an_onnx_model_needs_no_torch(pico_onnx_folder: Path) -> None:
+    command = [sys.executable, "-c", _SCRIPT, str(pico_onnx_folder), ",".join(HEAVY)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    after_import, num_tokens, after_generation = json.loads(run.stdout)
+
+    assert after_import == []
+    assert num_tokens == 4
+    assert after_generation == []
+    assert run.stderr == ""

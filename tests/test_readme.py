@@ -1,0 +1,76 @@
+"""The README does what it says: its blocks marked `run` are run, in order, in one folder."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A fenced block of the README."""
+
+    language: str
+    mark: str
+    text: str
+
+
+BLOCKS = [Block(language, mark.strip(), text) for language, mark, text in BLOCK.findall(README)]
+RUN = [block for block in BLOCKS if block.mark == "run"]
+
+
+def command(block: Block) -> list[str]:
+    if block.language == "python":
+        return [sys.executable, "-W", "error", "-c", block.text]
+    return ["bash", "-euo", "pipefail", "-c", block.text]
+
+
+def test_blocks_are_marked_with_a_word_that_the_tests_know() -> None:
+    assert {block.mark for block in BLOCKS} <= {"", "run"}
+    assert {block.language for block in RUN} == {"bash", "python"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.mark.xdist_group("readme")
+@pytest.mark.parametrize("block", RUN, ids=[block.text.split("\n")[0][:40] for block in RUN])
+def test_blocks_marked_run_are_run(block: Block, folder: Path) -> None:
+    environment = os.environ | {
+        "AVALAN_HOME": str(folder / "home"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        command(block), cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_links_lead_to_files() -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert targets
+    assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_every_extra_is_in_its_table() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == set(
+        project["optional-dependencies"]
+    )
+
+
+def test_the_test_command_is_what_continuous_integration_calls() -> None:
+    assert "make test" in README
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert "make test" in lines
