@@ -55,13 +55,13 @@ clean:
 	@[ -n "$(PYTHON)" ] || { echo "avalan needs Python 3.11 or newer; none was found." >&2; exit 1; }
 	@echo "Setting up .venv (once; about a minute)"
 	@[ -x $(BIN)/python ] || "$(PYTHON)" -m venv .venv
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install --quiet --quiet --editable .
 	@touch $@
 
 # torch comes first and exactly: an index may offer a CPU build of this one version, and CUDA
 # builds, with gigabytes of libraries, of all others.
 .venv/test.stamp: .venv/base.stamp
 	@echo "Adding what the tests need (once; a few minutes)"
-	@$(PIP) install --quiet "$$($(BIN)/python scripts/pinned.py torch)"
-	@$(PIP) install --quiet --editable '.[test]'
+	@$(PIP) install --quiet --quiet "$$($(BIN)/python scripts/pinned.py torch)"
+	@$(PIP) install --quiet --quiet --editable '.[test]'
 	@touch $@

@@ -41,15 +41,15 @@ def is_permissive(licence: str) -> bool:
 
 def licences(distribution: Distribution) -> list[str]:
     """What a distribution states: its expression, else its classifiers, else its licence field."""
-    metadata = distribution.metadata
-    if expression := metadata.get("License-Expression"):
-        return [expression]
+    metadata = distribution.metadata.json
+    if expression := metadata.get("license_expression"):
+        return [str(expression)]
     classifiers = [
         line.rpartition(" :: ")[2]
-        for line in metadata.get_all("Classifier", [])
+        for line in metadata.get("classifier", [])
         if line.startswith("License :: ") and not line.endswith("OSI Approved")
     ]
-    named = (metadata.get("License") or "").strip()
+    named = str(metadata.get("license", "")).strip()
     return classifiers or ([named] if 0 < len(named) <= LONGEST_NAME else [])
 
 

@@ -29,8 +29,8 @@ def main() -> int:
 
 def build(folder: Path) -> Path:
     """Without isolation: the build backend is in the `test` extra, so no network is needed."""
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir"]
+    subprocess.run([*command, folder, ROOT], check=True, stdout=subprocess.DEVNULL)
     return next(folder.glob("*.whl"))
 
 

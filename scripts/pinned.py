@@ -11,7 +11,8 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def requirement(package: str) -> str:
     """The line of the extra that names `package`."""
     extras = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
-    return next(line for line in extras["test"] if re.match(rf"{package}\b", line))
+    found: str = next(line for line in extras["test"] if re.match(rf"{package}\b", line))
+    return found
 
 
 if __name__ == "__main__":

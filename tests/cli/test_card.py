@@ -89,7 +89,7 @@ def test_a_tool_that_hangs_or_fails_delays_nothing(nvidia: Path, script: str) ->
     )
     start = time.perf_counter()
     assert survey().gpus == ()
-    assert time.perf_counter() - start < 0.9
+    assert time.perf_counter() - start < 3
 
 
 def test_models_in_the_hubs_cache_are_found_with_their_sizes(tmp_path: Path) -> None:

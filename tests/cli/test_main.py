@@ -1,5 +1,6 @@
 """The command line as a whole: words, options in every place, errors, exit codes."""
 
+import errno
 import json
 import resource
 import subprocess
@@ -230,6 +231,18 @@ def test_an_unknown_exception_is_a_bug_and_shows_itself(monkeypatch: pytest.Monk
     monkeypatch.setattr(cli, "_dispatch", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main([])
+
+
+def test_a_file_that_the_system_refuses_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(words: list[str]) -> int:
+        raise FileExistsError(errno.EEXIST, "File exists", "notes.txt")
+
+    monkeypatch.setattr(cli, "_dispatch", refused)
+    assert main([]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("The system refused 'notes.txt' (File exists); check the path")
 
 
 def test_an_english_locale_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:

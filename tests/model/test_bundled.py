@@ -57,5 +57,5 @@ def test_broken_catalogue_is_a_sentence(root: Path, content: str | None) -> None
     if content is not None:
         (root / "catalogue.json").write_text(content)
 
-    with pytest.raises(ModelError, match="catalogue of bundled models .* cannot be read"):
+    with pytest.raises(ModelError, match=r"catalogue of bundled models .* cannot be read"):
         bundled.find("bundled", root)

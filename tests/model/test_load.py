@@ -35,7 +35,7 @@ def test_uri_of_a_local_model_is_its_name(pico_onnx_folder: Path) -> None:
 
 
 def test_provider_without_an_engine_is_a_sentence() -> None:
-    with pytest.raises(ConfigurationError, match="No engine here runs .* 'openai'"):
+    with pytest.raises(ConfigurationError, match=r"No engine here runs .* 'openai'"):
         open_model("ai://openai/gpt-x")
 
 

@@ -9,7 +9,18 @@ from avalan.retrieval.extract import Extraction
 PARTS = st.sampled_from(
     ["<h1>", "</h1>", "<h2>A title</h2>", "<p>", "</p>", "<div>", "<br>", "<li>", "<td>", "<pre>"]
     + ["</pre>", "<script>var x;</script>", "<style>p{}</style>", "<b>", "</b>", "&amp;", "&#233;"]
-    + ["&nbsp;", "&bad", "<", ">", "<!-- c -->", "<title>T</title>", " words here ", "é数", "\n", "\r\n"]
+    + [
+        "&nbsp;",
+        "&bad",
+        "<",
+        ">",
+        "<!-- c -->",
+        "<title>T</title>",
+        " words here ",
+        "é数",
+        "\n",
+        "\r\n",
+    ]
 )
 PAGES = st.lists(PARTS, max_size=40).map("".join)
 
@@ -31,7 +42,10 @@ def extracted(page: str, *, block_chars: int = 10_000) -> tuple[str, list[tuple[
         ("a<template><p>no</p></template><svg><title>no</title></svg>b", "a\n\nb\n"),
         ("<ul><li>One</li><li>Two</li></ul>", "- One\n- Two\n"),
         ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", "A\tB\n1\t2\n"),
-        ("<pre>\ndef f():\n    <b>return</b> 1\n\n  x</pre>y", "def f():\n    return 1\n\n  x\n\ny\n"),
+        (
+            "<pre>\ndef f():\n    <b>return</b> 1\n\n  x</pre>y",
+            "def f():\n    return 1\n\n  x\n\ny\n",
+        ),
         ("<pre><span>a</span>\n<span>b</span></pre>", "a\nb\n"),
         ("no tags at all", "no tags at all\n"),
         ("<p>never closed <b>at all", "never closed at all\n"),

@@ -33,7 +33,10 @@ def test_markdown(text: str, expected: list[tuple[int, str]]) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Top\n***\n\nSub\n===\n\nTop again\n*********\n", [(1, "Top"), (2, "Sub"), (1, "Top again")]),
+        (
+            "Top\n***\n\nSub\n===\n\nTop again\n*********\n",
+            [(1, "Top"), (2, "Sub"), (1, "Top again")],
+        ),
         ("=====\n Top\n=====\n\nSub\n=====\n", [(1, "Top"), (2, "Sub")]),
         ("Words.\n\n------\n\nMore words.\n", []),
         ("Wrapped lines\nof a paragraph\n----\n", []),

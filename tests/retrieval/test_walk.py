@@ -23,9 +23,7 @@ def ignoring(folder: Path, *lines: str, name: str = ".gitignore") -> None:
 
 
 def walked(folder: Path) -> list[str]:
-    return [
-        path.relative_to(folder).as_posix() for path in files(folder) if isinstance(path, Path)
-    ]
+    return [path.relative_to(folder).as_posix() for path in files(folder) if isinstance(path, Path)]
 
 
 def test_files_come_in_order_each_folder_before_those_below(tmp_path: Path) -> None:

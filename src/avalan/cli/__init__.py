@@ -5,6 +5,7 @@ and turns every error that a person can act on into one sentence and an exit cod
 """
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -59,11 +60,30 @@ def _guarded(words: list[str]) -> int:
     try:
         return _dispatch(words)
     except AvalanError as error:
-        options = _before_dashes(words)
-        if "--verbose" in options:
-            traceback.print_exc()
-        Console(as_json="--json" in options).error(str(error))
-        return 2 if isinstance(error, UsageError) else 1
+        return _report(str(error), words, code=2 if isinstance(error, UsageError) else 1)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return _report(_refusal(error), words, code=1)
+
+
+def _report(sentence: str, words: list[str], *, code: int) -> int:
+    options = _before_dashes(words)
+    if "--verbose" in options:
+        traceback.print_exc()
+    Console(as_json="--json" in options).error(sentence)
+    return code
+
+
+def _refusal(error: OSError) -> str:
+    """The net below the rooms' own errors: the operating system refused a file by name."""
+    place = "the disk" if error.filename is None else repr(error.filename)
+    return (
+        f"The system refused {place} ({error.strerror}); check the path, its permissions and "
+        "the space that is left."
+    )
 
 
 def _dispatch(words: list[str]) -> int:

@@ -156,7 +156,11 @@ class Console:
         """A line typed by the person; the label goes to stderr. Empty at the end of input."""
         self._clear_progress()
         _emit(self._stderr, self._render([(label, "bold")], self._stderr))
-        return sys.stdin.readline().rstrip("\n")
+        try:
+            return sys.stdin.readline().rstrip("\n")
+        except KeyboardInterrupt:
+            _emit(self._stderr, "\n")
+            raise
 
     # --- inside -----------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def resolve(
         )
     download = extras.load("avalan.hub.download")
     cached = download.find_cached(name, cache_dir=cache_dir, revision=revision)
-    if cached is not None and download.is_complete(cached):
+    if cached is not None:
         return check_folder(cached)
     return check_folder(
         download.fetch(

@@ -11,18 +11,22 @@ from avalan.hub.folder import has_weights
 
 
 def find_cached(name: str, *, cache_dir: str | Path | None, revision: str | None) -> Path | None:
-    """The snapshot of a hub model in the local cache, whole or not."""
+    """The snapshot of a hub model in the local cache, if it is whole; the network is not used."""
     try:
-        folder = huggingface_hub.snapshot_download(
-            name, cache_dir=cache_dir, revision=revision, local_files_only=True
+        config = huggingface_hub.try_to_load_from_cache(
+            name, "config.json", cache_dir=cache_dir, revision=revision
         )
-    except (errors.LocalEntryNotFoundError, errors.HFValidationError):
+    except errors.HFValidationError:
         return None
-    return Path(folder)
+    if not isinstance(config, str) or not _is_whole(Path(config).parent):
+        return None
+    return Path(config).parent
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether the weights are there, every shard that an index names included."""
+def _is_whole(folder: Path) -> bool:
+    """Whether the tokenizer and the weights are there, with every shard that an index names."""
+    if not (folder / "tokenizer.json").is_file():
+        return False
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return has_weights(folder)
@@ -71,7 +75,7 @@ def fetch(
         ) from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise _unreachable(name, "the hub cannot be reached") from None
-    except (errors.HfHubHTTPError, OSError) as error:
+    except Exception as error:  # the client's network library has a tree of errors of its own
         raise _unreachable(name, str(error).strip().partition("\n")[0].rstrip(".")) from error
     return Path(folder)
 

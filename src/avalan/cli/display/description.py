@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avalan import hub
 from avalan.cli.display.units import count_text
 from avalan.compress.llama import read_shape
 from avalan.errors import ModelError
 from avalan.hub import download
-from avalan.hub.folder import check_folder
 from avalan.model import bundled
 from avalan.model.entities import EngineSettings
+from avalan.model.load import find_folder
 from avalan.model.prompt import read_json
+from avalan.model.uri import parse_uri
 
 # Enough to describe a model of the hub; its weights may be many gigabytes.
 _SMALL_FILES = ["*.json", "*.jinja", "README.md"]
@@ -126,18 +126,27 @@ def _count_in_header(path: Path) -> int:
 
 def _find(name: str, settings: EngineSettings) -> tuple[Path, Path]:
     """The folder of a model and the path of its card."""
-    if name in bundled.RESERVED:
-        row = bundled.find(name)
+    uri = parse_uri(name)
+    if uri.is_local and uri.model in bundled.RESERVED:
+        row = bundled.find(uri.model)
         return row.folder, row.card
-    if Path(name).is_dir() or "/" not in name or name.startswith((".", "/", "~")):
-        folder = hub.resolve(name, cache_dir=settings.cache_dir, revision=settings.revision)
-        return folder, folder / "README.md"
+    if uri.is_local and _is_hub_id(uri.model):
+        folder = _find_on_hub(uri.model, settings)
+    else:
+        folder = find_folder(name, settings)
+    return folder, folder / "README.md"
+
+
+def _is_hub_id(name: str) -> bool:
+    return not name.startswith((".", "/", "~")) and not Path(name).is_dir()
+
+
+def _find_on_hub(name: str, settings: EngineSettings) -> Path:
     where = {"cache_dir": settings.cache_dir, "revision": settings.revision}
     cached = download.find_cached(name, **where)
-    if cached is not None and download.is_complete(cached):
-        return check_folder(cached), cached / "README.md"
-    folder = download.fetch(name, **where, offline=False, files=_SMALL_FILES, left_out=[])
-    return folder, folder / "README.md"
+    if cached is not None:
+        return cached
+    return download.fetch(name, **where, offline=False, files=_SMALL_FILES, left_out=[])
 
 
 def _read_card(path: Path) -> str:

@@ -1,0 +1,91 @@
+"""What the loop tells while it answers. Whoever shows it is a consumer and never changes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from avalan.model.entities import Usage
+from avalan.reflection.judge import Reading
+from avalan.reflection.record import Support
+from avalan.retrieval.documents import OffsetsIn
+from avalan.retrieval.entities import Passage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The gate's verdict; whether a look-up was done is another matter."""
+
+    retrieve: bool
+    probability: float
+    threshold: float
+    judge: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafted:
+    """An answer from memory was tried."""
+
+    text: str
+    confidence: float
+    threshold: float
+    judge: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the retriever found, in rank order, and how many of them will be read."""
+
+    passages: tuple[Passage, ...]
+    num_read: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A passage was judged; `rank` counts from 0."""
+
+    rank: int
+    passage: Passage
+    reading: Reading
+    threshold: float
+    judge: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """Where an answer stands: offsets are bytes, and `text` is exactly what stands there."""
+
+    source: str
+    start: int
+    end: int
+    text: str
+    offsets_in: OffsetsIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The end of the loop."""
+
+    question: str
+    text: str | None
+    """None for an abstention."""
+    reason: str | None = None
+    """Why there is no answer, in plain words, and what would help."""
+    confidence: float = 0.0
+    decision: Decision
+    retrieved: bool
+    passages: tuple[Passage, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    support: Support | None = None
+    utility: int | None = None
+    model: str
+    usage: Usage = field(default_factory=Usage)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each step, by name."""
+
+    @property
+    def abstained(self) -> bool:
+        """Whether no answer was given."""
+        return self.text is None
+
+
+Event = Decision | Drafted | Found | Read | Citation | Answer

@@ -1,0 +1,53 @@
+"""What a judge says: of a question, of its own memory, of a passage. Policy is in the loop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from avalan.model.entities import Usage
+from avalan.reflection.record import Support
+from avalan.retrieval.entities import Passage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An answer from memory."""
+
+    text: str
+    confidence: float
+    """0 to 1; calibrated when the judge is."""
+    utility: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a judge makes of one passage for one question."""
+
+    relevance: float
+    """P(the passage holds the answer), 0 to 1."""
+    span: tuple[int, int] | None
+    """Characters of the passage's text that answer; None when there is nothing to quote."""
+    confidence: float
+    """P(the span is right), 0 to 1; calibrated when the judge is."""
+    support: Support | None = None
+    utility: int | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    """The raw scores behind `confidence`, for calibration and the trace."""
+
+
+class Judge(Protocol):
+    """A source of judgements: a model's reflection tokens, rules, later others."""
+
+    name: str
+
+    def need(self, question: str) -> float:
+        """P(the question needs a look-up), 0 to 1."""
+
+    def remember(self, question: str) -> Draft | None:
+        """An answer from memory, or None for a judge that has none."""
+
+    def read(self, question: str, passage: Passage) -> Reading:
+        """Judge a passage and quote the answer from it."""
+
+    def usage(self) -> Usage:
+        """Tokens read and written since the judge was made."""

@@ -1,0 +1,211 @@
+"""The reflection loop: decide, look up, judge, quote, grade, or say that the evidence is not there.
+
+    question → decision ─┬─ from memory, if confident ─────────────────→ answer
+                         └─ search → read each passage on its own fork → best span → answer
+                                                                     └→ abstention
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+from avalan.errors import ConfigurationError
+from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
+from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.panel import Panel, check_probability
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.index import Index
+
+Retrieve = Literal["adaptive", "always", "never"]
+NUM_LISTED = 10
+
+NO_DOCUMENTS = (
+    "I don't know this by heart, and there are no documents to look it up in; "
+    "add some with: avalan index add PATH, or name them with --docs PATH."
+)
+NOT_THERE = "I don't know: the documents do not say."
+NOT_KNOWN = "I don't know this by heart, and looking it up was switched off with --retrieve never."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskSettings:
+    """How a question is answered. The docstrings below are also the command line's help."""
+
+    retrieve: Retrieve = "adaptive"
+    """When to look something up: adaptive, always or never."""
+    threshold: float | None = None
+    """Look up from this probability on (0 to 1); left open, the calibrated one."""
+    top_k: int = 5
+    """How many passages are read."""
+    min_confidence: float | None = None
+    """Answer from this confidence on (0 to 1); left open, the calibrated one."""
+
+
+def check(question: str, settings: AskSettings) -> None:
+    """Raises ConfigurationError for what cannot be asked."""
+    if not question.strip():
+        raise ConfigurationError('The question is empty; ask one, as in: avalan ask "Who …?"')
+    check_probability("--threshold", settings.threshold)
+    check_probability("--min-confidence", settings.min_confidence)
+    if settings.top_k < 1:
+        raise ConfigurationError(f"--top-k is {settings.top_k}, but at least 1 passage is read.")
+
+
+def ask(
+    question: str, *, panel: Panel, index: Index | None, settings: AskSettings | None = None
+) -> Iterator[Event]:
+    """Answer `question`, telling each step; the last event is the `Answer`.
+
+    Raises:
+        ConfigurationError: the question is empty or a setting is out of its range.
+        RetrievalError: the index cannot be read.
+    """
+    settings = settings or AskSettings()
+    check(question, settings)
+    return _Loop(question.strip(), panel, index, settings).run()
+
+
+class _Loop:
+    """One question's way through the loop."""
+
+    def __init__(
+        self, question: str, panel: Panel, index: Index | None, settings: AskSettings
+    ) -> None:
+        self.question = question
+        self.panel = panel
+        self.index = index
+        self.settings = settings
+        self.timings: dict[str, float] = {}
+        self.passages: tuple[Passage, ...] = ()
+        self.readings: tuple[Reading, ...] = ()
+        self.retrieved = False
+        self._before = panel.usage()
+
+    def run(self) -> Iterator[Event]:
+        self.started = self._since = perf_counter()
+        self.decision = self._decide()
+        yield self.decision
+        may_look = self.index is not None and self.settings.retrieve != "never"
+        must_look = self.settings.retrieve == "always" or self.decision.retrieve
+        if not (may_look and must_look):
+            draft = self.panel.memory.remember(self.question)
+            self._lap("memory")
+            if draft is not None:
+                threshold = self.panel.thresholds.memory
+                yield Drafted(
+                    text=draft.text,
+                    confidence=draft.confidence,
+                    threshold=threshold,
+                    judge=self.panel.memory.name,
+                )
+                if draft.confidence >= threshold:
+                    yield self._from_memory(draft)
+                    return
+        if not may_look:
+            yield self._abstain(NO_DOCUMENTS if self.index is None else NOT_KNOWN)
+            return
+        yield from self._look_up()
+
+    def _decide(self) -> Decision:
+        probability = self.panel.need.need(self.question)
+        self._lap("decision")
+        threshold = self.settings.threshold
+        if threshold is None:
+            threshold = self.panel.thresholds.need
+        return Decision(
+            retrieve=probability >= threshold,
+            probability=probability,
+            threshold=threshold,
+            judge=self.panel.need.name,
+        )
+
+    def _look_up(self) -> Iterator[Event]:
+        assert self.index is not None
+        self.retrieved = True
+        self.passages = tuple(
+            self.index.search(self.question, max(NUM_LISTED, self.settings.top_k))
+        )
+        self._lap("search")
+        num_read = min(self.settings.top_k, len(self.passages))
+        yield Found(passages=self.passages, num_read=num_read)
+        threshold = self.settings.min_confidence
+        if threshold is None:
+            threshold = self.panel.thresholds.reading
+        judge = self.panel.reading
+        for rank, passage in enumerate(self.passages[:num_read]):
+            reading = judge.read(self.question, passage)
+            self.readings += (reading,)
+            yield Read(
+                rank=rank, passage=passage, reading=reading, threshold=threshold, judge=judge.name
+            )
+        self._lap("reading")
+        best = self._best(threshold)
+        if best is None:
+            yield self._abstain(NOT_THERE)
+            return
+        yield from self._quote(*best)
+
+    def _best(self, threshold: float) -> tuple[Passage, Reading, tuple[int, int]] | None:
+        """The most confident reading that quotes something; ties go to the better rank."""
+        quotes = [
+            (reading.confidence, -rank, passage, reading, reading.span)
+            for rank, (passage, reading) in enumerate(zip(self.passages, self.readings, strict=False))
+            if reading.span is not None and reading.confidence >= threshold
+        ]
+        if not quotes:
+            return None
+        _, _, passage, reading, span = max(quotes, key=lambda quote: quote[:2])
+        return passage, reading, span
+
+    def _quote(self, passage: Passage, reading: Reading, span: tuple[int, int]) -> Iterator[Event]:
+        start, end = passage.locate(*span)
+        citation = Citation(
+            source=passage.source,
+            start=start,
+            end=end,
+            text=passage.text[slice(*span)],
+            offsets_in=passage.offsets_in,
+        )
+        yield citation
+        support, utility = reading.support, reading.utility
+        if support is None and self.panel.critic is not None:
+            support, utility = self.panel.critic.critique(self.question, passage, span)
+            self._lap("critique")
+        yield self._answer(
+            text=citation.text,
+            confidence=reading.confidence,
+            citations=(citation,),
+            support=support,
+            utility=utility,
+        )
+
+    def _from_memory(self, draft: Draft) -> Answer:
+        return self._answer(text=draft.text, confidence=draft.confidence, utility=draft.utility)
+
+    def _abstain(self, reason: str) -> Answer:
+        return self._answer(text=None, reason=reason)
+
+    def _answer(self, *, text: str | None, **known: object) -> Answer:
+        self.timings["total_s"] = perf_counter() - self.started
+        usage = self.panel.usage()
+        return Answer(
+            question=self.question,
+            text=text,
+            decision=self.decision,
+            retrieved=self.retrieved,
+            passages=self.passages,
+            readings=self.readings,
+            model=self.panel.name,
+            usage=type(usage)(
+                prompt_tokens=usage.prompt_tokens - self._before.prompt_tokens,
+                completion_tokens=usage.completion_tokens - self._before.completion_tokens,
+            ),
+            timings=dict(self.timings),
+            **known,  # type: ignore[arg-type]
+        )
+
+    def _lap(self, name: str) -> None:
+        now = perf_counter()
+        self.timings[f"{name}_s"] = now - self._since
+        self._since = now

@@ -1,0 +1,114 @@
+"""The honest baseline: a plain rule gate, and the best sentence by BM25.
+
+Everything a model claims is compared with this in the same code path.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from avalan.model.entities import Usage
+from avalan.reflection.calibrate import Calibrator
+from avalan.reflection.judge import Draft, Reading
+from avalan.retrieval import query
+from avalan.retrieval.chunks import sentences
+from avalan.retrieval.entities import Passage
+
+K1, B = 1.2, 0.75
+"""BM25's usual constants (Robertson and Zaragoza, 2009)."""
+
+_CHANGES = (
+    r"\b(today|tonight|tomorrow|yesterday|now|currently?|latest|newest|recent(ly)?|this (week|month|year)|"
+    r"right now|at the moment|news|weather|forecast|prices?|rates?|stock|score|schedule|open(ing)?|"
+    r"version|release[ds]?|still)\b"
+)
+_PRIVATE = (
+    r"\b(our|my (?!name)|we|us|minutes|agenda|handbook|policy|contract|lease|invoice|section|clause|"
+    r"paragraph|page|appendix|attached|memo|the (form|report|manual|document|file|notes|leaflet|agreement))\b"
+)
+_CITED = r"\b(cite|citations?|sources?|references?|according to|quote|study|studies|evidence|footnotes?|link)\b"
+_TASK = (
+    r"^\W*(please |can you |could you |kindly )*(write|compose|draft|translate|rewrite|rephrase|summari[sz]e|"
+    r"shorten|correct|fix|explain|define|calculate|compute|convert|solve|make|create|invent|suggest|tell me a|"
+    r"give me (a|an|some|five|ten|three)|list|name|help me|implement|refactor|hello|hi|hey|thanks|thank)\b"
+)
+_MATHS = r"\d\s*[-+*/x×÷^%=]\s*\d|\b(plus|minus|times|divided by|square root|percent of|how many (minutes|hours|seconds|days|feet|grams))\b"
+_GENERAL = r"\b(what does .{1,40} mean|meaning of|definition|what is (a|an) |capital of|synonym|opposite of|plural of)\b"
+
+
+def retrieval_rule(question: str) -> float:
+    """P(look-up), by counting cues of both kinds; 0.5 where none or both speak."""
+    text = question.lower()
+    looks = sum(bool(re.search(cue, text)) for cue in (_CHANGES, _PRIVATE, _CITED))
+    knows = sum(bool(re.search(cue, text)) for cue in (_TASK, _MATHS, _GENERAL))
+    names = len(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", question))
+    score = 1.2 * looks - 1.5 * knows + (0.6 if names else 0.0)
+    return 1 / (1 + math.exp(-score))
+
+
+def bm25(terms: Sequence[str], documents: Sequence[Sequence[str]]) -> list[float]:
+    """BM25 of each document for the terms, with statistics from these documents alone."""
+    lengths = [len(words) for words in documents]
+    average = sum(lengths) / max(1, len(lengths)) or 1.0
+    counts = [Counter(words) for words in documents]
+    scores = [0.0] * len(documents)
+    for term in set(terms):
+        containing = sum(term in count for count in counts)
+        idf = math.log(1 + (len(documents) - containing + 0.5) / (containing + 0.5))
+        for i, count in enumerate(counts):
+            frequency = count[term]
+            norm = K1 * (1 - B + B * lengths[i] / average)
+            scores[i] += idf * frequency * (K1 + 1) / (frequency + norm)
+    return scores
+
+
+class RulesJudge:
+    """Judges without a model."""
+
+    name = "rules"
+
+    def __init__(self, reading: Calibrator | None = None) -> None:
+        self.reading = reading
+
+    def need(self, question: str) -> float:
+        return retrieval_rule(question)
+
+    def remember(self, question: str) -> Draft | None:
+        return None
+
+    def read(self, question: str, passage: Passage) -> Reading:
+        """The sentence with the best BM25, and the share of the question's words that it covers."""
+        terms = _stems(query.terms(question))
+        spans = sentences(passage.text) or [(0, len(passage.text))]
+        bags = [_stems(_words(passage.text[start:end])) for start, end in spans]
+        scores = bm25(terms, bags)
+        best = max(range(len(spans)), key=lambda i: scores[i])
+        around = set(bags[best]) | set(_stems(_words(passage.heading)))
+        everywhere = around.union(*bags)
+        features = {
+            "sentence_coverage": _share(terms, around),
+            "passage_coverage": _share(terms, everywhere),
+            "sentence_bm25": scores[best],
+            "passage_bm25": passage.score,
+        }
+        relevance = features["passage_coverage"]
+        confidence = self.reading(features) if self.reading else features["sentence_coverage"]
+        span = spans[best] if scores[best] > 0 else None
+        return Reading(relevance=relevance, span=span, confidence=confidence, features=features)
+
+    def usage(self) -> Usage:
+        return Usage()
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.casefold())
+
+
+def _stems(words: Sequence[str]) -> list[str]:
+    """Words without their commonest endings: enough to match plurals and tenses."""
+    return [re.sub(r"(?<=\w{3})(ing|ed|es|s)$", "", word) for word in words]
+
+
+def _share(terms: Sequence[str], words: set[str]) -> float:
+    return sum(term in words for term in terms) / len(terms) if terms else 0.0

@@ -1,0 +1,211 @@
+"""A judge that reads a model's reflection tokens on a stepping engine.
+
+Every question has one state: its prompt. Each passage, each draft is read on a fork of it, so that
+passages do not see each other and nothing is ever rewound.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from avalan.model.decode.constraint import SpanConstraint, restrict
+from avalan.model.decode.sampling import logprobs
+from avalan.model.engine import Logits, State
+from avalan.model.entities import Message, Usage
+from avalan.model.load import Model
+from avalan.reflection.calibrate import Calibrator, logit
+from avalan.reflection.gate import (
+    expected_utility,
+    group_probabilities,
+    relevance_probability,
+    retrieval_probability,
+)
+from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.record import Support
+from avalan.reflection.render import EncodedPassage, encode_passage
+from avalan.reflection.tokens import reflection_ids
+from avalan.retrieval.entities import Passage
+
+MAX_DRAFT_TOKENS = 32
+MAX_SPAN_TOKENS = 64
+_SUPPORT: tuple[Support, Support, Support] = ("full", "partial", "none")
+
+
+class TokenJudge:
+    """Judges with the reflection tokens of a model that was trained with them.
+
+    Calibrators turn its raw scores into probabilities; without one, the raw score stands.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        need: Calibrator | None = None,
+        memory: Calibrator | None = None,
+        reading: Calibrator | None = None,
+    ) -> None:
+        """Raises ModelError: the vocabulary lacks a reflection token."""
+        self.name = model.name
+        self._tokenizer = model.tokenizer
+        self._engine = model.stepping
+        self._ids = reflection_ids(model.tokenizer.token_id)
+        self._calibrators = {"need": need, "memory": memory, "reading": reading}
+        self._prompt: tuple[str, State, Logits] | None = None
+        self._num_read = self._num_written = 0
+
+    def need(self, question: str) -> float:
+        """P([Retrieval]) among the two decision tokens, calibrated if there is a calibrator."""
+        _, scores = self._asked(question)
+        raw = retrieval_probability(scores, self._ids)
+        calibrator = self._calibrators["need"]
+        return calibrator({"logit": logit(raw)}) if calibrator else raw
+
+    def remember(self, question: str) -> Draft | None:
+        """A short greedy answer after [No Retrieval]; confident if its tokens were probable."""
+        state, _ = self._asked(question)
+        scores = self._feed(state, [self._ids.no_retrieval])
+        said, mean, lowest = self._greedy(state, scores)
+        text = self._tokenizer.decode(said).strip()
+        if not text:
+            return None
+        utility = expected_utility(self._last, self._ids)
+        features = {"mean_logprob": mean, "lowest_logprob": lowest, "utility": utility}
+        calibrator = self._calibrators["memory"]
+        confidence = calibrator(features) if calibrator else float(np.exp(lowest))
+        return Draft(text=text, confidence=confidence, utility=round(utility))
+
+    def read(self, question: str, passage: Passage) -> Reading:
+        """Relevance, the best contiguous span, its support and utility."""
+        state, _ = self._asked(question)
+        encoded = self._fitting(passage, room=self._engine.context_length - state.length)
+        self._feed(state, [self._ids.retrieval, self._ids.paragraph])
+        scores = self._feed(state, [*encoded.token_ids, self._ids.paragraph_end])
+        relevance = relevance_probability(scores, self._ids)
+        scores = self._feed(state, [self._ids.relevant])
+        said, mean = self._copied(state, scores, encoded)
+        span = self._place(encoded, said, passage.text)
+        support = group_probabilities(self._last, self._ids.support)
+        scores = self._feed(state, [self._ids.support[int(support.argmax())]])
+        utility = expected_utility(scores, self._ids)
+        features = {
+            "relevance_logit": logit(relevance),
+            "support_logit": logit(float(support[0] + 0.5 * support[1])),
+            "span_logprob": mean,
+            "passage_bm25": passage.score,
+        }
+        calibrator = self._calibrators["reading"]
+        return Reading(
+            relevance=relevance,
+            span=span,
+            confidence=calibrator(features) if calibrator else relevance * float(np.exp(mean)),
+            support=_SUPPORT[int(support.argmax())],
+            utility=round(utility),
+            features=features,
+        )
+
+    def critique(
+        self, question: str, passage: Passage, span: tuple[int, int]
+    ) -> tuple[Support, int]:
+        """Support and utility of a span that another judge quoted."""
+        state, _ = self._asked(question)
+        encoded = self._fitting(passage, room=self._engine.context_length - state.length)
+        self._feed(state, [self._ids.retrieval, self._ids.paragraph])
+        self._feed(state, [*encoded.token_ids, self._ids.paragraph_end, self._ids.relevant])
+        if not encoded.spans or span[0] >= encoded.spans[-1][1]:
+            return "none", 1
+        first, last = encoded.tokens_of(*span)
+        scores = self._feed(state, encoded.token_ids[first:last])
+        grade = int(group_probabilities(scores, self._ids.support).argmax())
+        utility = expected_utility(self._feed(state, [self._ids.support[grade]]), self._ids)
+        return _SUPPORT[grade], round(utility)
+
+    def usage(self) -> Usage:
+        return Usage(prompt_tokens=self._num_read, completion_tokens=self._num_written)
+
+    # --- states ------------------------------------------------------------------------------
+
+    def _asked(self, question: str) -> tuple[State, Logits]:
+        """A fork of the question's state, and the scores after it."""
+        if self._prompt is None or self._prompt[0] != question:
+            state = self._engine.start()
+            prompt_ids = self._tokenizer.encode_chat([Message(role="user", content=question)])
+            # A question longer than the context keeps its end, where people put the point.
+            room = self._engine.context_length // 2
+            scores = self._feed(state, prompt_ids[:1] + prompt_ids[1:][-room:])
+            self._prompt = (question, state, scores)
+        return self._engine.fork(self._prompt[1]), self._prompt[2]
+
+    def _feed(self, state: State, token_ids: Sequence[int]) -> Logits:
+        self._num_read += len(token_ids)
+        self._last = self._engine.feed(state, token_ids)
+        return self._last
+
+    def _fitting(self, passage: Passage, *, room: int) -> EncodedPassage:
+        """The passage encoded; its end is cut where the model's context is too short for it."""
+        encoded = encode_passage(self._tokenizer, passage.heading, passage.text)
+        most = room - MAX_SPAN_TOKENS - 6
+        return EncodedPassage(encoded.token_ids[:most], encoded.spans[:most])
+
+    # --- decoding ----------------------------------------------------------------------------
+
+    def _greedy(self, state: State, scores: Logits) -> tuple[list[int], float, float]:
+        """Greedy tokens up to a reflection token or an end, and mean and lowest logprob."""
+        ends = {*self._ids.spoken, *self._tokenizer.eos_ids}
+        said: list[int] = []
+        seen: list[float] = []
+        while len(said) < MAX_DRAFT_TOKENS:
+            token_id = int(scores.argmax())
+            seen.append(float(logprobs(scores)[token_id]))
+            if token_id in ends:
+                break
+            said.append(token_id)
+            scores = self._write(state, token_id)
+        return said, float(np.mean(seen)), min(seen)
+
+    def _copied(
+        self, state: State, scores: Logits, encoded: EncodedPassage
+    ) -> tuple[list[int], float]:
+        """The greedy contiguous piece of the passage, and the mean logprob of its tokens."""
+        ends = self._ids.support
+        body = [i for i, (start, _) in enumerate(encoded.spans) if start >= 0]
+        constraint = SpanConstraint([encoded.token_ids[body[0] :]] if body else [], end_ids=ends)
+        said: list[int] = []
+        seen: list[float] = []
+        while body and len(said) < MAX_SPAN_TOKENS:
+            allowed = constraint.allowed(said)
+            token_id = int(restrict(scores, allowed).argmax())
+            seen.append(float(logprobs(scores)[token_id]))
+            if token_id in ends:
+                break
+            said.append(token_id)
+            scores = self._write(state, token_id)
+        return said, float(np.mean(seen)) if seen else -50.0
+
+    def _write(self, state: State, token_id: int) -> Logits:
+        self._num_written += 1
+        self._num_read -= 1
+        return self._feed(state, [token_id])
+
+    def _place(
+        self, encoded: EncodedPassage, said: Sequence[int], text: str
+    ) -> tuple[int, int] | None:
+        """Characters of the passage that the copied tokens cover, without spaces around them."""
+        if not said:
+            return None
+        # The copy was made from the body; the title above it may hold the same words.
+        body = next(i for i, (start, _) in enumerate(encoded.spans) if start >= 0)
+        first = _find(encoded.token_ids, said, first=body)
+        start, end = encoded.characters_of(first, first + len(said))
+        start = max(0, start)
+        quoted = text[start:end]
+        start += len(quoted) - len(quoted.lstrip())
+        end -= len(quoted) - len(quoted.rstrip())
+        return (start, end) if end > start else None
+
+
+def _find(token_ids: Sequence[int], piece: Sequence[int], *, first: int) -> int:
+    """Where `piece` stands in `token_ids`, from `first` on; it is known to be there."""
+    wanted = tuple(piece)
+    places = range(first, len(token_ids))
+    return next(i for i in places if tuple(token_ids[i : i + len(wanted)]) == wanted)
