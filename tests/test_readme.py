@@ -74,3 +74,9 @@ def test_the_test_command_is_what_continuous_integration_calls() -> None:
     assert "make test" in README
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     assert "make test" in lines
+
+
+def test_the_files_that_the_walk_names_exist() -> None:
+    named = re.findall(r"`([\w/]+\.(?:py|json|toml))`", (ROOT / "docs" / "walk.md").read_text())
+    assert len(named) > 20
+    assert not [path for path in named if not (ROOT / "src" / "avalan" / path).is_file()]

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ def test_blocks_are_the_whole_file_each_at_its_offset(
     # A line's end is never divided.
     assert not any(
         first.text.endswith("\r") and second.text.startswith("\n")
-        for first, second in zip(blocks, blocks[1:], strict=False)
+        for first, second in pairwise(blocks)
     )
 
 

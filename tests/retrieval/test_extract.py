@@ -6,23 +6,33 @@ from hypothesis import strategies as st
 
 from avalan.retrieval.extract import Extraction
 
-PARTS = st.sampled_from(
-    ["<h1>", "</h1>", "<h2>A title</h2>", "<p>", "</p>", "<div>", "<br>", "<li>", "<td>", "<pre>"]
-    + ["</pre>", "<script>var x;</script>", "<style>p{}</style>", "<b>", "</b>", "&amp;", "&#233;"]
-    + [
-        "&nbsp;",
-        "&bad",
-        "<",
-        ">",
-        "<!-- c -->",
-        "<title>T</title>",
-        " words here ",
-        "é数",
-        "\n",
-        "\r\n",
-    ]
-)
-PAGES = st.lists(PARTS, max_size=40).map("".join)
+TAGS = ["<h1>", "</h1>", "<h2>A title</h2>", "<p>", "</p>", "<div>", "<br>", "<li>", "<td>"]
+MORE = [
+    "<pre>",
+    "</pre>",
+    "<script>var x;</script>",
+    "<style>p{}</style>",
+    "<b>",
+    "</b>",
+    "<!-- c -->",
+]
+ODD = [
+    "<",
+    ">",
+    "<![x",
+    "<![CDATA[",
+    "]]>",
+    "<!",
+    "<?",
+    "</",
+    "<a b='",
+    '"',
+    "<script>",
+    "<!--",
+    "&#x",
+]
+TEXT = ["&amp;", "&#233;", "&nbsp;", "&bad", "<title>T</title>", " words ", "é数", "\n", "\r\n"]
+PAGES = st.lists(st.sampled_from([*TAGS, *MORE, *ODD, *TEXT]), max_size=40).map("".join)
 
 
 def extracted(page: str, *, block_chars: int = 10_000) -> tuple[str, list[tuple[int, str]]]:
@@ -42,15 +52,16 @@ def extracted(page: str, *, block_chars: int = 10_000) -> tuple[str, list[tuple[
         ("a<template><p>no</p></template><svg><title>no</title></svg>b", "a\n\nb\n"),
         ("<ul><li>One</li><li>Two</li></ul>", "- One\n- Two\n"),
         ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", "A\tB\n1\t2\n"),
-        (
-            "<pre>\ndef f():\n    <b>return</b> 1\n\n  x</pre>y",
-            "def f():\n    return 1\n\n  x\n\ny\n",
-        ),
+        ("<pre>\nif a:\n    <b>return</b> 1\n\n</pre>x", "if a:\n    return 1\n\n\n\nx\n"),
         ("<pre><span>a</span>\n<span>b</span></pre>", "a\nb\n"),
         ("no tags at all", "no tags at all\n"),
         ("<p>never closed <b>at all", "never closed at all\n"),
         ("<!-- comment --><!DOCTYPE html><p>One", "One\n"),
         ("<p>a < b & c", "a < b & c\n"),
+        ("a <![if x]>b<![endif]> c <![x[y]]> d <![CDATA[e]]>", "a b c d\n"),
+        ("<p>a <", "a <\n"),
+        ("<p>a <b c='never closed, <p>so dropped", "a\n"),
+        ("<p>a <!-- never closed, <p>so dropped", "a\n"),
         ("<script>only</script>  ", ""),
         ("", ""),
     ],
@@ -93,3 +104,12 @@ def test_a_heading_spans_its_title(page: str) -> None:
 def test_blocks_end_at_paragraphs() -> None:
     blocks = [text for text, _ in Extraction(10).blocks(["<p>Some words</p>" * 3])]
     assert blocks == ["Some words", "\n\nSome words", "\n\nSome words\n"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "<a", "<!--", '<a b="', "&", "</", "<?", "<!", "<![x", "&#x"]
+)
+def test_broken_pages_are_read_in_linear_time(unit: str) -> None:
+    """Each takes milliseconds; anything quadratic would take minutes and be noticed."""
+    for end in ("", ">", " tail</p>"):
+        extracted(unit * 30_000 + end, block_chars=1000)

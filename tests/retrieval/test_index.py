@@ -44,10 +44,9 @@ def all_passages(index: Index) -> list[Passage]:
 
 # --- passages are exactly what they say -----------------------------------------------------
 
-PARTS = st.sampled_from(
-    ["word ", "Sentence. ", "naïve ", "数据库", "🙂", "\r\n", "\n\n", "# Title\n", "\nTitle\n===\n"]
-    + ["\ufeff", "\x0c", "-- ", "x" * 600, "Many words in a row. " * 30]
-)
+WORDS = ["word ", "Sentence. ", "naïve ", "数据库", "🙂", "x" * 600, "Many words in a row. " * 30]
+MARKS = ["\r\n", "\n\n", "# Title\n", "\nTitle\n===\n", "\ufeff", "\x0c", "-- "]
+PARTS = st.sampled_from([*WORDS, *MARKS])
 TEXTS = st.lists(PARTS, max_size=25).map("".join).map(lambda text: f"start {text}")
 
 
@@ -374,7 +373,7 @@ def test_a_document_that_has_become_unreadable_is_kept_when_its_file_is_named(
 def test_a_path_that_is_missing_stops_before_anything_is_added(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     with Index.temporary() as index:
-        with pytest.raises(RetrievalError, match="There is no file or folder at .*/b; check"):
+        with pytest.raises(RetrievalError, match=r"There is no file or folder at .*/b; check"):
             added(index, tmp_path / "a.txt", tmp_path / "b")
         with pytest.raises(RetrievalError, match="A path is empty"):
             added(index, "")
@@ -386,7 +385,7 @@ def test_a_folder_without_text_is_an_error(tmp_path: Path) -> None:
     with (
         Index.temporary() as index,
         pytest.raises(
-            RetrievalError, match="holds no text that can be indexed; documents are .txt"
+            RetrievalError, match=r"holds no text that can be indexed; documents are .txt"
         ),
     ):
         added(index, tmp_path)
@@ -420,9 +419,9 @@ def test_a_document_is_found_by_its_path_or_the_end_of_it(
         added(index, tmp_path)
         assert index.find("y.txt") == index.find("b/y.txt") == str(tmp_path / "b" / "y.txt")
         assert index.find("x.txt") == str(tmp_path / "a" / "x.txt")
-        with pytest.raises(RetrievalError, match="has no document 'z.txt'"):
+        with pytest.raises(RetrievalError, match=r"has no document 'z.txt'"):
             index.find("z.txt")
-        with pytest.raises(RetrievalError, match="has no document 'z.txt'"):
+        with pytest.raises(RetrievalError, match=r"has no document 'z.txt'"):
             index.remove("z.txt")
         monkeypatch.chdir(tmp_path)
         with pytest.raises(

@@ -182,10 +182,10 @@ def test_a_rebuild_that_fails_or_is_left_changes_nothing(notes: Path) -> None:
 
 def test_a_missing_index_names_the_command_that_makes_it() -> None:
     with pytest.raises(
-        RetrievalError, match="There is no index at .*; make it with: avalan index add PATH$"
+        RetrievalError, match=r"There is no index at .*; make it with: avalan index add PATH$"
     ):
         Index.open(named())
-    with pytest.raises(RetrievalError, match="avalan index add PATH --name mine$"):
+    with pytest.raises(RetrievalError, match=r"avalan index add PATH --name mine$"):
         Index.open(named("mine"))
     with pytest.raises(RetrievalError, match="see those there are: avalan index list"):
         store.remove(named())
@@ -195,7 +195,7 @@ def test_an_empty_file_is_an_index_to_be_filled(notes: Path) -> None:
     """A kill can leave one."""
     named().parent.mkdir(parents=True)
     named().touch()
-    with pytest.raises(RetrievalError, match="is empty; fill it with: avalan index add PATH$"):
+    with pytest.raises(RetrievalError, match=r"is empty; fill it with: avalan index add PATH$"):
         Index.open(named())
     fill(named(), notes)
     assert len(sources(named())) == 3
@@ -218,9 +218,8 @@ def test_damage_inside_is_a_sentence(tmp_path: Path) -> None:
     data = bytearray(named().read_bytes())
     data[8192 : len(data) // 2] = b"\xaa" * (len(data) // 2 - 8192)
     named().write_bytes(data)
-    with pytest.raises(RetrievalError, match="is damaged"), Index.open(named()) as index:
-        index.search("words")
-        list(index.add([tmp_path]))
+    with pytest.raises(RetrievalError, match="is damaged"):
+        assert_sound(named())
 
 
 def test_someone_elses_database_is_never_touched(tmp_path: Path, notes: Path) -> None:

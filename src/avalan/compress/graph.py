@@ -55,9 +55,10 @@ def _signature(
     inputs = [
         tensor("input_ids", TensorProto.INT64, "batch", "length"),
         tensor("attention_mask", TensorProto.INT64, "batch", "total_length"),
+        tensor("logits_to_keep", TensorProto.INT64, 1),
         *cache("past_key_values", "past_length"),
     ]
-    logits = tensor("logits", TensorProto.FLOAT, "batch", "length", shape.vocab_size)
+    logits = tensor("logits", TensorProto.FLOAT, "batch", "num_logits", shape.vocab_size)
     return inputs, [logits, *cache("present", "total_length")]
 
 
@@ -184,11 +185,22 @@ class _Graph:
 
     def _output(self, normed: str) -> None:
         shape = self.shape
+        kept = self._last_rows(normed)
         if not shape.tied:
             head = self._weight("lm_head.weight", shape.vocab_size, shape.hidden_size)
             self._constant_matrix("lm_head", head, 8)
         matrix = "embedding" if shape.tied else "lm_head"
-        self._multiply(normed, matrix, "logits", shape.vocab_size, shape.hidden_size, 8)
+        self._multiply(kept, matrix, "logits", shape.vocab_size, shape.hidden_size, 8)
+
+    def _last_rows(self, normed: str) -> str:
+        """The rows to make logits of: the last `logits_to_keep` ones, or all where it is 0.
+
+        It is an input with a default, which callers that do not know it may leave out.
+        """
+        self._constant("logits_to_keep", np.array([0], np.int64))
+        self._constant("end", np.array([np.iinfo(np.int64).max], np.int64))
+        self._node("Neg", ["logits_to_keep"], ["first_row"])
+        return self._node("Slice", [normed, "first_row", "end", "axis"], ["kept_rows"])
 
     def _product(self, source: str, layer: str, sizes: Mapping[str, int], columns: int) -> str:
         """One product with the named matrices of a layer stacked, in the order given."""

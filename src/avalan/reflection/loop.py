@@ -1,23 +1,32 @@
 """The reflection loop: decide, look up, judge, quote, grade, or say that the evidence is not there.
 
-    question → decision ─┬─ from memory, if confident ─────────────────→ answer
-                         └─ search → read each passage on its own fork → best span → answer
-                                                                     └→ abstention
+question → decision ─┬─ from memory, if confident ─────────────────→ answer
+                     └─ search → read each passage on its own fork → best span → answer
+                                                                 └→ abstention
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal
 
 from avalan.errors import ConfigurationError
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.panel import Panel, check_probability
+from avalan.reflection.settings import AskSettings, Retrieve
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import Index
 
-Retrieve = Literal["adaptive", "always", "never"]
+__all__ = [
+    "NO_DOCUMENTS",
+    "NOT_KNOWN",
+    "NOT_THERE",
+    "AskSettings",
+    "Retrieve",
+    "ask",
+    "check",
+    "check_settings",
+]
+
 NUM_LISTED = 10
 
 NO_DOCUMENTS = (
@@ -28,24 +37,15 @@ NOT_THERE = "I don't know: the documents do not say."
 NOT_KNOWN = "I don't know this by heart, and looking it up was switched off with --retrieve never."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskSettings:
-    """How a question is answered. The docstrings below are also the command line's help."""
-
-    retrieve: Retrieve = "adaptive"
-    """When to look something up: adaptive, always or never."""
-    threshold: float | None = None
-    """Look up from this probability on (0 to 1); left open, the calibrated one."""
-    top_k: int = 5
-    """How many passages are read."""
-    min_confidence: float | None = None
-    """Answer from this confidence on (0 to 1); left open, the calibrated one."""
-
-
 def check(question: str, settings: AskSettings) -> None:
     """Raises ConfigurationError for what cannot be asked."""
     if not question.strip():
         raise ConfigurationError('The question is empty; ask one, as in: avalan ask "Who …?"')
+    check_settings(settings)
+
+
+def check_settings(settings: AskSettings) -> None:
+    """Raises ConfigurationError for a setting that is out of its range."""
     check_probability("--threshold", settings.threshold)
     check_probability("--min-confidence", settings.min_confidence)
     if settings.top_k < 1:
@@ -150,7 +150,9 @@ class _Loop:
         """The most confident reading that quotes something; ties go to the better rank."""
         quotes = [
             (reading.confidence, -rank, passage, reading, reading.span)
-            for rank, (passage, reading) in enumerate(zip(self.passages, self.readings, strict=False))
+            for rank, (passage, reading) in enumerate(
+                zip(self.passages, self.readings, strict=False)
+            )
             if reading.span is not None and reading.confidence >= threshold
         ]
         if not quotes:

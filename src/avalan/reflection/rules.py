@@ -80,7 +80,7 @@ class RulesJudge:
     def read(self, question: str, passage: Passage) -> Reading:
         """The sentence with the best BM25, and the share of the question's words that it covers."""
         terms = _stems(query.terms(question))
-        spans = sentences(passage.text) or [(0, len(passage.text))]
+        spans = quotable(passage.text) or [(0, len(passage.text))]
         bags = [_stems(_words(passage.text[start:end])) for start, end in spans]
         scores = bm25(terms, bags)
         best = max(range(len(spans)), key=lambda i: scores[i])
@@ -99,6 +99,40 @@ class RulesJudge:
 
     def usage(self) -> Usage:
         return Usage()
+
+
+_RULE = r"([=\-~^\"*#+_'`])\{}{{2,}}[ \t\r]*(?=\n|\Z)"
+_LEADING = re.compile(
+    r"(?:#{1,6}[ \t][^\n]*"  # a Markdown heading
+    rf"|[^\n]+\n{_RULE.format(1)}"  # an underlined title
+    rf"|{_RULE.format(2)}"  # a line of nothing but a mark
+    r"|(?:[-*+•]|\d{1,3}[.)])[ \t]"  # the mark of a list item
+    r")\s*"
+)
+_CODE = re.compile(
+    r"::=|^>>> |^\w*_\w*\s*:|^(?:def|class|if|for|while|with|try|import|from)\b[^\n]*[:)]$",
+    re.MULTILINE,
+)
+
+
+def quotable(text: str) -> list[tuple[int, int]]:
+    """Spans of what can be quoted as an answer: sentences, and only where there is none, the rest.
+
+    A heading above a sentence and the mark of a list item are left out of its span.
+    """
+    everything = sentences(text)
+    bodies = [(_past_heading(text, start, end), end) for start, end in everything]
+    return [span for span in bodies if _is_sentence(text[slice(*span)])] or everything
+
+
+def _past_heading(text: str, start: int, end: int) -> int:
+    while match := _LEADING.match(text, start, end):
+        start = match.end()
+    return start
+
+
+def _is_sentence(piece: str) -> bool:
+    return len(_words(piece)) > 2 and not _CODE.search(piece)
 
 
 def _words(text: str) -> list[str]:

@@ -115,7 +115,9 @@ class TokenJudge:
         if not encoded.spans or span[0] >= encoded.spans[-1][1]:
             return "none", 1
         first, last = encoded.tokens_of(*span)
-        scores = self._feed(state, encoded.token_ids[first:last])
+        # A sentence may be longer than what the model would say; its beginning is judged.
+        quoted = encoded.token_ids[first : min(last, first + MAX_SPAN_TOKENS)]
+        scores = self._feed(state, quoted)
         grade = int(group_probabilities(scores, self._ids.support).argmax())
         utility = expected_utility(self._feed(state, [self._ids.support[grade]]), self._ids)
         return _SUPPORT[grade], round(utility)
@@ -144,7 +146,7 @@ class TokenJudge:
     def _fitting(self, passage: Passage, *, room: int) -> EncodedPassage:
         """The passage encoded; its end is cut where the model's context is too short for it."""
         encoded = encode_passage(self._tokenizer, passage.heading, passage.text)
-        most = room - MAX_SPAN_TOKENS - 6
+        most = max(0, room - MAX_SPAN_TOKENS - 6)
         return EncodedPassage(encoded.token_ids[:most], encoded.spans[:most])
 
     # --- decoding ----------------------------------------------------------------------------

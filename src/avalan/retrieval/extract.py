@@ -6,6 +6,7 @@ would, and what a browser sets apart stands on lines of its own. A page's title 
 
 import re
 from collections.abc import Iterable, Iterator
+from html import unescape
 from html.parser import HTMLParser
 
 from avalan.retrieval.headings import MAX_TITLE, Heading
@@ -19,6 +20,7 @@ _PARAGRAPHS = frozenset(_SET_APART.split())
 _LINES = frozenset({"br", "caption", "dd", "dt", "legend", "li", "option", "tr"})
 _CELLS = frozenset({"td", "th"})
 _LEVELS = {"title": 0, "h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
+_MARKUP = re.compile(r"<[A-Za-z/!?]")
 _SPACE = re.compile(r"\s+")
 
 
@@ -45,12 +47,27 @@ class Extraction(HTMLParser):
         for piece in pieces:
             self.feed(piece)
             yield from self._taken()
-        self.close()
+        self._finish()
         self._end_heading()
         if not self._is_empty:
             self._append("\n")
             self._flush()
         yield from self._taken()
+
+    def parse_html_declaration(self, i: int) -> int:
+        """Pass over `<![…>`, a comment to browsers; the library stumbles over some of it."""
+        if self.rawdata.startswith("<![", i):
+            return self.parse_bogus_comment(i)
+        return super().parse_html_declaration(i)
+
+    def _finish(self) -> None:
+        """Read what was held back; a tag, comment or script that never ends is dropped.
+
+        As in browsers; and `close`, which would look for tags in it, takes quadratic time.
+        """
+        rest, self.rawdata = self.rawdata, ""
+        if not self.cdata_elem and not _MARKUP.match(rest):
+            self.handle_data(unescape(rest))
 
     def _taken(self) -> list[tuple[str, tuple[Heading, ...]]]:
         ready, self._ready = self._ready, []

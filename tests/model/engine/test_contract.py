@@ -156,6 +156,25 @@ def test_onnx_and_transformers_give_the_same_logits(
     assert np.abs(fed(ours, IDS) - fed(theirs, IDS)).max() < 1e-3
 
 
+def test_graph_that_always_gives_every_row_is_understood(
+    pico_onnx_folder: Path, tmp_path: Path
+) -> None:
+    import onnx
+
+    graph = onnx.load(pico_onnx_folder / "model.onnx")
+    kept = [node for node in graph.graph.input if node.name != "logits_to_keep"]
+    del graph.graph.input[:]
+    graph.graph.input.extend(kept)
+    onnx.save(graph, tmp_path / "model.onnx")
+    plain = load_engine("onnx", tmp_path, EngineSettings())
+    ours = load_engine("onnx", pico_onnx_folder, EngineSettings())
+    assert isinstance(plain, SteppingEngine)
+    assert isinstance(ours, SteppingEngine)
+
+    assert close(plain.feed(plain.start(), IDS), ours.feed(ours.start(), IDS))
+    assert close(fed(plain, IDS), fed(ours, IDS))
+
+
 def test_unknown_engine_lists_those_there_are(pico_folder: Path) -> None:
     with pytest.raises(ConfigurationError, match="no engine called 'guff'; choose one of: onnx, "):
         load_engine("guff", pico_folder, EngineSettings())

@@ -1,7 +1,7 @@
 """Decoders in ONNX, on plain ONNX Runtime: no torch.
 
 The graph takes `input_ids`, `attention_mask`, `past_key_values.{i}.{key,value}` and, where it asks
-for them, `position_ids`; it gives `logits` and `present.{i}.{key,value}`, the layout of
+for them, `position_ids` and `logits_to_keep`; it gives `logits` and `present.{i}.{key,value}`, the layout of
 onnxruntime-genai and of `avalan.compress.export`. The key-value cache is a tuple of arrays that
 nobody writes to, so a fork shares them and a rewind is a slice.
 """
@@ -24,6 +24,7 @@ from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 
 PAST, PRESENT = "past_key_values.", "present."
+_KEEP = "logits_to_keep"
 _ERRORS_ONLY = 3
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -51,7 +52,9 @@ class OnnxEngine:
         inputs = {node.name: node for node in session.get_inputs()}
         self._past = [name for name in inputs if name.startswith(PAST)]
         self._outputs = ["logits", *(PRESENT + name.removeprefix(PAST) for name in self._past)]
-        self._extra = [name for name in ("attention_mask", "position_ids") if name in inputs]
+        with_default = {node.name for node in session.get_overridable_initializers()}
+        wanted = ("attention_mask", "position_ids", _KEEP)
+        self._extra = [name for name in wanted if name in inputs or name in with_default]
         self._empty = tuple(_empty_cache(inputs[name]) for name in self._past)
 
     def start(self) -> State:
@@ -64,6 +67,8 @@ class OnnxEngine:
         check_token_ids(token_ids, self.vocab_size)
         check_room(held.length, len(token_ids), self.context_length)
         inputs = self._inputs(held, token_ids)
+        if _KEEP in self._extra:
+            inputs[_KEEP] = np.array([0 if every else 1], np.int64)
         logits, *cache = self._session.run(self._outputs, inputs)
         # Both change only after the graph has run: a failure leaves the state as it was.
         held.cache, held.length = tuple(cache), held.length + len(token_ids)
@@ -167,6 +172,11 @@ def _provider(device: str) -> str:
 
 def _empty_cache(node: Any) -> NDArray[Any]:
     _, heads, _, size = node.shape
+    if node.type not in _TYPES:
+        raise ModelError(
+            f"The decoder keeps its cache as {node.type}, which this engine cannot hold; "
+            "export the model with a cache in fp32 or fp16."
+        )
     return np.zeros((1, heads, 0, size), _TYPES[node.type])
 
 

@@ -1,0 +1,285 @@
+"""`avalan ask`: a question in, an answer with its evidence out, or the reason why there is none."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO, get_args
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.display import answer as show
+from avalan.cli.display.layout import path_text
+from avalan.cli.display.trace import Trace, step
+from avalan.cli.options import add_fields, field_docs, from_args
+from avalan.cli.parser import Parser
+from avalan.errors import AvalanError, ConfigurationError, UsageError
+from avalan.model.entities import EngineSettings
+from avalan.reflection.events import Answer, Event
+from avalan.reflection.settings import AskSettings, Retrieve
+from avalan.retrieval.index import DEFAULT_INDEX, Index, Skipped, named
+
+MAX_NAMED = 5
+"""How many skipped files are named before the rest are only counted."""
+
+EXAMPLES = """\
+Try:
+  avalan ask "How long may a file name be?" --docs notes/
+  avalan ask "Who signs the lease?" --docs lease.md --trace
+  avalan ask --questions questions.txt --index handbook > answers.jsonl"""
+
+
+def configure(parser: Parser) -> None:
+    """Most options are the fields of `AskSettings`."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "question",
+        nargs="?",
+        metavar="QUESTION",
+        help="what to answer; left out, it is read from a pipe or asked for",
+    )
+    documents = parser.add_argument_group("Documents")
+    documents.add_argument(
+        "--docs",
+        action="append",
+        metavar="PATH",
+        help="a file or folder to look things up in, for this once; may be repeated",
+    )
+    documents.add_argument(
+        "--index", metavar="NAME", help=f"an index to look things up in [{DEFAULT_INDEX}]"
+    )
+    judging = parser.add_argument_group("Judging")
+    judging.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a model with reflection tokens, or rules; left out, the best judge of each part",
+    )
+    judging.add_argument(
+        "--retrieve", choices=get_args(Retrieve), help=_doc("retrieve") + " [adaptive]"
+    )
+    add_fields(judging, AskSettings, ["threshold", "min_confidence", "top_k"])
+    output = parser.add_argument_group("Output")
+    output.add_argument("--trace", action="store_true", help="tell every step in detail")
+    output.add_argument(
+        "--questions",
+        metavar="FILE",
+        help="answer a file: a question on each line, or JSON lines with `question`; - is stdin",
+    )
+    parser.set_defaults(run=run)
+
+
+def _doc(name: str) -> str:
+    text = field_docs(AskSettings)[name].removesuffix(".")
+    return text[:1].lower() + text[1:]
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Answer one question or many; an abstention is an answer, too."""
+    _check_words(args)
+    settings = from_args(AskSettings, args)
+    loop = extras.load("avalan.reflection.loop")
+    loop.check_settings(settings)
+    if args.questions is not None:
+        with _lines(args.questions) as lines:
+            return _answer_all(lines, args, settings, console)
+    question = read_question(args.question, console)
+    with open_index(args, console) as index, open_panel(args) as panel:
+        events = loop.ask(question, panel=panel, index=index, settings=settings)
+        present(events, console, trace=args.trace, critic=getattr(panel.critic, "name", None))
+    return 0
+
+
+def _check_words(args: argparse.Namespace) -> None:
+    if args.docs and args.index:
+        raise UsageError(
+            "--docs and --index name two places to look things up in; give one of them."
+        )
+    if args.question is not None and args.questions is not None:
+        raise UsageError("There is a QUESTION and a file of --questions; give one of them.")
+
+
+def read_question(question: str | None, console: Console) -> str:
+    """The question from the argument, the pipe, or the person at the terminal.
+
+    Raises:
+        UsageError: it is empty, or what was piped is not text.
+    """
+    if question is None:
+        question = console.ask("Question: ") if console.answers else _piped()
+    if not question.strip():
+        raise UsageError(
+            "The question is empty; write it after the command, or pipe it in: "
+            'avalan ask "How long may a file name be?"'
+        )
+    return question
+
+
+def _piped() -> str:
+    if sys.stdin is None:
+        return ""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The piped question is not UTF-8 text (byte {error.start}); convert it first."
+        ) from None
+
+
+# --- documents and judges -----------------------------------------------------------------------
+
+
+def open_index(args: argparse.Namespace, console: Console) -> AbstractContextManager[Index | None]:
+    """The documents that were named, the index that was, the default index, or nothing."""
+    if args.docs:
+        return _temporary(args.docs, console)
+    if args.index is not None:
+        return Index.open(named(args.index))
+    return Index.open(named()) if named().exists() else nullcontext()
+
+
+@contextmanager
+def _temporary(paths: list[str], console: Console) -> Iterator[Index]:
+    num_skipped = 0
+    with Index.temporary() as index:
+        for count, event in enumerate(index.add(paths), 1):
+            if isinstance(event, Skipped):
+                num_skipped += 1
+                if num_skipped <= MAX_NAMED or console.verbose:
+                    console.note(("skipped ", "yellow"), f"{path_text(event.path)}: {event.reason}")
+            else:
+                console.progress(f"{count} files: {path_text(event.source)}")
+        if (unnamed := num_skipped - MAX_NAMED) > 0 and not console.verbose:
+            console.note(f"… and {unnamed} more skipped; --verbose names them all")
+        yield index
+
+
+def open_panel(args: argparse.Namespace) -> Any:
+    """The judges that `--model` names."""
+    panels = extras.load("avalan.reflection.panel")
+    return panels.open_panel(args.model, from_args(EngineSettings, args))
+
+
+# --- one question -------------------------------------------------------------------------------
+
+
+def present(
+    events: Iterator[Event], console: Console, *, trace: bool = False, critic: str | None = None
+) -> Answer:
+    """Show events in the way that suits whoever reads stdout; the answer at their end."""
+    if console.as_json:
+        document, answer = _document(events, trace=trace)
+        console.json(document)
+        return answer
+    tracer = Trace(console, critic=critic) if trace and not console.quiet else None
+    screen = show.Screen(console) if console.interactive and not console.quiet else None
+    for event in events:
+        if tracer:
+            tracer.show(event)
+        elif screen:
+            screen.show(event)
+        if isinstance(event, Answer):
+            answer = event
+    _finish(answer, console, screen if tracer else None)
+    return answer
+
+
+def _finish(answer: Answer, console: Console, screen: "show.Screen | None") -> None:
+    if screen:
+        screen.conclude(answer)
+    elif console.quiet:
+        _say(answer, console)
+    elif not console.interactive:
+        show.plain(console, answer)
+
+
+def _say(answer: Answer, console: Console) -> None:
+    """The answer's bytes and nothing else; an abstention leaves stdout empty."""
+    if answer.text is None:
+        console.error(answer.reason or "")
+    elif console.interactive:
+        console.print(answer.text)
+    else:
+        console.write(answer.text)
+
+
+def _document(events: Iterator[Event], *, trace: bool) -> tuple[dict[str, Any], Answer]:
+    told = list(events)
+    answer = told[-1]
+    assert isinstance(answer, Answer)
+    document = show.document(answer)
+    if trace:
+        document["trace"] = [each for event in told if (each := step(event))]
+    return document, answer
+
+
+# --- many questions -----------------------------------------------------------------------------
+
+
+@contextmanager
+def _lines(name: str) -> Iterator[Iterator[bytes]]:
+    """The lines of a file, or of standard input as they come."""
+    if name == "-":
+        yield iter(sys.stdin.buffer if sys.stdin else ())
+        return
+    try:
+        file: BinaryIO = Path(name).open("rb")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The questions in {name} cannot be read ({error.strerror}); name a text file with "
+            "a question on each line."
+        ) from None
+    with file:
+        yield iter(file)
+
+
+def _answer_all(
+    lines: Iterator[bytes], args: argparse.Namespace, settings: AskSettings, console: Console
+) -> int:
+    """A JSON object for each line, in order; 1 if a line could not be answered."""
+    loop = extras.load("avalan.reflection.loop")
+    code = 0
+    with open_index(args, console) as index, open_panel(args) as panel:
+        for number, question in questions(lines):
+            try:
+                if isinstance(question, AvalanError):
+                    raise question
+                events = loop.ask(question, panel=panel, index=index, settings=settings)
+                found, _ = _document(events, trace=args.trace)
+            except AvalanError as error:
+                found, code = {"error": str(error), "line": number}, 1
+            console.json(found)
+    return code
+
+
+def questions(lines: Iterator[bytes]) -> Iterator[tuple[int, str | ConfigurationError]]:
+    """Each line's number (from 1) with its question, or what is wrong with it; blank ones pass.
+
+    A file whose first line begins with `{` is JSON lines throughout; elsewhere, only the lines
+    that begin so are.
+    """
+    all_json: bool | None = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip(b"\xef\xbb\xbf \t\r\n"):
+            continue
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            is_object = text.startswith("{")
+            all_json = is_object if all_json is None else all_json
+            yield number, _question(text) if all_json or is_object else text
+        except UnicodeDecodeError:
+            yield number, ConfigurationError(f"Line {number} is not UTF-8 text; convert it first.")
+        except ConfigurationError as error:
+            yield number, ConfigurationError(f"Line {number} {error}")
+
+
+def _question(text: str) -> str:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigurationError('is not JSON; write it as {"question": "…"}.') from None
+    question = row.get("question") if isinstance(row, dict) else None
+    if not isinstance(question, str) or not question.strip():
+        raise ConfigurationError('holds no question; write it as {"question": "…"}.')
+    return question

@@ -1,0 +1,287 @@
+"""An answer for a person at a terminal, for a pipe, and for a program.
+
+All three are consumers of the loop's events and change none of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from avalan.cli.console import Console, Part, cell_width
+from avalan.cli.display.layout import (
+    Piece,
+    Symbols,
+    bar,
+    path_text,
+    shorten,
+    stars,
+    symbols,
+    wrap,
+)
+from avalan.cli.display.units import seconds_text
+from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
+from avalan.reflection.judge import Reading
+from avalan.retrieval.chunks import sentences
+from avalan.retrieval.entities import Passage
+
+MAX_WIDTH = 100
+"""Columns; longer lines are hard to read."""
+_CONTEXT = 160
+"""Characters of its sentence that are shown on each side of a quotation."""
+_SUPPORT_DOTS = {"full": 3, "partial": 2, "none": 0}
+_RELEVANT = 0.5
+
+
+# --- for programs -------------------------------------------------------------------------------
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """The answer as JSON values."""
+    return {
+        "question": answer.question,
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "reason": answer.reason,
+        "retrieved": answer.retrieved,
+        "decision": {
+            "retrieve": answer.decision.retrieve,
+            "probability": answer.decision.probability,
+        },
+        "passages": [
+            _passage(passage, answer.readings[rank] if rank < len(answer.readings) else None)
+            for rank, passage in enumerate(answer.passages)
+        ],
+        "citations": [_citation(citation) for citation in answer.citations],
+        "support": answer.support,
+        "utility": answer.utility,
+        "model": answer.model,
+        "usage": {
+            "prompt_tokens": answer.usage.prompt_tokens,
+            "completion_tokens": answer.usage.completion_tokens,
+        },
+        "timings": dict(answer.timings),
+    }
+
+
+def _passage(passage: Passage, reading: Reading | None) -> dict[str, Any]:
+    return {
+        "source": passage.source,
+        "start": passage.start,
+        "end": passage.end,
+        "score": passage.score,
+        "relevance": None if reading is None else reading.relevance,
+        "judged": reading is not None,
+    }
+
+
+def _citation(citation: Citation) -> dict[str, Any]:
+    names = ("source", "start", "end", "text", "offsets_in")
+    return {name: getattr(citation, name) for name in names}
+
+
+# --- for pipes ----------------------------------------------------------------------------------
+
+
+def plain(console: Console, answer: Answer) -> None:
+    """A line for each thing there is to know, `name: value`."""
+    for name, value in _lines(answer).items():
+        console.print(f"{name}: {value}")
+
+
+def _lines(answer: Answer) -> Mapping[str, str]:
+    decision = "look up" if answer.decision.retrieve else "no look-up"
+    lines = {"decision": f"{decision} ({answer.decision.probability:.2f})"}
+    if answer.text is None:
+        return lines | {"abstained": answer.reason or ""}
+    lines["answer"] = " ".join(answer.text.split())
+    for citation in answer.citations:
+        lines["source"] = f"{path_text(citation.source)} bytes {citation.start}-{citation.end}"
+    if not answer.citations:
+        lines["source"] = f"memory (confidence {answer.confidence:.2f})"
+    if answer.support is not None:
+        lines["support"] = answer.support
+    if answer.utility is not None:
+        lines["utility"] = f"{answer.utility} of 5"
+    return lines
+
+
+# --- for people ---------------------------------------------------------------------------------
+
+
+class Screen:
+    """Shows events as they come: the decision, what was read, the answer and its evidence."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._draw = symbols(interactive=console.interactive)
+        self._width = min(console.width, MAX_WIDTH)
+        self._drafted: Drafted | None = None
+        self._num_read = 0
+
+    def show(self, event: Event) -> None:
+        """Show one event; the last one is the answer."""
+        match event:
+            case Decision():
+                self._decision(event)
+            case Drafted():
+                self._drafted = event
+            case Found():
+                self._num_read = event.num_read
+            case Read():
+                done = f"Read {event.rank + 1} of {self._num_read} passages"
+                self._console.progress(f"{done} {self._draw.ellipsis}")
+            case Answer():
+                self.conclude(event)
+
+    def conclude(self, answer: Answer) -> None:
+        """Show all that follows the decision."""
+        self._action(answer)
+        self._passages(answer)
+        self._console.print()
+        self._words(answer)
+        self._console.print()
+        self._evidence(answer)
+        self._footer(answer)
+
+    def _decision(self, decision: Decision) -> None:
+        word, style = ("yes", "bold cyan") if decision.retrieve else ("no ", "bold magenta")
+        self._console.print(
+            "Look it up?  ", (word, style), "  ", *self._bar(decision.probability, "cyan")
+        )
+
+    def _action(self, answer: Answer) -> None:
+        """A remark where what was done is not what the decision said."""
+        remark = ""
+        if answer.retrieved and not answer.decision.retrieve:
+            remark = "looked up all the same"
+            if self._drafted is not None:
+                sure = f"{self._drafted.confidence:.2f}"
+                remark = f"not sure enough from memory ({sure}), so it was looked up"
+            elif answer.decision.probability < answer.decision.threshold:
+                remark = "nothing in memory, so it was looked up"
+        elif answer.decision.retrieve and not answer.retrieved:
+            remark = "not looked up"
+        if remark:
+            self._console.print((f"             {remark}", "dim"))
+
+    def _bar(self, probability: float, style: str) -> list[Piece]:
+        full, empty = bar(probability, self._draw)
+        return [(full, style), (empty, "dim"), (f" {probability:.2f}", "")]
+
+    # --- passages ------------------------------------------------------------------------------
+
+    def _passages(self, answer: Answer) -> None:
+        if not answer.retrieved:
+            return
+        if not answer.passages:
+            self._console.print(("No passage shares a word with the question.", "dim"))
+            return
+        num_read = len(answer.readings)
+        self._console.print(
+            "Read ", (f"{num_read} of {len(answer.passages)}", "bold"), " passages found:"
+        )
+        chosen = quoted_rank(answer)
+        room = self._width - 20
+        places = [self._place(passage, room) for passage in answer.passages[:num_read]]
+        most = max(map(cell_width, places))
+        for rank, (reading, place) in enumerate(zip(answer.readings, places, strict=True)):
+            gap = " " * (most - cell_width(place) + 2)
+            heading = shorten(answer.passages[rank].heading, room - most - 2, self._draw)
+            style = "green" if rank == chosen else ""
+            tone = style or ("" if reading.relevance >= _RELEVANT else "dim")
+            self._console.print(
+                "  ",
+                *self._bar(reading.relevance, style or "cyan"),
+                "  ",
+                (place, tone),
+                (gap + heading if heading else "", "dim"),
+            )
+
+    def _place(self, passage: Passage, room: int) -> str:
+        offsets = f":{passage.start}{self._draw.dash}{passage.end}"
+        # Half of the line is left for the heading, if there is one.
+        most = max(room * 3 // 5 if passage.heading else room, 20)
+        path = path_text(passage.source)
+        return shorten(path, most - len(offsets), self._draw, keep_end=True) + offsets
+
+    # --- the answer ----------------------------------------------------------------------------
+
+    def _words(self, answer: Answer) -> None:
+        style, text = ("bold", answer.text) if answer.text is not None else ("", answer.reason)
+        color = "green" if answer.text is not None else "yellow"
+        parts: list[Part] = [(text or "", style)]
+        if answer.citations:
+            parts.append((" [1]", "dim"))
+        for line in wrap(parts, self._width - 4):
+            self._console.print((f"{self._draw.edge} ", f"bold {color}"), *line)
+
+    def _evidence(self, answer: Answer) -> None:
+        for number, citation in enumerate(answer.citations, 1):
+            for line in wrap(self._sentence(answer, citation), self._width - 4):
+                self._console.print("  ", *line)
+            place = f"bytes {citation.start}{self._draw.dash}{citation.end}"
+            if citation.offsets_in == "extracted":
+                place += " of its text"
+            self._console.print(
+                "  ", (f"[{number}] ", "bold"), path_text(citation.source), (f" {place}", "dim")
+            )
+        if marks := self._marks(answer):
+            self._console.print("  ", *marks)
+
+    def _sentence(self, answer: Answer, citation: Citation) -> list[Part]:
+        """The sentence that a quotation stands in, with the quotation marked; or nothing."""
+        rank = quoted_rank(answer)
+        if rank is None or (span := answer.readings[rank].span) is None:
+            return []
+        text = answer.passages[rank].text
+        start, end = around(text, span)
+        before, after = text[start : span[0]], text[span[1] : end]
+        if not any(map(str.isalnum, before + after)):
+            return []
+        draw = self._draw
+        if len(before) > _CONTEXT:
+            before = draw.ellipsis + before[-_CONTEXT:]
+        if len(after) > _CONTEXT:
+            after = after[:_CONTEXT] + draw.ellipsis
+        quoted = f"{draw.open}{citation.text}{draw.close}"
+        return [(before, "dim"), (quoted, "green"), (after, "dim")]
+
+    def _marks(self, answer: Answer) -> list[Piece]:
+        marks: list[Piece] = []
+        draw = self._draw
+        if answer.text is not None and not answer.retrieved:
+            marks += [("from memory  ", "dim"), *self._bar(answer.confidence, "green"), ("   ", "")]
+        if answer.support is not None:
+            num_dots = _SUPPORT_DOTS[answer.support]
+            dots = draw.dot * num_dots + draw.no_dot * (3 - num_dots)
+            marks += [("support ", "dim"), (f"{dots} {answer.support}   ", "")]
+        if answer.utility is not None:
+            marks += [("utility ", "dim"), (stars(answer.utility, draw), "yellow")]
+        return marks
+
+    def _footer(self, answer: Answer) -> None:
+        parts = [answer.model, seconds_text(answer.timings["total_s"])]
+        if tokens := answer.usage.prompt_tokens + answer.usage.completion_tokens:
+            parts.append(f"{tokens:,} tokens")
+        self._console.print(("  " + f" {self._draw.middle} ".join(parts), "dim"))
+
+
+def quoted_rank(answer: Answer) -> int | None:
+    """The rank of the passage that the answer quotes."""
+    if not answer.citations:
+        return None
+    cited = answer.citations[0]
+    for rank, (passage, reading) in enumerate(zip(answer.passages, answer.readings, strict=False)):
+        if passage.source == cited.source and reading.span is not None:
+            if passage.locate(*reading.span) == (cited.start, cited.end):
+                return rank
+    return None
+
+
+def around(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """The sentences of `text` that `span` lies in, as one span."""
+    touched: Sequence[tuple[int, int]] = [
+        (start, end) for start, end in sentences(text) if start < span[1] and end > span[0]
+    ]
+    start = min([span[0], *(start for start, _ in touched)])
+    end = max([span[1], *(end for _, end in touched)])
+    return start, end

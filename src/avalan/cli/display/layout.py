@@ -1,0 +1,164 @@
+"""Small drawings of text: bars, grades, wrapped lines. Pure functions over a console's parts."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avalan.cli.console import Part, cell_width, neutralise
+
+Piece = tuple[str, str]
+"""A text and its style."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbols:
+    """What is drawn with."""
+
+    full: str = "▰"
+    empty: str = "▱"
+    star: str = "★"
+    no_star: str = "☆"
+    dot: str = "●"
+    no_dot: str = "○"
+    edge: str = "┃"
+    open: str = "«"
+    close: str = "»"
+    dash: str = "–"
+    ellipsis: str = "…"
+    middle: str = "·"
+
+
+ASCII = Symbols(
+    full="#",
+    empty="-",
+    star="*",
+    no_star="-",
+    dot="*",
+    no_dot="-",
+    edge="|",
+    open=">>",
+    close="<<",
+    dash="-",
+    ellipsis="...",
+    middle="-",
+)
+
+
+def symbols(*, interactive: bool) -> Symbols:
+    """Those that a terminal's encoding has; a pipe is UTF-8."""
+    every = Symbols()
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        if interactive:
+            "".join(getattr(every, name) for name in every.__slots__).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return every
+
+
+def bar(probability: float, draw: Symbols, *, width: int = 10) -> tuple[str, str]:
+    """The full and the empty part of a bar; only 0 has no full cell and only 1 no empty one."""
+    full = round(probability * width)
+    if 0 < probability < 1:
+        full = min(max(full, 1), width - 1)
+    full = min(max(full, 0), width)
+    return draw.full * full, draw.empty * (width - full)
+
+
+def stars(grade: int, draw: Symbols, *, most: int = 5) -> str:
+    """`★★★★☆` for 4 of 5."""
+    return draw.star * grade + draw.no_star * (most - grade)
+
+
+def wrap(parts: Sequence[Part], width: int) -> list[list[Piece]]:
+    """Lines of at most `width` columns; white space between words becomes one space or a break.
+
+    Control characters are made visible first, because they then take columns. A word that is
+    wider than a line is cut, and wide scripts break between any two characters.
+    """
+    lines: list[list[Piece]] = [[]]
+    used = 0
+    for gap, word in _words(parts, max(width, 8)):
+        size = _width(word)
+        if used and used + gap + size > width:
+            lines.append([])
+            used = 0
+        if used and gap:
+            before, after = lines[-1][-1][1], word[0][1]
+            lines[-1].append((" ", before if before == after else ""))
+            used += 1
+        lines[-1] += word
+        used += size
+    return [_merged(line) for line in lines]
+
+
+_WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60"
+_TOKEN = re.compile(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
+
+
+def _words(parts: Sequence[Part], width: int) -> Iterator[tuple[int, list[Piece]]]:
+    """What stays together on a line, and whether (1 or 0) a space stands before it."""
+    word: list[Piece] = []
+    gap = 0
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        for token in _TOKEN.findall(neutralise(text)):
+            breaks = bool(word) and re.search(f"[{_WIDE}]", word[-1][0] + token)
+            if token.isspace() or breaks:
+                yield from _cut(word, gap, width)
+                word, gap = [], int(token.isspace())
+            if not token.isspace():
+                word.append((token, style))
+    yield from _cut(word, gap, width)
+
+
+def _cut(word: list[Piece], gap: int, width: int) -> Iterator[tuple[int, list[Piece]]]:
+    """The word, in pieces where it is wider than a line."""
+    held: list[Piece] = []
+    characters = [(character, style) for text, style in word for character in text]
+    if _width(word) <= width:
+        held, characters = word, []
+    for character in characters:
+        if _width([*held, character]) > width:
+            yield gap, held
+            held, gap = [], 0
+        held.append(character)
+    if held:
+        yield gap, held
+
+
+def _width(word: Sequence[Piece]) -> int:
+    return sum(cell_width(text) for text, _ in word)
+
+
+def _merged(line: list[Piece]) -> list[Piece]:
+    merged: list[Piece] = []
+    for text, style in line:
+        if merged and merged[-1][1] == style:
+            merged[-1] = (merged[-1][0] + text, style)
+        else:
+            merged.append((text, style))
+    return merged
+
+
+def shorten(text: str, width: int, draw: Symbols, *, keep_end: bool = False) -> str:
+    """`text` on one line of at most `width` columns, its end (or beginning) left out."""
+    text = " ".join(neutralise(text).split())
+    if cell_width(text) <= width:
+        return text
+    room = width - cell_width(draw.ellipsis)
+    while text and cell_width(text) > room:
+        text = text[1:] if keep_end else text[:-1]
+    text = text.strip()
+    return draw.ellipsis + text if keep_end else text + draw.ellipsis
+
+
+def path_text(source: str) -> str:
+    """A path as one would type it here: relative inside this folder, `~` for one's home."""
+    path, here, home = Path(source), Path.cwd(), Path.home()
+    if path.is_relative_to(here):
+        return os.path.relpath(path, here)
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else source

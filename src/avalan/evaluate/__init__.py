@@ -1,0 +1,1 @@
+"""Measuring: tasks, metrics, statistics, reports, and the calibration fitted on validation data."""

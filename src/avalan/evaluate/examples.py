@@ -1,0 +1,278 @@
+"""The examples that the tasks are measured on: made from a seed (G0 to G2), or read from files (G3).
+
+G0   wordings seen in training, entities not seen
+G1   wordings not seen in training either
+G2   relations not seen in training
+G3   questions and passages written one by one: `decisions.jsonl`, `g3/*.passages.jsonl` and
+     `g3/*.questions.jsonl` of a data folder
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal, TypeVar
+
+from avalan.data.mixture import one, rng_for
+from avalan.data.worlds import Level, domains
+from avalan.errors import ConfigurationError
+from avalan.reflection.record import Record
+
+Split = Literal["validation", "test"]
+Generated = Literal["G0", "G1", "G2"]
+Made = TypeVar("Made")
+
+_DECISIONS = "decisions.jsonl"
+_PASSAGES, _QUESTIONS = "g3/*.passages.jsonl", "g3/*.questions.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A prompt, and whether answering it needs a look-up (`docs/decision-labels.md`)."""
+
+    id: str
+    text: str
+    retrieve: bool
+    kind: str
+
+    @property
+    def group(self) -> str:
+        """Examples of one group share their luck; prompts stand alone."""
+        return self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A document that questions are about."""
+
+    name: str
+    """Its file's name."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question about a set of pages, and what counts as right."""
+
+    id: str
+    text: str
+    answers: tuple[str, ...]
+    """Verbatim pieces of the page; empty where no page answers."""
+    page: str
+    """The name of the page that it is about."""
+
+    @property
+    def answerable(self) -> bool:
+        """Whether a page answers it."""
+        return bool(self.answers)
+
+    @property
+    def group(self) -> str:
+        """Questions about one page share its luck."""
+        return self.page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionSet:
+    """Pages that are searched together, and the questions about them."""
+
+    pages: tuple[Page, ...]
+    questions: tuple[Question, ...]
+
+
+# --- made from a seed --------------------------------------------------------------------------
+
+
+def generated_prompts(level: Generated, num: int, *, split: Split, seed: int) -> tuple[Prompt, ...]:
+    """`num` prompts for the retrieval decision; the same on every machine."""
+    prompts = []
+    for index in range(num):
+        name = f"{level.lower()}-{index:04}"
+        rng = rng_for(_stream("decisions", level, split, seed), index)
+        record = one("decisions", rng, level, identifier=name, split=split)
+        prompts.append(
+            Prompt(
+                id=name,
+                text=record.messages[-1].content,
+                retrieve=record.segments[0].decision == "retrieve",
+                kind=record.source["kind"],
+            )
+        )
+    return tuple(prompts)
+
+
+def generated_questions(level: Generated, num: int, *, split: Split, seed: int) -> QuestionSet:
+    """`num` questions over invented pages, all pages in one set; the same on every machine."""
+    pages: list[Page] = []
+    questions = []
+    for index in range(num):
+        rng = rng_for(_stream("reading", level, split, seed), index)
+        record = _clear_record(rng, level, split, f"{level.lower()}-{index:04}")
+        shown = [
+            (_page(f"{record.id}-{number}", passage.title, passage.text), passage.relevant)
+            for number, passage in enumerate(record.segments[0].passages)
+        ]
+        pages += (page for page, _ in shown)
+        right = next((page for page, relevant in shown if relevant), shown[-1][0])
+        questions.append(
+            Question(
+                id=record.id,
+                text=record.messages[-1].content,
+                answers=record.answers,
+                page=right.name,
+            )
+        )
+    return QuestionSet(pages=tuple(pages), questions=tuple(questions))
+
+
+def taught_answers(num: int, *, split: Split, seed: int) -> tuple[tuple[str, str], ...]:
+    """`num` questions, with answers, of the kind that the bundled model is taught by heart.
+
+    Facts, definitions and small sums as people type them; small talk, which has no one right
+    answer, is left out.
+    """
+    rng = rng_for(_stream("memory", "train", split, seed), 0)
+    found: list[tuple[str, str]] = []
+    while len(found) < num:
+        record = one("decisions", rng, "train", identifier="memory", split=split)
+        if record.source["kind"] == "memory" and record.utility == 5:
+            found.append((record.messages[-1].content, record.answers[0]))
+    return tuple(found)
+
+
+def _stream(task: str, level: Level, split: Split, seed: int) -> int:
+    """A seed of its own for each task, level and split, so that no two share examples."""
+    digest = hashlib.blake2b(f"{task}/{level}/{split}/{seed}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _clear_record(rng: Random, level: Generated, split: Split, name: str) -> Record:
+    """A reading record whose question has one right answer among all pages."""
+    while True:
+        record = one("reading", rng, level, identifier=name, split=split)
+        if record.segments[0].support != "partial" and not _only_hints(record):
+            return record
+
+
+def _only_hints(record: Record) -> bool:
+    """Whether the question may say only "the hotel", of which there are many among the pages."""
+    question = record.messages[-1].content.lower()
+    named = (domain for domain in domains() if domain.name == record.source["domain"])
+    return any(alias.lower() in question for domain in named for alias in domain.aliases)
+
+
+def _page(stem: str, title: str, text: str) -> Page:
+    if not title:
+        return Page(name=f"{stem}.txt", text=f"{text}\n")
+    return Page(name=f"{stem}.md", text=f"# {title}\n\n{text}\n")
+
+
+# --- read from files ---------------------------------------------------------------------------
+
+
+def default_data() -> Path | None:
+    """The data folder of the checkout that the package runs from, if it does."""
+    folder = Path(__file__).parents[3] / "tests" / "data"
+    return folder if (folder / _DECISIONS).is_file() else None
+
+
+def written_prompts(folder: Path, split: Split) -> tuple[Prompt, ...]:
+    """The prompts of `decisions.jsonl` in one split.
+
+    Raises:
+        ConfigurationError: the file is missing or broken.
+    """
+    return tuple(
+        _read(folder / _DECISIONS, row, _prompt)
+        for row in _rows(folder / _DECISIONS)
+        if row.get("split") == split
+    )
+
+
+def written_questions(folder: Path, split: Split) -> QuestionSet:
+    """The questions of `g3/` in one split, and the passages of that split.
+
+    Raises:
+        ConfigurationError: a file is missing or broken.
+    """
+    pages = {
+        row["id"]: _read(path, row, _written_page)
+        for path in _files(folder, _PASSAGES)
+        for row in _rows(path)
+        if row.get("split") == split
+    }
+    questions = tuple(
+        _read(path, row, lambda row: _question(row, pages))
+        for path in _files(folder, _QUESTIONS)
+        for row in _rows(path)
+        if row.get("split") == split
+    )
+    return QuestionSet(pages=tuple(pages.values()), questions=questions)
+
+
+def data_hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each data file, by its path inside `folder`."""
+    files = [folder / _DECISIONS, *_files(folder, _PASSAGES), *_files(folder, _QUESTIONS)]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(_bytes(path)).hexdigest()
+        for path in files
+    }
+
+
+def _prompt(row: Mapping[str, Any]) -> Prompt:
+    retrieve = {"retrieve": True, "none": False}[row["need"]]
+    return Prompt(id=row["id"], text=row["prompt"], retrieve=retrieve, kind=row["kind"])
+
+
+def _written_page(row: Mapping[str, Any]) -> Page:
+    return _page(row["id"], row["title"], row["text"])
+
+
+def _question(row: Mapping[str, Any], pages: Mapping[str, Page]) -> Question:
+    page = pages[row["passage"]]
+    answers = tuple(row["answers"])
+    if row["answerable"] != bool(answers) or any(answer not in page.text for answer in answers):
+        raise ValueError(f"the answers of {row['id']} do not fit its passage")
+    return Question(id=row["id"], text=row["question"], answers=answers, page=page.name)
+
+
+def _read(path: Path, row: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Made]) -> Made:
+    try:
+        return make(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"A line of {path} cannot be used ({type(error).__name__}: {error}); its fields are "
+            f"{', '.join(row)}."
+        ) from None
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    if found := sorted(folder.glob(pattern)):
+        return found
+    raise ConfigurationError(
+        f"The data folder {folder} has no file {pattern}; name the tests/data of a checkout "
+        "with: --data DIR"
+    )
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(_bytes(path).splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise ConfigurationError(f"Line {number} of {path} is not a JSON object; repair it.")
+        yield row
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data file {path} cannot be read ({error.strerror}); name the tests/data of a "
+            "checkout with: --data DIR"
+        ) from None

@@ -1,0 +1,162 @@
+"""The task `grounded-qa`: answers from documents, and silence where the documents say nothing.
+
+The pages of a set become files in one temporary index, and every question takes the way of
+`avalan ask --retrieve always`: search, read, quote or abstain.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from avalan.evaluate.examples import Question, QuestionSet
+from avalan.evaluate.metrics import abstention
+from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
+from avalan.reflection.events import Answer, Citation
+from avalan.reflection.loop import AskSettings, ask
+from avalan.reflection.matching import best, contains, exact_match, token_f1
+from avalan.reflection.panel import Panel
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.index import Index
+
+MAX_WORDS = 60
+"""A longer answer scores nothing: quoting a whole page is no answer."""
+FIGURES = (
+    "score",
+    "exact match",
+    "token F1",
+    "containment",
+    "over-refusal",
+    "rejection",
+    "abstain prec.",
+    "citation real",
+    "right page",
+    "recall",
+    "seconds each",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """How one question was answered."""
+
+    id: str
+    answer: str | None
+    """None for an abstention."""
+    confidence: float
+    score: float
+    """1 if a gold answer stands in an answer of at most `MAX_WORDS` words, or if an unanswerable
+    question was not answered; else 0."""
+    exact: float
+    f1: float
+    contained: float
+    """Against the best gold answer; 0 where there is none."""
+    recalled: bool | None
+    """Whether a passage that was read holds a gold answer on the right page; None if none can."""
+    citation_real: bool | None
+    """Whether the cited bytes of the file are the answer; None for an abstention."""
+    citation_right: bool | None
+    """Whether the citation lies in the right page; None for an abstention or without one."""
+    seconds: float
+
+
+@contextmanager
+def indexed(questions: QuestionSet) -> Iterator[Index]:
+    """A temporary index of the set's pages, as files of a folder that lasts as long."""
+    with tempfile.TemporaryDirectory(prefix="avalan-") as name, Index.temporary() as index:
+        for page in questions.pages:
+            # Bytes, because a text file would turn line ends into the platform's.
+            (Path(name) / page.name).write_bytes(page.text.encode())
+        for _ in index.add([name]):
+            pass
+        yield index
+
+
+def answer(
+    panel: Panel, index: Index, questions: Sequence[Question], *, top_k: int
+) -> Iterator[Answered]:
+    """Ask each question, in order; `top_k` passages are read for each."""
+    settings = AskSettings(retrieve="always", top_k=top_k)
+    for question in questions:
+        began = perf_counter()
+        *_, end = ask(question.text, panel=panel, index=index, settings=settings)
+        seconds = perf_counter() - began
+        assert isinstance(end, Answer)
+        yield _graded(question, end, end.passages[:top_k], seconds)
+
+
+def score(question: Question, text: str | None) -> float:
+    """1 for a right answer of bearable length or a right abstention, else 0."""
+    if text is None or not question.answerable:
+        return float(text is None and not question.answerable)
+    return best(contains, text, question.answers) * (len(text.split()) <= MAX_WORDS)
+
+
+def holds(passage: Passage, question: Question) -> bool:
+    """Whether the passage lies in the right page and has a gold answer in it, word for word."""
+    on_page = Path(passage.source).name == question.page
+    return on_page and any(gold in passage.text for gold in question.answers)
+
+
+def _graded(question: Question, end: Answer, read: Sequence[Passage], seconds: float) -> Answered:
+    text = end.text or ""
+    citation = end.citations[0] if end.citations else None
+    return Answered(
+        id=question.id,
+        answer=end.text,
+        confidence=end.confidence,
+        score=score(question, end.text),
+        exact=best(exact_match, text, question.answers),
+        f1=best(token_f1, text, question.answers),
+        contained=best(contains, text, question.answers),
+        recalled=any(holds(each, question) for each in read) if question.answerable else None,
+        citation_real=None if end.abstained else citation is not None and is_real(citation, text),
+        citation_right=_is_right(question, citation),
+        seconds=seconds,
+    )
+
+
+def is_real(citation: Citation, text: str) -> bool:
+    """Whether `text` is what stands at the cited bytes of the cited file."""
+    content = Path(citation.source).read_bytes()
+    return content[citation.start : citation.end] == citation.text.encode() == text.encode()
+
+
+def _is_right(question: Question, citation: Citation | None) -> bool | None:
+    if citation is None or not question.answerable:
+        return None
+    return Path(citation.source).name == question.page
+
+
+def summarise(
+    questions: Sequence[Question], answered: Sequence[Answered], *, seed: int = 0
+) -> dict[str, Estimate | None]:
+    """The `FIGURES`; None where no question counts for one.
+
+    `exact match`, `token F1`, `containment`, `over-refusal`, `right page` and `recall` are over
+    answerable questions (`right page`: those answered), `rejection` over unanswerable ones,
+    `abstain prec.` over abstentions, `citation real` over answers, the rest over all.
+    """
+    pairs = zip(questions, answered, strict=True)
+    could = [each for question, each in pairs if question.answerable]
+    groups = [question.group for question in questions if question.answerable]
+    silence = abstention(
+        [question.answerable for question in questions],
+        [each.answer is None for each in answered],
+    )
+    found = (
+        proportion([each.score == 1 for each in answered]),
+        proportion([each.exact == 1 for each in could]),
+        bootstrap_mean([each.f1 for each in could], groups=groups, seed=seed),
+        proportion([each.contained == 1 for each in could]),
+        proportion(silence.over_refusal),
+        proportion(silence.rejection),
+        proportion(silence.precision),
+        proportion([each.citation_real for each in answered if each.citation_real is not None]),
+        proportion([each.citation_right for each in could if each.citation_right is not None]),
+        proportion([each.recalled for each in could if each.recalled is not None]),
+        bootstrap_mean([each.seconds for each in answered], seed=seed),
+    )
+    return dict(zip(FIGURES, found, strict=True))
