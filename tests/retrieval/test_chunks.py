@@ -181,6 +181,6 @@ def test_sentences(text: str, expected: list[str]) -> None:
 )
 def test_strange_texts_are_split_in_linear_time(unit: str) -> None:
     """Each takes milliseconds; anything quadratic would take minutes and be noticed."""
-    text = unit * 20_000
+    text = unit * 10_000
     for layout in ("text", "markdown", "python"):
         split_as(text, layout)  # type: ignore[arg-type]

@@ -86,7 +86,7 @@ def test_after_a_kill_at_any_point_the_index_is_sound_and_adding_completes_it(
     notes: Path, num_events: int
 ) -> None:
     for number in range(3, 7):  # These take a while each, so that the kill falls within one.
-        (notes / f"{number}.txt").write_text(f"a longer note {number}. " * 20_000)
+        (notes / f"{number}.txt").write_text(f"a longer note {number}. " * 8_000)
     process = subprocess.Popen(
         [sys.executable, "-c", ADD, str(notes)], stdout=subprocess.PIPE, text=True
     )
@@ -313,12 +313,12 @@ def paragraphs(num_bytes: int) -> Iterator[str]:
 def test_a_file_is_read_in_blocks_and_never_held_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "BLOCK_CHARS", 1 << 14)
-    monkeypatch.setattr(documents, "_PIECE_BYTES", 1 << 14)
+    monkeypatch.setattr(documents, "BLOCK_CHARS", 1 << 13)
+    monkeypatch.setattr(documents, "_PIECE_BYTES", 1 << 13)
     path = tmp_path / "big.txt"
-    path.write_text("".join(paragraphs(3_000_000)))
+    path.write_text("".join(paragraphs(1_200_000)))
     page = tmp_path / "big.html"
-    page.write_text("".join(f"<p>{text}</p>" for text in paragraphs(1_000_000)))
+    page.write_text("".join(f"<p>{text}</p>" for text in paragraphs(400_000)))
 
     with Index.open(named(), create=True) as index:
         tracemalloc.start()
@@ -326,9 +326,9 @@ def test_a_file_is_read_in_blocks_and_never_held_whole(
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-    assert peak < 800_000
+    assert peak < 400_000
     with Index.open(named()) as index:
-        assert len(index.passages(str(path))) > 3000
+        assert len(index.passages(str(path))) > 1200
 
 
 MEASURE = ADD + "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

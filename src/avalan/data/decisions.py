@@ -72,10 +72,10 @@ def decision_record(rng: Random, level: Level, *, identifier: str, split: Split)
     kinds = [kind for kind in phrases().patterns if (kind in RETRIEVE_KINDS) == retrieve]
     kind = rng.choice(kinds)
     prompt = filled(rng.choice(allowed_wordings(phrases().patterns[kind], level)), rng)
-    beyond = kind in BEYOND_KINDS
-    reply, utility = (ADMISSION, 1) if beyond else (None, None)
     decision: Decision = "retrieve" if retrieve else "none"
-    return _record(prompt, decision, reply, utility, kind, rng, identifier, split)
+    if kind in BEYOND_KINDS:
+        return _record(prompt, decision, ADMISSION, 1, kind, rng, identifier, split)
+    return _record(prompt, decision, None, None, kind, rng, identifier, split)
 
 
 def filled(pattern: str, rng: Random) -> str:

@@ -5,6 +5,7 @@ arXiv:2402.01032); here a key is asked for and its value must be repeated exactl
 """
 
 import string
+from collections.abc import Callable, Sequence
 from random import Random
 
 from avalan.data.lexicon import SETTING_WORDS, common_words
@@ -35,14 +36,38 @@ def _string(rng: Random) -> str:
     return " ".join(pseudo_word(rng) for _ in range(rng.randint(1, 2)))
 
 
+def _word(rng: Random) -> str:
+    shape = rng.random()
+    if shape < 0.8:
+        return rng.choice(common_words())
+    return pseudo_word(rng, syllables=1) if shape < 0.9 else str(rng.randint(2, 99))
+
+
+def drill_record(rng: Random, *, identifier: str, split: Split) -> Record:
+    """Two to six words, each with another: the simplest table there is, asked by the word alone."""
+    return _table(rng, _word, rng.randint(2, 6), ("{k}", "{k}?"), identifier, split)
+
+
 def lookup_record(rng: Random, *, identifier: str, split: Split) -> Record:
-    """A table of keys and values, and a question for one; a quarter asks for an absent key."""
+    """A table of strings of many kinds, asked for in many ways."""
+    return _table(rng, _string, rng.randint(2, 12), _ASK, identifier, split)
+
+
+def _table(
+    rng: Random,
+    string_of: Callable[[Random], str],
+    num_pairs: int,
+    asks: Sequence[str],
+    identifier: str,
+    split: Split,
+) -> Record:
+    """Keys and values, and a question for one of them; a quarter asks for an absent key."""
     pairs: dict[str, str] = {}
-    for _ in range(rng.randint(2, 12)):
-        pairs.setdefault(_string(rng), _string(rng))
+    for _ in range(num_pairs):
+        pairs.setdefault(string_of(rng), string_of(rng))
     keys = list(pairs)
     absent = rng.random() < 0.25
-    key = _string(rng) if absent else rng.choice(keys)
+    key = string_of(rng) if absent else rng.choice(keys)
     absent = key not in pairs
     joint, line = rng.choice(_JOINTS), rng.choice(("\n", "\n", "; ", ". ", ", "))
     text, span = "", None
@@ -63,7 +88,7 @@ def lookup_record(rng: Random, *, identifier: str, split: Split) -> Record:
             support="full",
             cite=("l:0",),
         )
-    question = rng.choice(_ASK).replace("{k}", key)
+    question = rng.choice(asks).replace("{k}", key)
     return Record(
         id=identifier,
         messages=(Message(role="user", content=question),),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.data.decisions import decision_record
-from avalan.data.lookup import lookup_record
+from avalan.data.lookup import drill_record, lookup_record
 from avalan.data.reading import reading_record
 from avalan.data.worlds import Level
 from avalan.model.entities import Message
@@ -36,6 +36,7 @@ class Stage:
     lookup: float
     reading: float
     decisions: float
+    drill: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,8 @@ def stage_at(stages: tuple[Stage, ...], progress: float) -> Stage:
 
 def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train") -> Record:
     """A training record of `stage`'s mixture."""
-    shares = (stage.lookup, stage.reading, stage.decisions)
-    (kind,) = rng.choices(("lookup", "reading", "decisions"), weights=shares)
+    shares = (stage.lookup, stage.reading, stage.decisions, stage.drill)
+    (kind,) = rng.choices(("lookup", "reading", "decisions", "drill"), weights=shares)
     made = one(kind, rng, "train", identifier=identifier, split=split)
     if rng.random() < 0.06:
         system = Message(role="system", content=rng.choice(SYSTEM_PROMPTS))
@@ -73,9 +74,10 @@ def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train"
 
 
 def one(kind: str, rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
-    """A record of one kind: lookup, reading or decisions."""
-    if kind == "lookup":
-        return lookup_record(rng, identifier=identifier, split=split)
+    """A record of one kind: drill, lookup, reading or decisions."""
+    if kind in ("drill", "lookup"):
+        tabulate = drill_record if kind == "drill" else lookup_record
+        return tabulate(rng, identifier=identifier, split=split)
     make = reading_record if kind == "reading" else decision_record
     return make(rng, level, identifier=identifier, split=split)
 

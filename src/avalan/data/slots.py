@@ -13,9 +13,11 @@ from avalan.errors import ConfigurationError
 
 Generator = Callable[[Random], str]
 
-_ONSETS = "b br c ch cl cr d dr f fl fr g gl gr h j k kl l m n p pr r s sh sk sl st str t th tr v w y z".split()
-_VOWELS = "a e i o u a e i o a e ai ea ee oo ou".split()
-_CODAS = "b ck d ff g l ll m n nd ng nt p r rd rn rt s sk ss st t th x v".split()
+_ONSETS = words.spaced(
+    "b br c ch cl cr d dr f fl fr g gl gr h j k kl l m n p pr r s sh sk sl st str t th tr v w y z"
+)
+_VOWELS = words.spaced("a e i o u a e i o a e ai ea ee oo ou")
+_CODAS = words.spaced("b ck d ff g l ll m n nd ng nt p r rd rn rt s sk ss st t th x v")
 
 
 def pseudo_word(rng: Random, *, syllables: int | None = None) -> str:
@@ -123,7 +125,8 @@ def _time(rng: Random) -> str:
     hour, minute = rng.randint(1, 12), rng.choice(("00", "15", "30", "45", "05", "20", "50"))
     return rng.choice(
         (f"{hour + rng.choice((0, 11))}:{minute}", f"{hour} {rng.choice(('am', 'pm'))}",
-         f"half past {words.NUMBERS[hour]}", f"{hour}.{minute} p.m.", f"{words.NUMBERS[hour]} o'clock")
+         f"half past {words.NUMBERS[hour]}", f"{hour}.{minute} p.m.",
+         f"{words.NUMBERS[hour]} o'clock")
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import hashlib
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from random import Random
 from typing import Any, Literal
@@ -249,8 +249,7 @@ def _sentences(
     mentioned: str | None = None
     for relation, item in jobs:
         if relation is None:
-            subject = page.subject
-            yield lambda text=item, subject=subject: page.add(_raise(text.replace("{s}", subject)))
+            yield partial(page.add, _raise(item.replace("{s}", page.subject)))
             continue
         # An alias is clear only while the subject is the one mentioned last.
         alias = mentioned == item == page.subject and rng.random() < 0.5
@@ -258,7 +257,7 @@ def _sentences(
         mentioned = item
         template = rng.choice(allowed_wordings(relation.statements, level))
         value = relation.value(rng)
-        yield lambda t=template, r=relation, s=item, m=mention, v=value: page.state(t, r, s, m, v)
+        yield partial(page.state, template, relation, item, mention, value)
 
 
 def _prose(domain: Domain, subject: str, claims: Claims, level: Level, rng: Random) -> WorldPassage:
@@ -277,9 +276,16 @@ def _letter(
     domain: Domain, subject: str, claims: Claims, level: Level, rng: Random
 ) -> WorldPassage:
     page = _Page(domain, subject)
-    page.add(rng.choice(("Dear all,\n", "Hello,\n", f"Hi {fill('person', rng)},\n", "To whom it may concern,\n", "NOTES\n", "Memo\n")))  # fmt: skip
+    somebody = fill("person", rng)
+    page.add(
+        rng.choice(
+            ("Dear all,\n", "Hello,\n", f"Hi {somebody},\n", "To whom it may concern,\n",
+             "NOTES\n", "Memo\n")
+        )
+    )  # fmt: skip
     for write in _sentences(page, claims, level, rng):
-        page.add("\n" if rng.random() < 0.3 else " ") if not page.text.endswith("\n") else None
+        if not page.text.endswith("\n"):
+            page.add("\n" if rng.random() < 0.3 else " ")
         write()
     page.add(rng.choice(("\nBest wishes", "\nThanks", "\nRegards", "")))
     if rng.random() < 0.5:
@@ -355,8 +361,9 @@ def doubt(fact: Fact, page: WorldPassage, level: Level, rng: Random) -> str:
     claim = template.replace("{s}", fact.subject).replace("{a}", value).rstrip(".")
     label = fact.relation.label.lower()
     frame = rng.choice(
-        ("Is it true that {c}?", "can you confirm that {c}", "{c}, right?", "I heard that {c}. Is that so?",
-         "is the {l} of {s} {v}?", "{s}: {l} {v} or not?", "Did I get this right: {c}?", "{c}?")
+        ("Is it true that {c}?", "can you confirm that {c}", "{c}, right?",
+         "I heard that {c}. Is that so?", "is the {l} of {s} {v}?", "{s}: {l} {v} or not?",
+         "Did I get this right: {c}?", "{c}?")
     )  # fmt: skip
     return frame.format(c=claim, l=label, s=fact.subject, v=value)
 

@@ -1,4 +1,4 @@
-"""The examples that the tasks are measured on: made from a seed (G0 to G2), or read from files (G3).
+"""What the tasks are measured on: examples made from a seed (G0 to G2) or read from files (G3).
 
 G0   wordings seen in training, entities not seen
 G1   wordings not seen in training either
@@ -152,11 +152,11 @@ def _clear_record(rng: Random, level: Generated, split: Split, name: str) -> Rec
     """A reading record whose question has one right answer among all pages."""
     while True:
         record = one("reading", rng, level, identifier=name, split=split)
-        if record.segments[0].support != "partial" and not _only_hints(record):
+        if record.segments[0].support != "partial" and not only_hints(record):
             return record
 
 
-def _only_hints(record: Record) -> bool:
+def only_hints(record: Record) -> bool:
     """Whether the question may say only "the hotel", of which there are many among the pages."""
     question = record.messages[-1].content.lower()
     named = (domain for domain in domains() if domain.name == record.source["domain"])

@@ -1,4 +1,4 @@
-"""Several panels side by side: what each did on the same examples, and how sure the difference is."""
+"""Panels side by side: what each did on the same examples, and how sure their difference is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -127,13 +127,14 @@ def table(section: Section, *, seed: int = 0) -> tuple[list[str], list[list[str]
     return ["", *map(shortened, names)], rows
 
 
-def estimate_text(estimate: Estimate | None) -> str:
+def estimate_text(estimate: Estimate | None, *, signed: bool = False) -> str:
     """`0.710 [0.64, 0.77]`, or a dash."""
     if estimate is None:
         return "–"
+    sign = "+" if signed else ""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+        return f"{estimate.value:{sign}.3f}"
+    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
 
 
 def shortened(name: str) -> str:
@@ -143,9 +144,7 @@ def shortened(name: str) -> str:
 
 
 def _difference_text(found: Comparison | None) -> str:
-    if found is None or found.difference is None:
-        return "–"
-    return "{0.value:+.3f} [{0.low:+.2f}, {0.high:+.2f}]".format(found.difference)
+    return estimate_text(found.difference if found else None, signed=True)
 
 
 def _test_text(found: Comparison | None) -> str:

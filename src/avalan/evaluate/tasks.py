@@ -1,36 +1,36 @@
 """The tasks by name, and a run: panels one after the other over the same examples of each level."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Literal, get_args
 
 from avalan.errors import ConfigurationError
 from avalan.evaluate import decision, examples, grounded
 from avalan.evaluate.examples import Prompt, QuestionSet, Split
+from avalan.evaluate.progress import Reporter, Tell, unheard
 from avalan.evaluate.report import Column, Example, Outcome, Report, Section, column
 from avalan.evaluate.statistics import Estimate
 from avalan.reflection.panel import Panel
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
-TASKS: dict[str, tuple[str, ...]] = {
+LevelName = Literal["G0", "G1", "G2", "G3"]
+TASKS: dict[str, tuple[LevelName, ...]] = {
     GROUNDED_QA: ("G0", "G1", "G2", "G3"),
     RETRIEVAL_DECISION: ("G0", "G1", "G3"),
 }
 """The levels of each task; prompts have no relations, so no G2."""
-WRITTEN = "G3"
 
 Examples = QuestionSet | tuple[Prompt, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure. The docstrings below are also the command line's help."""
+    """What to measure. The docstrings from `split` on are also the command line's help."""
 
-    task: str = GROUNDED_QA
-    """What to measure: grounded-qa or retrieval-decision."""
-    levels: tuple[str, ...] = ()
-    """Which levels, from G0 (wordings seen in training) to G3 (written one by one)."""
+    task: str
+    levels: tuple[LevelName, ...]
     split: Split = "validation"
     """Which examples: validation while developing, test once per release."""
     num: int = 200
@@ -43,36 +43,34 @@ class Plan:
     """Folder of the G3 files."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """How far a run is."""
+def levels_of(task: str, wanted: Sequence[str] | None = None) -> tuple[LevelName, ...]:
+    """The levels of a task, or those of them that are wanted.
 
-    panel: str
-    level: str
-    done: int
-    num: int
+    Raises:
+        ConfigurationError: there is no such task, or it has no such level.
+    """
+    if task not in TASKS:
+        raise ConfigurationError(
+            f"There is no task called {task!r}; choose one of: {', '.join(TASKS)}."
+        )
+    for level in wanted or ():
+        if level not in TASKS[task]:
+            raise ConfigurationError(
+                f"The task {task!r} has no level {level!r}; choose from: {', '.join(TASKS[task])}."
+            )
+    return tuple(level for level in TASKS[task] if wanted is None or level in wanted)
 
 
 def check(plan: Plan) -> None:
     """Raises ConfigurationError for what cannot be measured."""
-    if plan.task not in TASKS:
-        raise ConfigurationError(
-            f"There is no task called {plan.task!r}; choose one of: {', '.join(TASKS)}."
-        )
-    for level in plan.levels:
-        if level not in TASKS[plan.task]:
-            choices = ",".join(TASKS[plan.task])
-            raise ConfigurationError(
-                f"The task {plan.task!r} has no level {level!r}; choose from: --level {choices}"
-            )
-    if plan.split not in ("validation", "test"):
-        raise ConfigurationError(
-            f"There is no split called {plan.split!r}; choose validation or test."
-        )
+    levels_of(plan.task, plan.levels)
+    if plan.split not in get_args(Split):
+        choices = " or ".join(get_args(Split))
+        raise ConfigurationError(f"There is no split called {plan.split!r}; choose {choices}.")
     for name, value in (("--num", plan.num), ("--top-k", plan.top_k)):
         if value < 1:
-            raise ConfigurationError(f"{name} is {value}, but at least 1 is measured.")
-    if WRITTEN in plan.levels and plan.data is None:
+            raise ConfigurationError(f"{name} is {value}, but it must be at least 1.")
+    if "G3" in plan.levels and plan.data is None:
         raise ConfigurationError(
             "G3 needs its files; name the tests/data of a checkout with: --data DIR"
         )
@@ -82,7 +80,7 @@ def run(
     plan: Plan,
     panels: Mapping[str, Callable[[], Panel]],
     *,
-    tell: Callable[[Step], None] = lambda step: None,
+    tell: Tell = unheard,
 ) -> Report:
     """Measure each panel on each level; the panels are opened one at a time.
 
@@ -97,17 +95,18 @@ def run(
     check(plan)
     began = perf_counter()
     levels = {level: make(plan, level) for level in plan.levels}
-    columns: dict[str, list[Column]] = {level: [] for level in levels}
+    columns: dict[LevelName, list[Column]] = {level: [] for level in levels}
     for name, open_panel in panels.items():
         with open_panel() as panel:
             for level, made in levels.items():
-                columns[level].append(_column(plan, name, panel, level, made, tell))
+                reporter = Reporter(tell=tell, who=name, what=level)
+                columns[level].append(_column(plan, panel, made, reporter))
     return Report(
         task=plan.task,
         split=plan.split,
         seed=plan.seed,
         top_k=plan.top_k,
-        data=examples.data_hashes(plan.data) if plan.data and WRITTEN in levels else {},
+        data=examples.data_hashes(plan.data) if plan.data and "G3" in levels else {},
         sections=tuple(
             Section(level=level, examples=tuple(listed(made)), columns=tuple(columns[level]))
             for level, made in levels.items()
@@ -116,9 +115,9 @@ def run(
     )
 
 
-def make(plan: Plan, level: str) -> Examples:
+def make(plan: Plan, level: LevelName) -> Examples:
     """The examples of one level of the plan."""
-    if level == WRITTEN:
+    if level == "G3":
         assert plan.data is not None
         read = examples.written_questions if plan.task == GROUNDED_QA else examples.written_prompts
         return read(plan.data, plan.split)
@@ -133,33 +132,21 @@ def listed(made: Examples) -> Sequence[Example]:
     return made.questions if isinstance(made, QuestionSet) else made
 
 
-def _column(
-    plan: Plan,
-    name: str,
-    panel: Panel,
-    level: str,
-    made: Examples,
-    tell: Callable[[Step], None],
-) -> Column:
+def _column(plan: Plan, panel: Panel, made: Examples, reporter: Reporter) -> Column:
     began = perf_counter()
-    outcomes: list[Outcome] = []
+    outcomes, figures = _measured(plan, panel, made, reporter)
+    return column(reporter.who, panel, figures, outcomes, perf_counter() - began)
+
+
+def _measured(
+    plan: Plan, panel: Panel, made: Examples, reporter: Reporter
+) -> tuple[Sequence[Outcome], dict[str, Estimate | None]]:
+    """What the panel did with each example, and the figures of it all."""
     num = len(listed(made))
-    for outcome in _outcomes(plan, panel, made):
-        outcomes.append(outcome)
-        tell(Step(panel=name, level=level, done=len(outcomes), num=num))
-    wall_s = perf_counter() - began
-    return column(name, panel, _figures(plan, made, outcomes), outcomes, wall_s)
-
-
-def _outcomes(plan: Plan, panel: Panel, made: Examples) -> Iterator[Outcome]:
-    if not isinstance(made, QuestionSet):
-        yield from decision.decide(panel, made)
-        return
-    with grounded.indexed(made) as index:
-        yield from grounded.answer(panel, index, made.questions, top_k=plan.top_k)
-
-
-def _figures(plan: Plan, made: Examples, outcomes: list[Outcome]) -> dict[str, Estimate | None]:
     if isinstance(made, QuestionSet):
-        return grounded.summarise(made.questions, outcomes, seed=plan.seed)
-    return decision.summarise(made, outcomes, seed=plan.seed)
+        with grounded.indexed(made) as index:
+            asked = grounded.answer(panel, index, made.questions, top_k=plan.top_k)
+            answered = list(reporter.following(asked, num))
+        return answered, grounded.summarise(made.questions, answered, seed=plan.seed)
+    decided = list(reporter.following(decision.decide(panel, made), num))
+    return decided, decision.summarise(made, decided, seed=plan.seed)

@@ -78,7 +78,9 @@ def _newton(
     return solution
 
 
-def best_threshold(scores: Sequence[float], gains: Sequence[float], *, otherwise: Sequence[float]) -> float:
+def best_threshold(
+    scores: Sequence[float], gains: Sequence[float], *, otherwise: Sequence[float]
+) -> float:
     """The threshold t that maximises the sum of `gains` where score ≥ t and `otherwise` elsewhere.
 
     Ties go to the lowest threshold; the result lies halfway between two scores.
@@ -87,7 +89,9 @@ def best_threshold(scores: Sequence[float], gains: Sequence[float], *, otherwise
     ranked = np.asarray(scores, np.float64)[order]
     gain, other = np.asarray(gains, np.float64)[order], np.asarray(otherwise, np.float64)[order]
     # total[i]: the first i examples stay below the threshold.
-    total = np.concatenate([[0.0], np.cumsum(other)]) + np.concatenate([gain[::-1].cumsum()[::-1], [0.0]])
-    cuts = np.concatenate([[ranked[0] - _EPSILON], (ranked[1:] + ranked[:-1]) / 2, [ranked[-1] + _EPSILON]])
+    below, above = np.cumsum(other), gain[::-1].cumsum()[::-1]
+    total = np.concatenate([[0.0], below]) + np.concatenate([above, [0.0]])
+    middles = (ranked[1:] + ranked[:-1]) / 2
+    cuts = np.concatenate([[ranked[0] - _EPSILON], middles, [ranked[-1] + _EPSILON]])
     possible = np.concatenate([[True], ranked[1:] > ranked[:-1], [True]])
     return float(cuts[np.argmax(np.where(possible, total, -np.inf))])

@@ -17,6 +17,8 @@ class Draft:
     confidence: float
     """0 to 1; calibrated when the judge is."""
     utility: int | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    """The raw scores behind `confidence`, for calibration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

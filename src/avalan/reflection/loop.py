@@ -17,9 +17,9 @@ from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import Index
 
 __all__ = [
-    "NO_DOCUMENTS",
     "NOT_KNOWN",
     "NOT_THERE",
+    "NO_DOCUMENTS",
     "AskSettings",
     "Retrieve",
     "ask",

@@ -120,7 +120,8 @@ def _calibrator(judge: str, part: str) -> Calibrator | None:
 
 def _thresholds(judge: str) -> Thresholds:
     parts = calibration()["judges"].get(judge, {})
-    return Thresholds(**{p: parts[p]["threshold"] for p in PARTS if "threshold" in parts.get(p, {})})
+    fitted = {part: parts.get(part, {}).get("threshold") for part in PARTS}
+    return Thresholds(**{part: value for part, value in fitted.items() if value is not None})
 
 
 def check_probability(name: str, value: float | None) -> None:

@@ -19,22 +19,33 @@ K1, B = 1.2, 0.75
 """BM25's usual constants (Robertson and Zaragoza, 2009)."""
 
 _CHANGES = (
-    r"\b(today|tonight|tomorrow|yesterday|now|currently?|latest|newest|recent(ly)?|this (week|month|year)|"
-    r"right now|at the moment|news|weather|forecast|prices?|rates?|stock|score|schedule|open(ing)?|"
-    r"version|release[ds]?|still)\b"
+    r"\b(today|tonight|tomorrow|yesterday|now|currently?|latest|newest|recent(ly)?|"
+    r"this (week|month|year)|right now|at the moment|news|weather|forecast|prices?|rates?|stock|"
+    r"score|schedule|open(ing)?|version|release[ds]?|still)\b"
 )
 _PRIVATE = (
-    r"\b(our|my (?!name)|we|us|minutes|agenda|handbook|policy|contract|lease|invoice|section|clause|"
-    r"paragraph|page|appendix|attached|memo|the (form|report|manual|document|file|notes|leaflet|agreement))\b"
+    r"\b(our|my (?!name)|we|us|minutes|agenda|handbook|policy|contract|lease|invoice|section|"
+    r"clause|paragraph|page|appendix|attached|memo|"
+    r"the (form|report|manual|document|file|notes|leaflet|agreement))\b"
 )
-_CITED = r"\b(cite|citations?|sources?|references?|according to|quote|study|studies|evidence|footnotes?|link)\b"
+_CITED = (
+    r"\b(cite|citations?|sources?|references?|according to|quote|study|studies|evidence|"
+    r"footnotes?|link)\b"
+)
 _TASK = (
-    r"^\W*(please |can you |could you |kindly )*(write|compose|draft|translate|rewrite|rephrase|summari[sz]e|"
-    r"shorten|correct|fix|explain|define|calculate|compute|convert|solve|make|create|invent|suggest|tell me a|"
-    r"give me (a|an|some|five|ten|three)|list|name|help me|implement|refactor|hello|hi|hey|thanks|thank)\b"
+    r"^\W*(please |can you |could you |kindly )*(write|compose|draft|translate|rewrite|rephrase|"
+    r"summari[sz]e|shorten|correct|fix|explain|define|calculate|compute|convert|solve|make|create|"
+    r"invent|suggest|tell me a|give me (a|an|some|five|ten|three)|list|name|help me|implement|"
+    r"refactor|hello|hi|hey|thanks|thank)\b"
 )
-_MATHS = r"\d\s*[-+*/x×÷^%=]\s*\d|\b(plus|minus|times|divided by|square root|percent of|how many (minutes|hours|seconds|days|feet|grams))\b"
-_GENERAL = r"\b(what does .{1,40} mean|meaning of|definition|what is (a|an) |capital of|synonym|opposite of|plural of)\b"
+_MATHS = (
+    r"\d\s*[-+*/x×÷^%=]\s*\d|\b(plus|minus|times|divided by|square root|percent of|"
+    r"how many (minutes|hours|seconds|days|feet|grams))\b"
+)
+_GENERAL = (
+    r"\b(what does .{1,40} mean|meaning of|definition|what is (a|an) |capital of|synonym|"
+    r"opposite of|plural of)\b"
+)
 
 
 def retrieval_rule(question: str) -> float:
@@ -141,7 +152,7 @@ def _words(text: str) -> list[str]:
 
 def _stems(words: Sequence[str]) -> list[str]:
     """Words without their commonest endings: enough to match plurals and tenses."""
-    return [re.sub(r"(?<=\w{3})(ing|ed|es|s)$", "", word) for word in words]
+    return [re.sub(r"(?<=\w{3})(ing|ed|es|e|s)$", "", word) for word in words]
 
 
 def _share(terms: Sequence[str], words: set[str]) -> float:

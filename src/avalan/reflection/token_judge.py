@@ -73,7 +73,7 @@ class TokenJudge:
         features = {"mean_logprob": mean, "lowest_logprob": lowest, "utility": utility}
         calibrator = self._calibrators["memory"]
         confidence = calibrator(features) if calibrator else float(np.exp(lowest))
-        return Draft(text=text, confidence=confidence, utility=round(utility))
+        return Draft(text=text, confidence=confidence, utility=round(utility), features=features)
 
     def read(self, question: str, passage: Passage) -> Reading:
         """Relevance, the best contiguous span, its support and utility."""

@@ -205,7 +205,9 @@ def _join_small(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
 
 def _belong_together(first: _Piece, second: _Piece) -> bool:
     shorter = min(first.end - first.start, second.end - second.start)
-    return second.cut > 0 and shorter < _SMALL and second.end - first.start <= 3 * _SMALL
+    # Across a paragraph's end only scraps: single words, or a heading and a word.
+    most = 3 * _SMALL if second.cut else _SMALL
+    return shorter < _SMALL and second.end - first.start <= most
 
 
 def _fitting(text: str, pieces: Iterable[_Piece]) -> Iterator[_Piece]:

@@ -116,7 +116,9 @@ class Index:
     # --- writing ----------------------------------------------------------------------------
 
     def add(self, paths: Iterable[Path | str]) -> Iterator[Event]:
-        """Bring files and folders into the index, or up to date in it; each step is an event.
+        """Bring files and folders into the index, or up to date in it.
+
+        Each file is done when its event is read; events that are not read do not happen.
 
         Raises:
             RetrievalError: a path does not exist, a file named itself cannot be indexed, or a

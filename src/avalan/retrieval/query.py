@@ -1,6 +1,7 @@
 """From a person's question to a search expression of SQLite's FTS5."""
 
 import re
+from unicodedata import normalize
 
 MAX_TERMS = 64
 
@@ -18,7 +19,7 @@ _STOP_WORDS = frozenset(_GRAMMAR.split())
 
 def terms(question: str) -> list[str]:
     """The words to look for, in their order and once each; stop words only if there is no other."""
-    words = list(dict.fromkeys(_WORD.findall(question.casefold())))
+    words = list(dict.fromkeys(_WORD.findall(normalize("NFC", question).lower())))
     return ([word for word in words if word not in _STOP_WORDS] or words)[:MAX_TERMS]
 
 

@@ -223,15 +223,18 @@ def _lines(name: str) -> Iterator[Iterator[bytes]]:
     if name == "-":
         yield iter(sys.stdin.buffer if sys.stdin else ())
         return
+    with _opened(Path(name)) as file:
+        yield iter(file)
+
+
+def _opened(path: Path) -> BinaryIO:
     try:
-        file: BinaryIO = Path(name).open("rb")
+        return path.open("rb")
     except OSError as error:
         raise ConfigurationError(
-            f"The questions in {name} cannot be read ({error.strerror}); name a text file with "
+            f"The questions in {path} cannot be read ({error.strerror}); name a text file with "
             "a question on each line."
         ) from None
-    with file:
-        yield iter(file)
 
 
 def _answer_all(

@@ -8,11 +8,12 @@ from typing import Any
 
 from avalan.cli.console import Console, Part, cell_width
 from avalan.cli.display.layout import (
+    MAX_WIDTH,
     Piece,
-    Symbols,
     bar,
     path_text,
     shorten,
+    shorten_path,
     stars,
     symbols,
     wrap,
@@ -23,12 +24,12 @@ from avalan.reflection.judge import Reading
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
 
-MAX_WIDTH = 100
-"""Columns; longer lines are hard to read."""
 _CONTEXT = 160
 """Characters of its sentence that are shown on each side of a quotation."""
 _SUPPORT_DOTS = {"full": 3, "partial": 2, "none": 0}
 _RELEVANT = 0.5
+_LABEL = 14
+"""Columns of the labels on the left."""
 
 
 # --- for programs -------------------------------------------------------------------------------
@@ -130,102 +131,96 @@ class Screen:
                 done = f"Read {event.rank + 1} of {self._num_read} passages"
                 self._console.progress(f"{done} {self._draw.ellipsis}")
             case Answer():
+                self._remark(event)
+                self._passages(event)
+                self._console.print()
                 self.conclude(event)
 
     def conclude(self, answer: Answer) -> None:
-        """Show all that follows the decision."""
-        self._action(answer)
-        self._passages(answer)
-        self._console.print()
+        """Show the answer with its evidence and grades."""
         self._words(answer)
         self._console.print()
         self._evidence(answer)
+        self._grades(answer)
         self._footer(answer)
 
-    def _decision(self, decision: Decision) -> None:
-        word, style = ("yes", "bold cyan") if decision.retrieve else ("no ", "bold magenta")
-        self._console.print(
-            "Look it up?  ", (word, style), "  ", *self._bar(decision.probability, "cyan")
-        )
+    def _row(self, label: str, *parts: Part) -> None:
+        self._console.print((f" {label:<{_LABEL - 1}}", "dim"), *parts)
 
-    def _action(self, answer: Answer) -> None:
-        """A remark where what was done is not what the decision said."""
+    def _bar(self, probability: float, style: str) -> list[Piece]:
+        full, empty = bar(probability, self._draw)
+        return [(full, style), (empty, "dim"), (f" {probability:.2f}  ", "")]
+
+    # --- what was decided and read -------------------------------------------------------------
+
+    def _decision(self, decision: Decision) -> None:
+        verdict = "look it up" if decision.retrieve else "no need to look it up"
+        self._row("decision", *self._bar(decision.probability, "cyan"), (verdict, "bold"))
+
+    def _remark(self, answer: Answer) -> None:
+        """Where what was done is not what the decision said."""
         remark = ""
         if answer.retrieved and not answer.decision.retrieve:
             remark = "looked up all the same"
             if self._drafted is not None:
                 sure = f"{self._drafted.confidence:.2f}"
-                remark = f"not sure enough from memory ({sure}), so it was looked up"
-            elif answer.decision.probability < answer.decision.threshold:
-                remark = "nothing in memory, so it was looked up"
+                remark = f"but not sure enough from memory ({sure}), so it was looked up"
         elif answer.decision.retrieve and not answer.retrieved:
-            remark = "not looked up"
+            remark = "but it was not looked up"
         if remark:
-            self._console.print((f"             {remark}", "dim"))
-
-    def _bar(self, probability: float, style: str) -> list[Piece]:
-        full, empty = bar(probability, self._draw)
-        return [(full, style), (empty, "dim"), (f" {probability:.2f}", "")]
-
-    # --- passages ------------------------------------------------------------------------------
+            self._row("", (remark, "dim"))
 
     def _passages(self, answer: Answer) -> None:
-        if not answer.retrieved:
-            return
-        if not answer.passages:
-            self._console.print(("No passage shares a word with the question.", "dim"))
-            return
+        if answer.retrieved and not answer.passages:
+            self._row("passages", "none shares a word with the question")
         num_read = len(answer.readings)
-        self._console.print(
-            "Read ", (f"{num_read} of {len(answer.passages)}", "bold"), " passages found:"
-        )
+        labels = ["passages", f"read {num_read} of {len(answer.passages)}"]
         chosen = quoted_rank(answer)
-        room = self._width - 20
+        room = self._width - _LABEL - 17
         places = [self._place(passage, room) for passage in answer.passages[:num_read]]
-        most = max(map(cell_width, places))
+        most = max(map(cell_width, places), default=0)
         for rank, (reading, place) in enumerate(zip(answer.readings, places, strict=True)):
+            label = labels[rank] if rank < len(labels) and num_read > 1 else labels[0] * (not rank)
+            tone = "green" if rank == chosen else "" if reading.relevance >= _RELEVANT else "dim"
             gap = " " * (most - cell_width(place) + 2)
             heading = shorten(answer.passages[rank].heading, room - most - 2, self._draw)
-            style = "green" if rank == chosen else ""
-            tone = style or ("" if reading.relevance >= _RELEVANT else "dim")
-            self._console.print(
-                "  ",
-                *self._bar(reading.relevance, style or "cyan"),
-                "  ",
+            self._row(
+                label,
+                *self._bar(reading.relevance, "green" if rank == chosen else "cyan"),
                 (place, tone),
                 (gap + heading if heading else "", "dim"),
             )
 
     def _place(self, passage: Passage, room: int) -> str:
         offsets = f":{passage.start}{self._draw.dash}{passage.end}"
-        # Half of the line is left for the heading, if there is one.
+        # The rest of the line is the heading's, if there is one.
         most = max(room * 3 // 5 if passage.heading else room, 20)
-        path = path_text(passage.source)
-        return shorten(path, most - len(offsets), self._draw, keep_end=True) + offsets
+        return shorten_path(passage.source, most - len(offsets), self._draw) + offsets
 
-    # --- the answer ----------------------------------------------------------------------------
+    # --- what is answered ----------------------------------------------------------------------
 
     def _words(self, answer: Answer) -> None:
-        style, text = ("bold", answer.text) if answer.text is not None else ("", answer.reason)
-        color = "green" if answer.text is not None else "yellow"
-        parts: list[Part] = [(text or "", style)]
+        color = "yellow" if answer.abstained else "green"
+        parts: list[Part] = [
+            (answer.text or answer.reason or "", "" if answer.abstained else "bold")
+        ]
         if answer.citations:
             parts.append((" [1]", "dim"))
         for line in wrap(parts, self._width - 4):
-            self._console.print((f"{self._draw.edge} ", f"bold {color}"), *line)
+            self._console.print((f" {self._draw.edge} ", f"bold {color}"), *line)
 
     def _evidence(self, answer: Answer) -> None:
         for number, citation in enumerate(answer.citations, 1):
-            for line in wrap(self._sentence(answer, citation), self._width - 4):
-                self._console.print("  ", *line)
-            place = f"bytes {citation.start}{self._draw.dash}{citation.end}"
+            place = f" bytes {citation.start}{self._draw.dash}{citation.end}"
             if citation.offsets_in == "extracted":
                 place += " of its text"
-            self._console.print(
-                "  ", (f"[{number}] ", "bold"), path_text(citation.source), (f" {place}", "dim")
-            )
-        if marks := self._marks(answer):
-            self._console.print("  ", *marks)
+            path = path_text(citation.source)
+            self._row("source", (f"[{number}] ", "bold"), path, (place, "dim"))
+            sentence = self._sentence(answer, citation)
+            for first, line in enumerate(wrap(sentence, self._width - _LABEL) if sentence else []):
+                self._row("sentence" if not first else "", *line)
+        if answer.text is not None and not answer.citations:
+            self._row("memory", *self._bar(answer.confidence, "green"), ("no source", "dim"))
 
     def _sentence(self, answer: Answer, citation: Citation) -> list[Part]:
         """The sentence that a quotation stands in, with the quotation marked; or nothing."""
@@ -245,24 +240,24 @@ class Screen:
         quoted = f"{draw.open}{citation.text}{draw.close}"
         return [(before, "dim"), (quoted, "green"), (after, "dim")]
 
-    def _marks(self, answer: Answer) -> list[Piece]:
-        marks: list[Piece] = []
+    def _grades(self, answer: Answer) -> None:
         draw = self._draw
-        if answer.text is not None and not answer.retrieved:
-            marks += [("from memory  ", "dim"), *self._bar(answer.confidence, "green"), ("   ", "")]
+        grades: list[Piece] = []
         if answer.support is not None:
             num_dots = _SUPPORT_DOTS[answer.support]
             dots = draw.dot * num_dots + draw.no_dot * (3 - num_dots)
-            marks += [("support ", "dim"), (f"{dots} {answer.support}   ", "")]
+            grades += [(dots, "cyan"), (f" {answer.support}   ", "")]
         if answer.utility is not None:
-            marks += [("utility ", "dim"), (stars(answer.utility, draw), "yellow")]
-        return marks
+            label = "utility  " if grades else ""
+            grades += [(label, "dim"), (stars(answer.utility, draw), "yellow")]
+        if grades:
+            self._row("support" if answer.support is not None else "utility", *grades)
 
     def _footer(self, answer: Answer) -> None:
         parts = [answer.model, seconds_text(answer.timings["total_s"])]
         if tokens := answer.usage.prompt_tokens + answer.usage.completion_tokens:
             parts.append(f"{tokens:,} tokens")
-        self._console.print(("  " + f" {self._draw.middle} ".join(parts), "dim"))
+        self._row("judged by", (f" {self._draw.middle} ".join(parts), "dim"))
 
 
 def quoted_rank(answer: Answer) -> int | None:
@@ -271,9 +266,9 @@ def quoted_rank(answer: Answer) -> int | None:
         return None
     cited = answer.citations[0]
     for rank, (passage, reading) in enumerate(zip(answer.passages, answer.readings, strict=False)):
-        if passage.source == cited.source and reading.span is not None:
-            if passage.locate(*reading.span) == (cited.start, cited.end):
-                return rank
+        place = None if reading.span is None else passage.locate(*reading.span)
+        if passage.source == cited.source and place == (cited.start, cited.end):
+            return rank
     return None
 
 

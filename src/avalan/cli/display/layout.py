@@ -9,6 +9,9 @@ from pathlib import Path
 
 from avalan.cli.console import Part, cell_width, neutralise
 
+MAX_WIDTH = 100
+"""Columns; longer lines are hard to read."""
+
 Piece = tuple[str, str]
 """A text and its style."""
 
@@ -144,16 +147,28 @@ def _merged(line: list[Piece]) -> list[Piece]:
     return merged
 
 
-def shorten(text: str, width: int, draw: Symbols, *, keep_end: bool = False) -> str:
-    """`text` on one line of at most `width` columns, its end (or beginning) left out."""
+def shorten(text: str, width: int, draw: Symbols) -> str:
+    """`text` on one line of at most `width` columns, its end left out."""
     text = " ".join(neutralise(text).split())
     if cell_width(text) <= width:
         return text
-    room = width - cell_width(draw.ellipsis)
-    while text and cell_width(text) > room:
-        text = text[1:] if keep_end else text[:-1]
-    text = text.strip()
-    return draw.ellipsis + text if keep_end else text + draw.ellipsis
+    while text and cell_width(text) > width - cell_width(draw.ellipsis):
+        text = text[:-1]
+    return text.rstrip() + draw.ellipsis
+
+
+def shorten_path(source: str, width: int, draw: Symbols) -> str:
+    """A path in at most `width` columns: outer folders go first, then the beginning of the name."""
+    whole = neutralise(path_text(source)).replace("\n", "␊").replace("\t", " ")
+    if cell_width(whole) <= width:
+        return whole
+    text = whole
+    while "/" in text and cell_width(text) > width - cell_width(draw.ellipsis) - 1:
+        text = text.partition("/")[2]
+    lead = draw.ellipsis + "/"
+    while text and cell_width(lead + text) > width:
+        lead, text = draw.ellipsis, text[1:]
+    return lead + text
 
 
 def path_text(source: str) -> str:

@@ -1,11 +1,12 @@
 """Every step of the loop in detail: what `--trace` shows."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from avalan.cli.console import Console
-from avalan.cli.display.layout import Symbols, path_text, shorten, symbols
+from avalan.cli.console import Console, Part
+from avalan.cli.display.layout import MAX_WIDTH, Symbols, path_text, shorten, symbols, wrap
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
+
+_INDENT = 12
 
 
 class Trace:
@@ -27,7 +28,7 @@ class Trace:
             case Drafted():
                 self._drafted(event)
             case Found():
-                found = f"{len(event.passages)} passages, of which {event.num_read} are read"
+                found = f"passages found {len(event.passages)}, read {event.num_read}"
                 self._line("search", found)
             case Read():
                 self._read(event)
@@ -64,7 +65,7 @@ class Trace:
         sure = f"confidence {_three(reading.confidence)}"
         self._detail(f"{sure}; {_bound('quote it', event.threshold, event.judge)}")
         if reading.features:
-            features = (f"{name} {_three(value)}" for name, value in reading.features.items())
+            features = (f"{name}={_three(value)}" for name, value in reading.features.items())
             self._detail(", ".join(features))
 
     def _answer(self, event: Answer) -> None:
@@ -84,10 +85,15 @@ class Trace:
         self._console.print()
 
     def _line(self, name: str, text: str) -> None:
-        self._console.print((f"{name:<12}", "bold"), text)
+        self._print([(f"{name:<{_INDENT}}", "bold")], text, "")
 
     def _detail(self, text: str) -> None:
-        self._console.print(" " * 12, (text, "dim"))
+        self._print([" " * _INDENT], text, "dim")
+
+    def _print(self, lead: list[Part], text: str, style: str) -> None:
+        for line in wrap([(text, style)], min(self._console.width, MAX_WIDTH) - _INDENT):
+            self._console.print(*lead, *line)
+            lead = [" " * _INDENT]
 
 
 def _three(value: float) -> str:
@@ -118,7 +124,7 @@ def _step(name: str, event: Event, *fields: str) -> dict[str, Any]:
     return {"step": name} | {field: getattr(event, field) for field in fields}
 
 
-def _reading(event: Read) -> Mapping[str, Any]:
+def _reading(event: Read) -> dict[str, Any]:
     reading, passage = event.reading, event.passage
     quoted = None if reading.span is None else passage.text[slice(*reading.span)]
     return {

@@ -1,9 +1,9 @@
 """Decoders in ONNX, on plain ONNX Runtime: no torch.
 
-The graph takes `input_ids`, `attention_mask`, `past_key_values.{i}.{key,value}` and, where it asks
-for them, `position_ids` and `logits_to_keep`; it gives `logits` and `present.{i}.{key,value}`, the layout of
-onnxruntime-genai and of `avalan.compress.export`. The key-value cache is a tuple of arrays that
-nobody writes to, so a fork shares them and a rewind is a slice.
+The graph takes `input_ids`, `attention_mask` and `past_key_values.{i}.{key,value}`, where it asks
+for them `position_ids` and `logits_to_keep`; it gives `logits` and `present.{i}.{key,value}`. That
+is the layout of onnxruntime-genai and of `avalan.compress.export`. The key-value cache is a tuple
+of arrays that nobody writes to, so a fork shares them and a rewind is a slice.
 """
 
 import os

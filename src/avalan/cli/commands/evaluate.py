@@ -1,0 +1,233 @@
+"""`avalan model evaluate`: panels side by side on a task, or calibration on validation data."""
+
+import argparse
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.display.units import seconds_text
+from avalan.cli.options import add_fields, from_args, whole_number
+from avalan.cli.parser import Parser
+from avalan.errors import StateError, UsageError
+from avalan.model.entities import EngineSettings
+
+DEFAULT = "default"
+PANELS = ("bundled", "rules", DEFAULT)
+TASKS = ("grounded-qa", "retrieval-decision")
+
+EXAMPLES = """\
+Try:
+  avalan model evaluate --task grounded-qa --num 50
+  avalan model evaluate rules --task retrieval-decision --level G3
+  avalan model evaluate bundled --calibrate --out calibration.json"""
+
+
+def configure(parser: Parser) -> None:
+    """Models, a task, and what to measure it on."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="bundled, rules, default (the judges that `avalan ask` uses), or a model with "
+        "reflection tokens; rules always takes part  [bundled rules default]",
+    )
+    task = parser.add_argument_group("Task")
+    task.add_argument("--task", metavar="TASK", help=" or ".join(TASKS))
+    task.add_argument(
+        "--level", metavar="LEVELS", help="some of G0,G1,G2,G3, from seen wordings to written [all]"
+    )
+    task.add_argument(
+        "--split",
+        metavar="SPLIT",
+        default="validation",
+        help="validation, or test: once per release [validation]",
+    )
+    _add_number(task, "--num", 200, "examples of each level made from a seed; G3 is whole")
+    _add_number(task, "--seed", 0, "seed of the made examples and of the intervals")
+    _add_number(task, "--top-k", 5, "passages that are read for each question")
+    task.add_argument("--data", metavar="DIR", help="folder of the G3 files [the checkout's]")
+    fit = parser.add_argument_group("Calibration")
+    fit.add_argument(
+        "--calibrate", action="store_true", help="fit thresholds and defaults on validation data"
+    )
+    fit.add_argument("--out", metavar="FILE", help="the calibration file to write")
+    loading = parser.add_argument_group("Model")
+    add_fields(loading, EngineSettings, ["engine", "weight_type", "num_threads"])
+    parser.set_defaults(run=run)
+
+
+def _add_number(group: Any, option: str, default: int, text: str) -> None:
+    group.add_argument(
+        option, type=whole_number, default=default, metavar="N", help=f"{text} [{default}]"
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Measure, or calibrate."""
+    if args.calibrate:
+        return _calibrate(args, console)
+    if args.task is None:
+        raise UsageError(f"Name what to measure: --task {' or --task '.join(TASKS)}")
+    if args.out is not None:
+        raise UsageError("--out goes with --calibrate; a report is saved with: --json > FILE")
+    return _measure(args, console)
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+def _measure(args: argparse.Namespace, console: Console) -> int:
+    tasks = extras.load("avalan.evaluate.tasks")
+    reports = extras.load("avalan.evaluate.report")
+    plan = _plan(args, tasks, console)
+    settings = from_args(EngineSettings, args)
+    panels = {name: partial(_open_panel, name, settings) for name in _names(args.models, PANELS)}
+    report = tasks.run(plan, panels, tell=lambda step: _show_step(step, console))
+    if console.as_json:
+        console.json(reports.document(report))
+    else:
+        _show(report, reports, console)
+    return 0
+
+
+def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
+    wanted = None if args.level is None else [level.strip() for level in args.level.split(",")]
+    levels = tasks.levels_of(args.task, wanted)
+    data = _data(args)
+    if data is None and "G3" in levels and wanted is None:
+        console.note(
+            "G3 is skipped: its files are in the source checkout, in tests/data; "
+            "name that folder with --data DIR."
+        )
+        levels = tuple(level for level in levels if level != "G3")
+    plan = tasks.Plan(
+        task=args.task,
+        levels=levels,
+        split=args.split,
+        num=args.num,
+        seed=args.seed,
+        top_k=args.top_k,
+        data=data,
+    )
+    tasks.check(plan)
+    return plan
+
+
+def _data(args: argparse.Namespace) -> Path | None:
+    if args.data is not None:
+        return Path(args.data).expanduser()
+    found: Path | None = extras.load("avalan.evaluate.examples").default_data()
+    return found
+
+
+def _names(models: list[str], otherwise: tuple[str, ...]) -> list[str]:
+    """Each panel once; `rules` is what everything is compared with."""
+    return list(dict.fromkeys([*models, "rules"] if models else otherwise))
+
+
+def _open_panel(name: str, settings: EngineSettings) -> Any:
+    open_panel = extras.load("avalan.reflection.panel").open_panel
+    return open_panel(None if name == DEFAULT else name, settings)
+
+
+def _show(report: Any, reports: Any, console: Console) -> None:
+    console.print(
+        (report.task, "bold"), f" · {report.split} · seed {report.seed} · top-k {report.top_k}"
+    )
+    for section in report.sections:
+        headers, rows = reports.table(section, seed=report.seed)
+        console.print()
+        console.print((section.level, "bold"), f"  {_size(section)}")
+        console.table(headers, rows)
+    console.print()
+    for note in reports.NOTES:
+        console.note((note, "dim"))
+    console.note((f"Measured in {seconds_text(report.wall_s)}.", "dim"))
+
+
+def _size(section: Any) -> str:
+    num = len(section.examples)
+    could = [getattr(example, "answerable", None) for example in section.examples]
+    known = f", {could.count(True)} of them answerable" if None not in could else ""
+    return f"{num} examples{known}"
+
+
+def _show_step(step: Any, console: Console) -> None:
+    console.progress(f"{step.who} · {step.what} · {step.done} of {step.num}")
+
+
+# --- calibrating ---------------------------------------------------------------------------------
+
+
+def _calibrate(args: argparse.Namespace, console: Console) -> int:
+    out = _checked(args)
+    data = _data(args)
+    if data is None:
+        raise UsageError(
+            "Calibration needs the validation data; name the tests/data of a checkout with: "
+            "--data DIR"
+        )
+    calibration = extras.load("avalan.evaluate.calibration")
+    settings = from_args(EngineSettings, args)
+    names = _names(args.models, ("bundled", "rules"))
+    validation = calibration.validation(data, seed=args.seed)
+    with extras.load("contextlib").ExitStack() as stack:
+        judges = {name: _open_judge(name, settings, stack) for name in names}
+        found = calibration.calibrate(
+            judges, validation, top_k=args.top_k, tell=lambda step: _show_step(step, console)
+        )
+    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if console.as_json:
+        console.json(found)
+    else:
+        _show_choices(found["fitted_on"], console)
+        console.print(f"Wrote {out}.")
+    return 0
+
+
+def _checked(args: argparse.Namespace) -> Path:
+    """The file to write; whatever forbids calibrating is said before an hour is spent."""
+    if args.split != "validation":
+        raise UsageError(
+            f"--calibrate with --split {args.split} would fit on the data that must stay unseen; "
+            "leave --split out."
+        )
+    if DEFAULT in args.models:
+        raise UsageError("'default' is what --calibrate chooses; name a model, or leave it out.")
+    if args.out is None:
+        raise UsageError("Calibration needs a file to write; name it with: --out FILE")
+    out = Path(args.out).expanduser()
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise StateError(
+            f"{out} cannot be written, because it is a folder, or lies in none that can be "
+            "written to; name another file with --out."
+        )
+    return out
+
+
+def _open_judge(name: str, settings: EngineSettings, stack: Any) -> Any:
+    """A judge without calibrators."""
+    if name == "rules":
+        return extras.load("avalan.reflection.rules").RulesJudge()
+    model = stack.enter_context(extras.load("avalan.model.load").open_model(name, settings))
+    return extras.load("avalan.reflection.token_judge").TokenJudge(model)
+
+
+def _show_choices(fitted_on: dict[str, Any], console: Console) -> None:
+    rows = [
+        [part, fitted_on["n"][part], choice["chosen"], _reason(choice)]
+        for part, choice in fitted_on["choices"].items()
+    ]
+    console.table(["part", "examples", "served by", "because, cross-fitted"], rows)
+
+
+def _reason(choice: dict[str, Any]) -> str:
+    if "scores" not in choice:
+        return f"{choice['num_right']} of {choice['num_given']} given are right"
+    scores = ", ".join(f"{name} {score:.3f}" for name, score in choice["scores"].items())
+    return f"{scores}" + (f" (p = {choice['p_value']:.3f})" if "p_value" in choice else "")

@@ -1,0 +1,153 @@
+"""Fit each part of a judge, and score it where it was not fitted.
+
+Pure functions over cases. Platt scaling (Platt, 1999) turns the gate's score into a probability;
+for drafts and quotes the same regression weighs several scores.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from avalan.evaluate.cases import MemoryCase, NeedCase, ReadingCase
+from avalan.reflection.calibrate import Calibrator, best_threshold, fit
+
+NUM_FOLDS = 5
+PRECISION = 0.95
+"""Of what is answered from memory: a wrong answer by heart has no source that would show it."""
+_EPSILON = 1e-6
+
+
+class _Grouped(Protocol):
+    @property
+    def group(self) -> str: ...
+
+
+Case = TypeVar("Case", bound=_Grouped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A part of a judge, ready for use."""
+
+    calibrator: Calibrator | None
+    """None leaves the judge's own confidence as it is."""
+    threshold: float
+
+    def probability(self, features: Mapping[str, float], raw: float) -> float:
+        """The calibrated probability, or the raw one."""
+        return self.calibrator(features) if self.calibrator else raw
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `calibration.json`."""
+        if self.calibrator is None:
+            return {"threshold": self.threshold}
+        weights = dict(self.calibrator.weights)
+        return {"weights": weights, "bias": self.calibrator.bias, "threshold": self.threshold}
+
+
+def fit_need(cases: Sequence[NeedCase], *, scaled: bool) -> Fitted:
+    """The gate: Platt scaling if `scaled`, and the threshold of best accuracy."""
+    labels = [case.retrieve for case in cases]
+    calibrator = _regression([case.features for case in cases], labels) if scaled else None
+    scores = [calibrator(case.features) if calibrator else case.raw for case in cases]
+    threshold = _best(scores, labels, [not label for label in labels])
+    return Fitted(calibrator=calibrator, threshold=threshold)
+
+
+def score_need(fitted: Fitted, case: NeedCase) -> float:
+    """1 if the decision is the label's, else 0."""
+    retrieve = fitted.probability(case.features, case.raw) >= fitted.threshold
+    return float(retrieve == case.retrieve)
+
+
+def fit_memory(cases: Sequence[MemoryCase]) -> Fitted:
+    """Drafts from memory: the lowest threshold from which `PRECISION` of them are right."""
+    labels = [case.right for case in cases]
+    calibrator = _regression([case.features for case in cases], labels)
+    scores = [calibrator(case.features) if calibrator else case.raw for case in cases]
+    return Fitted(calibrator=calibrator, threshold=precise_threshold(scores, labels))
+
+
+def score_memory(fitted: Fitted, case: MemoryCase) -> float:
+    """1 for a right draft that is given, -1 for a wrong one, 0 for one that is kept back."""
+    if fitted.probability(case.features, case.raw) < fitted.threshold:
+        return 0.0
+    return 1.0 if case.right else -1.0
+
+
+def fit_reading(cases: Sequence[ReadingCase]) -> Fitted:
+    """Quotes from passages: P(right), and the threshold of best mean score."""
+    quotes = [quote for case in cases for quote in case.quotes]
+    calibrator = _regression([q.features for q in quotes], [q.right for q in quotes])
+    fitted = Fitted(calibrator=calibrator, threshold=0.0)
+    best = [(case, *_best_quote(fitted, case)) for case in cases if case.quotes]
+    threshold = _best(
+        [confidence for _, confidence, _ in best],
+        [score for _, _, score in best],
+        [float(not case.answerable) for case, _, _ in best],
+    )
+    return Fitted(calibrator=calibrator, threshold=threshold)
+
+
+def score_reading(fitted: Fitted, case: ReadingCase) -> float:
+    """1 for a right answer or a right abstention, else 0."""
+    if case.quotes:
+        confidence, score = _best_quote(fitted, case)
+        if confidence >= fitted.threshold:
+            return score
+    return float(not case.answerable)
+
+
+def _best_quote(fitted: Fitted, case: ReadingCase) -> tuple[float, float]:
+    """Confidence and score of the quote that the loop would choose: ties go to the better rank."""
+    known = ((fitted.probability(q.features, q.raw), q.score) for q in case.quotes)
+    return max(known, key=lambda pair: pair[0])
+
+
+def precise_threshold(
+    scores: Sequence[float], labels: Sequence[bool], *, precision: float = PRECISION
+) -> float:
+    """The lowest threshold at or above which the share of true labels is at least `precision`.
+
+    It lies halfway between two scores; above all of them where the precision is out of reach.
+    """
+    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    ranked = np.asarray(scores, np.float64)[order]
+    shares = np.cumsum(np.asarray(labels, bool)[order]) / np.arange(1, len(ranked) + 1)
+    last_of_equals = np.append(ranked[1:] < ranked[:-1], True)
+    reached = np.flatnonzero((shares >= precision) & last_of_equals)
+    if not len(reached):
+        return float(ranked[0]) + _EPSILON if len(ranked) else 0.5
+    lowest = int(reached[-1])
+    below = ranked[lowest + 1] if lowest + 1 < len(ranked) else ranked[lowest] - 2 * _EPSILON
+    return float(ranked[lowest] + below) / 2
+
+
+def _regression(rows: Sequence[Mapping[str, float]], labels: Sequence[bool]) -> Calibrator | None:
+    """A fitted calibrator; None where only one kind of label has been seen."""
+    return fit(rows, labels) if len(set(labels)) == 2 else None
+
+
+def _best(scores: Sequence[float], gains: Sequence[float], otherwise: Sequence[float]) -> float:
+    return best_threshold(scores, gains, otherwise=otherwise) if scores else 0.5
+
+
+def cross_fitted(
+    cases: Sequence[Case],
+    fitting: Callable[[Sequence[Case]], Fitted],
+    scoring: Callable[[Fitted, Case], float],
+    *,
+    seed: int,
+) -> tuple[float, ...]:
+    """Each case's score with what was fitted on the folds that its group is not in."""
+    groups = sorted({case.group for case in cases})
+    Random(seed).shuffle(groups)
+    fold = {group: number % NUM_FOLDS for number, group in enumerate(groups)}
+    fits = [
+        fitting([case for case in cases if fold[case.group] != number])
+        for number in range(min(NUM_FOLDS, len(groups)))
+    ]
+    return tuple(scoring(fits[fold[case.group]], case) for case in cases)

@@ -1,0 +1,166 @@
+"""What tasks are measured on: made the same everywhere, and read with care."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avalan.data.mixture import one, rng_for
+from avalan.data.worlds import domains
+from avalan.errors import ConfigurationError
+from avalan.evaluate.examples import (
+    Generated,
+    data_hashes,
+    default_data,
+    generated_prompts,
+    generated_questions,
+    only_hints,
+    taught_answers,
+    written_prompts,
+    written_questions,
+)
+from avalan.reflection.record import Record
+
+DATA = Path(__file__).parents[1] / "data"
+LEVELS: tuple[Generated, ...] = ("G0", "G1", "G2")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with one passage of each split."""
+    write(tmp_path / "decisions.jsonl", [prompt("d1", "validation"), prompt("d2", "test")])
+    passages = [passage("p1", "validation"), passage("p2", "test")]
+    write(tmp_path / "g3" / "a.passages.jsonl", passages)
+    questions = [question("q1", "p1", "validation"), question("q2", "p2", "test")]
+    write(tmp_path / "g3" / "a.questions.jsonl", questions)
+    return tmp_path
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def text_of(record: Record) -> str:
+    return record.messages[-1].content
+
+
+def prompt(name: str, split: str) -> dict[str, Any]:
+    return {"id": name, "prompt": "How much?", "need": "retrieve", "kind": "obscure", "split": split}
+
+
+def passage(name: str, split: str) -> dict[str, Any]:
+    return {"id": name, "title": "Tea", "split": split, "text": "Tea brews for two minutes."}
+
+
+def question(name: str, page: str, split: str) -> dict[str, Any]:
+    text = {"id": name, "passage": page, "split": split, "question": "How long does tea brew?"}
+    return text | {"answerable": True, "answers": ["two minutes"]}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_answer_stands_in_its_page(level: Generated) -> None:
+    made = generated_questions(level, 40, split="validation", seed=1)
+    texts = {page.name: page.text for page in made.pages}
+    assert len(texts) == len(made.pages)
+    assert len({each.id for each in made.questions}) == 40
+    for each in made.questions:
+        assert all(answer in texts[each.page] for answer in each.answers)
+    assert 0 < sum(each.answerable for each in made.questions) < 40
+
+
+def test_a_seed_repeats_the_examples_and_each_split_has_its_own() -> None:
+    def texts(split: Any, seed: int) -> set[str]:
+        made = generated_questions("G1", 20, split=split, seed=seed)
+        assert made == generated_questions("G1", 20, split=split, seed=seed)
+        return {page.text for page in made.pages}
+
+    assert not texts("validation", 0) & texts("test", 0)
+    assert not texts("validation", 0) & texts("validation", 1)
+
+
+def test_more_examples_begin_with_the_same_ones() -> None:
+    few = generated_prompts("G1", 5, split="validation", seed=0)
+    assert generated_prompts("G1", 9, split="validation", seed=0)[:5] == few
+
+
+def test_a_question_that_only_hints_at_its_subject_is_drawn_again() -> None:
+    """Among hundreds of pages "the hotel" is many hotels."""
+    records = [
+        one("reading", rng_for(5, index), "G0", identifier=str(index), split="validation")
+        for index in range(400)
+    ]
+    aliases = {domain.name: domain.aliases for domain in domains()}
+    hints = [
+        record
+        for record in records
+        if any(a.lower() in text_of(record).lower() for a in aliases[record.source["domain"]])
+    ]
+    assert 4 < len(hints) < 60
+    assert [record for record in records if only_hints(record)] == hints
+
+
+def test_made_prompts_are_of_both_kinds() -> None:
+    made = generated_prompts("G1", 60, split="validation", seed=0)
+    assert 20 < sum(each.retrieve for each in made) < 40
+
+
+def test_taught_answers_hold_sums_and_facts_but_no_small_talk() -> None:
+    found = taught_answers(60, split="validation", seed=0)
+    assert len(found) == 60
+    assert sum(answer.isdigit() for _, answer in found) > 10
+    assert any(not answer.isdigit() for _, answer in found)
+
+
+def test_the_written_files_hold_both_splits_in_full() -> None:
+    assert default_data() == DATA
+    validation, test = (written_questions(DATA, split) for split in ("validation", "test"))
+    assert len(validation.questions) + len(test.questions) >= 300
+    assert not {each.name for each in validation.pages} & {each.name for each in test.pages}
+    assert not {each.id for each in validation.questions} & {each.id for each in test.questions}
+    assert len(written_prompts(DATA, "validation")) > 100
+
+
+def test_only_the_split_that_is_asked_for_is_read(data: Path) -> None:
+    assert [each.id for each in written_prompts(data, "validation")] == ["d1"]
+    found = written_questions(data, "validation")
+    assert [each.name for each in found.pages] == ["p1.md"]
+    assert found.pages[0].text == "# Tea\n\nTea brews for two minutes.\n"
+    assert [(each.id, each.answers, each.page) for each in found.questions] == [
+        ("q1", ("two minutes",), "p1.md")
+    ]
+
+
+def test_the_hashes_change_with_the_files(data: Path) -> None:
+    before = data_hashes(data)
+    assert sorted(before) == ["decisions.jsonl", "g3/a.passages.jsonl", "g3/a.questions.jsonl"]
+    write(data / "decisions.jsonl", [prompt("d1", "validation")])
+    after = data_hashes(data)
+    assert [name for name in before if before[name] != after[name]] == ["decisions.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"answers": ["three minutes"]}, "the answers of q1 do not fit its passage"),
+        ({"answerable": False}, "the answers of q1 do not fit its passage"),
+        ({"passage": "p9"}, "KeyError: 'p9'"),
+    ],
+)
+def test_a_broken_question_is_named(data: Path, change: dict[str, Any], complaint: str) -> None:
+    write(data / "g3" / "a.questions.jsonl", [question("q1", "p1", "validation") | change])
+    with pytest.raises(ConfigurationError, match=complaint):
+        written_questions(data, "validation")
+
+
+def test_a_line_that_is_no_json_is_named(data: Path) -> None:
+    (data / "decisions.jsonl").write_text('{"id": "d1"\n')
+    with pytest.raises(ConfigurationError, match=r"Line 1 of .*decisions\.jsonl"):
+        written_prompts(data, "validation")
+
+
+def test_a_folder_without_the_files_is_named(tmp_path: Path) -> None:
+    for read in (written_prompts, written_questions):
+        with pytest.raises(ConfigurationError, match="--data DIR"):
+            read(tmp_path, "validation")

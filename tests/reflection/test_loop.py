@@ -1,0 +1,401 @@
+"""The loop with judges that are told what to say, over real indexes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from avalan.errors import ConfigurationError
+from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
+from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.loop import NO_DOCUMENTS, NOT_KNOWN, NOT_THERE, AskSettings, ask
+from avalan.reflection.panel import Panel
+from avalan.reflection.settings import Retrieve
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.index import Index
+
+from .conftest import MakePanel, ToldJudge
+
+QUESTION = "When are the beds watered?"
+SURE = Draft(text="At six.", confidence=0.9, utility=5)
+UNSURE = Draft(text="At nine.", confidence=0.3, utility=2)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """Three documents, of which two share words with the question."""
+    (tmp_path / "garden.md").write_text("The beds are watered at six in the evening.\n")
+    (tmp_path / "pool.txt").write_text("Flower beds beside the pool: watered by nobody.\n")
+    (tmp_path / "dogs.txt").write_text("Dogs stay outside.\n")
+    with Index.temporary() as made:
+        list(made.add([tmp_path / name for name in ("garden.md", "pool.txt", "dogs.txt")]))
+        yield made
+
+
+def reading(text: str, quote: str, confidence: float, **more: object) -> Reading:
+    start = text.index(quote)
+    span = (start, start + len(quote))
+    return Reading(relevance=0.9, span=span, confidence=confidence, **more)  # type: ignore[arg-type]
+
+
+GARDEN = reading(
+    "The beds are watered at six in the evening.", "at six", 0.8, support="full", utility=4
+)
+POOL = reading("Flower beds beside the pool: watered by nobody.", "nobody", 0.6)
+
+
+def told(panel: Panel, index: Index | None, **settings: object) -> list[Event]:
+    return list(ask(QUESTION, panel=panel, index=index, settings=AskSettings(**settings)))  # type: ignore[arg-type]
+
+
+def answer_of(events: list[Event]) -> Answer:
+    assert isinstance(events[-1], Answer)
+    return events[-1]
+
+
+def kinds(events: list[Event]) -> list[type]:
+    return [type(event) for event in events]
+
+
+# --- when something is looked up ----------------------------------------------------------------
+
+
+def test_a_look_up_is_decided_searched_read_cited_and_answered(
+    panel_of: MakePanel, index: Index
+) -> None:
+    judge = ToldJudge(need=0.7, draft=SURE, readings={"evening": GARDEN, "pool": POOL})
+
+    events = told(panel_of(judge), index)
+
+    assert kinds(events) == [Decision, Found, Read, Read, Citation, Answer]
+    assert events[0] == Decision(retrieve=True, probability=0.7, threshold=0.5, judge="told")
+    answer = answer_of(events)
+    assert (answer.text, answer.support, answer.utility) == ("at six", "full", 4)
+    assert (answer.retrieved, answer.confidence, answer.reason) == (True, 0.8, None)
+    assert answer.citations == (events[4],)
+    assert not answer.abstained
+    assert "remember" not in judge.asked
+
+
+@pytest.mark.parametrize(
+    ("retrieve", "need", "draft", "looks_up", "text"),
+    [
+        ("adaptive", 0.9, SURE, True, "at six"),
+        ("adaptive", 0.1, SURE, False, "At six."),
+        ("adaptive", 0.1, UNSURE, True, "at six"),
+        ("adaptive", 0.1, None, True, "at six"),
+        ("always", 0.1, SURE, True, "at six"),
+        ("always", 0.9, UNSURE, True, "at six"),
+        ("never", 0.9, SURE, False, "At six."),
+        ("never", 0.1, UNSURE, False, None),
+        ("never", 0.9, None, False, None),
+    ],
+)
+def test_what_is_done_with_documents(
+    panel_of: MakePanel,
+    index: Index,
+    retrieve: Retrieve,
+    need: float,
+    draft: Draft | None,
+    looks_up: bool,
+    text: str | None,
+) -> None:
+    judge = ToldJudge(need=need, draft=draft, readings={"evening": GARDEN})
+
+    answer = answer_of(told(panel_of(judge), index, retrieve=retrieve))
+
+    assert (answer.retrieved, answer.text) == (looks_up, text)
+    # The verdict is the gate's, whatever was done.
+    assert (answer.decision.retrieve, answer.decision.probability) == (need > 0.5, need)
+    assert bool(answer.passages) == bool(answer.readings) == looks_up
+    assert answer.reason == (None if text else NOT_KNOWN)
+
+
+@pytest.mark.parametrize("retrieve", ["adaptive", "always", "never"])
+@pytest.mark.parametrize("need", [0.1, 0.9])
+@pytest.mark.parametrize("draft", [SURE, UNSURE, None])
+def test_without_documents_the_answer_is_from_memory_or_says_how_to_add_some(
+    panel_of: MakePanel, retrieve: Retrieve, need: float, draft: Draft | None
+) -> None:
+    judge = ToldJudge(need=need, draft=draft)
+
+    answer = answer_of(told(panel_of(judge), None, retrieve=retrieve))
+
+    assert (answer.retrieved, answer.passages, answer.citations) == (False, (), ())
+    assert answer.decision.retrieve == (need > 0.5)
+    assert answer.text == ("At six." if draft is SURE else None)
+    assert answer.abstained == (draft is not SURE)
+    assert answer.reason == (None if draft is SURE else NO_DOCUMENTS)
+    assert "avalan index add" in NO_DOCUMENTS
+    assert "--docs" in NO_DOCUMENTS
+
+
+def test_an_unconfident_draft_is_told_but_never_given(panel_of: MakePanel, index: Index) -> None:
+    judge = ToldJudge(need=0.1, draft=UNSURE)
+
+    events = told(panel_of(judge), index)
+
+    assert events[1] == Drafted(text="At nine.", confidence=0.3, threshold=0.5, judge="told")
+    assert (answer_of(events).text, answer_of(events).reason) == (None, NOT_THERE)
+
+
+def test_the_memory_threshold_is_the_panels(panel_of: MakePanel, index: Index) -> None:
+    judge = ToldJudge(need=0.1, draft=UNSURE)
+    assert answer_of(told(panel_of(judge, memory=0.3), index)).text == "At nine."
+    assert answer_of(told(panel_of(judge, memory=0.31), index)).text is None
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "given_", "need", "looks_up"),
+    [
+        (0.5, None, 0.5, True),
+        (0.5, None, 0.49, False),
+        (0.2, None, 0.3, True),
+        (0.2, 0.4, 0.3, False),
+        (0.9, 0.0, 0.0, True),
+        (0.1, 1.0, 0.99, False),
+    ],
+)
+def test_the_look_up_threshold_is_calibrated_unless_given(
+    panel_of: MakePanel,
+    index: Index,
+    calibrated: float,
+    given_: float | None,
+    need: float,
+    looks_up: bool,
+) -> None:
+    judge = ToldJudge(need=need, draft=SURE)
+    decision = told(panel_of(judge, need=calibrated), index, threshold=given_)[0]
+    assert isinstance(decision, Decision)
+    assert decision.retrieve == looks_up
+    assert decision.threshold == (calibrated if given_ is None else given_)
+
+
+# --- what is read and quoted --------------------------------------------------------------------
+
+
+def test_the_most_confident_reading_wins(panel_of: MakePanel, index: Index) -> None:
+    sure_of_the_pool = reading("Flower beds beside the pool: watered by nobody.", "nobody", 0.81)
+    judge = ToldJudge(readings={"evening": GARDEN, "pool": sure_of_the_pool})
+    assert answer_of(told(panel_of(judge), index)).text == "nobody"
+
+
+def test_of_two_equal_readings_the_better_rank_wins(panel_of: MakePanel, index: Index) -> None:
+    whole = Reading(relevance=0.5, span=(0, 10), confidence=0.7)
+    answer = answer_of(told(panel_of(ToldJudge(readings={"": whole})), index))
+    assert answer.text == answer.passages[0].text[:10]
+    assert answer.text != answer.passages[1].text[:10]
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "given_", "text"),
+    [
+        (0.5, None, "at six"),
+        (0.8, None, "at six"),
+        (0.81, None, None),
+        (0.81, 0.7, "at six"),
+        (0.2, 0.9, None),
+    ],
+)
+def test_a_reading_counts_from_the_calibrated_or_the_given_confidence_on(
+    panel_of: MakePanel, index: Index, calibrated: float, given_: float | None, text: str | None
+) -> None:
+    judge = ToldJudge(readings={"evening": GARDEN})
+    events = told(panel_of(judge, reading=calibrated), index, min_confidence=given_)
+    answer = answer_of(events)
+    assert (answer.text, answer.reason) == (text, None if text else NOT_THERE)
+    assert bool(answer.citations) == bool(text)
+
+
+def test_a_confident_reading_that_quotes_nothing_is_no_answer(
+    panel_of: MakePanel, index: Index
+) -> None:
+    judge = ToldJudge(readings={"": Reading(relevance=1.0, span=None, confidence=1.0)})
+    assert answer_of(told(panel_of(judge), index)).reason == NOT_THERE
+
+
+def test_nothing_found_is_an_abstention(panel_of: MakePanel, index: Index) -> None:
+    events = list(ask("Zeppelins?", panel=panel_of(ToldJudge()), index=index))
+    assert kinds(events) == [Decision, Found, Answer]
+    assert events[1] == Found(passages=(), num_read=0)
+    assert (answer_of(events).reason, answer_of(events).retrieved) == (NOT_THERE, True)
+
+
+@pytest.mark.parametrize(("top_k", "num_listed"), [(1, 10), (5, 10), (10, 10), (12, 12), (40, 15)])
+def test_ten_or_top_k_passages_are_listed_and_top_k_are_read(
+    panel_of: MakePanel, tmp_path: Path, top_k: int, num_listed: int
+) -> None:
+    for number in range(15):
+        (tmp_path / f"{number}.txt").write_text(f"Note {number}: the beds. " + "More. " * number)
+    judge = ToldJudge()
+    with Index.temporary() as index:
+        list(index.add([tmp_path]))
+        events = told(panel_of(judge), index, top_k=top_k)
+
+    answer = answer_of(events)
+    assert len(answer.passages) == num_listed
+    assert len(answer.readings) == judge.asked.count("read") == min(top_k, 15)
+    read = [event for event in events if isinstance(event, Read)]
+    assert [event.rank for event in read] == list(range(len(read)))
+    assert [event.passage for event in read] == list(answer.passages[: len(read)])
+    scores = [passage.score for passage in answer.passages]
+    assert scores == sorted(scores, reverse=True)
+
+
+# --- citations ----------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(["beds ", "naïve ", "数据 ", "🙂", "six. ", "\n\n", "\r\n", "# T\n", "\t"])
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    words=st.lists(WORDS, max_size=30).map("".join),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    data=st.data(),
+)
+def test_a_citation_is_exactly_its_bytes_of_the_file(
+    tmp_path: Path, panel_of: MakePanel, words: str, encoding: str, data: st.DataObject
+) -> None:
+    text = f"{words}The beds, watered."
+    if encoding == "cp1252":
+        text = text.encode("cp1252", "ignore").decode("cp1252")
+    path = tmp_path / "notes.txt"
+    path.write_bytes(text.encode(encoding))
+    with Index.temporary() as index:
+        list(index.add([path]))
+        passage = index.search(QUESTION)[0]
+        start = data.draw(st.integers(0, len(passage.text) - 1))
+        span = (start, data.draw(st.integers(start + 1, len(passage.text))))
+        judge = ToldJudge(
+            readings={passage.text: Reading(relevance=1.0, span=span, confidence=0.9)}
+        )
+        answer = answer_of(told(panel_of(judge), index))
+
+    (citation,) = answer.citations
+    assert answer.text == citation.text == passage.text[slice(*span)]
+    assert (citation.source, citation.offsets_in) == (str(path), "file")
+    held = path.read_bytes()[citation.start : citation.end]
+    plain = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}.get(encoding, encoding)
+    assert held.decode(plain) == citation.text
+
+
+def test_a_citation_of_a_page_counts_in_its_extracted_text(
+    tmp_path: Path, panel_of: MakePanel
+) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<h1>Gärten</h1><p>The beds &amp; pots are watered at <b>six</b>.</p>")
+    quote = Reading(relevance=1.0, span=None, confidence=0.9)
+
+    class Quoting(ToldJudge):
+        def read(self, question: str, passage: Passage) -> Reading:
+            return reading(passage.text, "pots are watered at six", quote.confidence)
+
+    with Index.temporary() as index:
+        list(index.add([page]))
+        answer = answer_of(told(panel_of(Quoting()), index))
+        extracted = index.text(str(page)).encode()
+
+    (citation,) = answer.citations
+    assert citation.offsets_in == "extracted"
+    assert extracted[citation.start : citation.end].decode() == citation.text
+    assert citation.text == "pots are watered at six"
+
+
+# --- grades, costs, checks ----------------------------------------------------------------------
+
+
+class Critic(ToldJudge):
+    """A judge that grades what others quote."""
+
+    def critique(self, question: str, passage: Passage, span: tuple[int, int]) -> tuple[str, int]:
+        self.asked.append(f"critique {passage.text[slice(*span)]}")
+        return "partial", 3
+
+
+def test_a_quotation_without_grades_is_graded_by_the_critic(
+    panel_of: MakePanel, index: Index
+) -> None:
+    critic, rules = Critic("critic"), ToldJudge("rules", readings={"pool": POOL})
+
+    answer = answer_of(told(panel_of(critic, critic, rules), index))
+
+    assert (answer.text, answer.support, answer.utility) == ("nobody", "partial", 3)
+    assert critic.asked[-1] == "critique nobody"
+    assert answer.timings["critique_s"] >= 0
+
+
+def test_a_graded_quotation_keeps_its_own_grades(panel_of: MakePanel, index: Index) -> None:
+    critic, model = Critic("critic"), ToldJudge("model", readings={"evening": GARDEN})
+    answer = answer_of(told(panel_of(critic, critic, model), index))
+    assert (answer.support, answer.utility) == ("full", 4)
+
+
+def test_without_a_critic_there_are_no_grades(panel_of: MakePanel, index: Index) -> None:
+    answer = answer_of(told(panel_of(ToldJudge(readings={"pool": POOL})), index))
+    assert (answer.text, answer.support, answer.utility) == ("nobody", None, None)
+
+
+def test_each_part_is_judged_by_its_judge(panel_of: MakePanel, index: Index) -> None:
+    judges = [
+        ToldJudge("gate", need=0.1),
+        ToldJudge("memory", draft=UNSURE),
+        ToldJudge("reader", readings={"evening": GARDEN}),
+    ]
+    events = told(panel_of(*judges), index)
+    assert [event.judge for event in events if hasattr(event, "judge")] == [
+        "gate",
+        "memory",
+        "reader",
+        "reader",
+    ]
+    assert [set(judge.asked) for judge in judges] == [{"need"}, {"remember"}, {"read"}]
+
+
+def test_usage_is_what_this_question_cost(panel_of: MakePanel, index: Index) -> None:
+    judge = ToldJudge(readings={"evening": GARDEN})
+    panel = panel_of(judge)
+    told(panel, index)
+
+    usage = answer_of(told(panel, index)).usage
+
+    # Three calls (one decision, two passages), five words each.
+    assert (usage.prompt_tokens, usage.completion_tokens) == (15, 3)
+
+
+def test_timings_are_seconds_of_each_step_and_of_all(panel_of: MakePanel, index: Index) -> None:
+    before = perf_counter()
+    answer = answer_of(told(panel_of(ToldJudge(readings={"evening": GARDEN})), index))
+    passed = perf_counter() - before
+    steps = {"decision_s", "search_s", "reading_s"}
+    assert set(answer.timings) == steps | {"total_s"}
+    total = answer.timings["total_s"]
+    assert 0 <= sum(answer.timings[step] for step in steps) <= total <= passed
+    from_memory = answer_of(told(panel_of(ToldJudge(need=0.0, draft=SURE)), index))
+    assert set(from_memory.timings) == {"decision_s", "memory_s", "total_s"}
+
+
+def test_a_question_is_asked_without_the_space_around_it(panel_of: MakePanel) -> None:
+    events = list(ask("  Why? \n", panel=panel_of(ToldJudge()), index=None))
+    assert answer_of(events).question == "Why?"
+
+
+@pytest.mark.parametrize(
+    ("question", "settings_", "sentence"),
+    [
+        (" \n", {}, "The question is empty"),
+        ("?", {"threshold": 7.0}, "--threshold is 7, but a probability lies between 0 and 1"),
+        ("?", {"threshold": float("nan")}, "--threshold is nan"),
+        ("?", {"min_confidence": -0.1}, "--min-confidence is -0.1"),
+        ("?", {"top_k": 0}, "--top-k is 0, but at least 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_done(
+    panel_of: MakePanel, question: str, settings_: dict[str, float], sentence: str
+) -> None:
+    judge = ToldJudge()
+    with pytest.raises(ConfigurationError, match=sentence):
+        ask(question, panel=panel_of(judge), index=None, settings=AskSettings(**settings_))  # type: ignore[arg-type]
+    assert not judge.asked

@@ -1,0 +1,111 @@
+"""Which judge serves which part, with which thresholds."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avalan.compress.export import export
+from avalan.errors import ConfigurationError, ModelError
+from avalan.reflection import panel as panels
+from avalan.reflection.panel import PARTS, Thresholds, calibration, check_probability, open_panel
+from avalan.reflection.tokens import ALL
+from avalan.retrieval.entities import Passage
+from avalan.testing import pico_llama
+
+
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("pico")
+    return str(export(pico_llama(folder / "made", special_tokens=ALL), folder / "onnx").folder)
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch, pico: str) -> dict[str, Any]:
+    """A calibration table, in which the model that ships is the pico model."""
+    table: dict[str, Any] = {"default": dict.fromkeys(PARTS, "rules"), "judges": {}}
+    monkeypatch.setattr(panels, "calibration", lambda: table)
+    monkeypatch.setattr(panels, "BUNDLED", pico)
+    return table
+
+
+def test_the_table_names_a_judge_for_every_part() -> None:
+    assert set(calibration()["default"]) == set(PARTS)
+    assert set(calibration()["default"].values()) <= {"rules", "bundled"}
+
+
+def test_rules_serve_every_part_and_need_no_model(fitted: dict[str, Any]) -> None:
+    with open_panel("rules") as panel:
+        assert panel.need is panel.memory is panel.reading
+        assert (panel.name, panel.need.name, panel.critic) == ("rules", "rules", None)
+        assert panel.thresholds == Thresholds()
+    assert open_panel().name == "rules"
+
+
+def test_a_model_that_is_named_serves_every_part(fitted: dict[str, Any], pico: str) -> None:
+    with open_panel(pico) as panel:
+        assert panel.need is panel.memory is panel.reading is panel.critic
+        assert panel.name == panel.need.name == pico
+        assert 0 <= panel.need.need("When?") <= 1
+        assert panel.usage().prompt_tokens > 0
+
+
+def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
+    fitted: dict[str, Any], pico: str
+) -> None:
+    fitted["default"] = {"need": pico, "memory": pico, "reading": "rules"}
+    fitted["judges"] = {
+        pico: {
+            "need": {"weights": {"logit": 0.0}, "bias": 1.0, "threshold": 0.3},
+            "memory": {"threshold": 0.9},
+            "reading": {"threshold": 0.1},
+        },
+        "rules": {
+            "need": {"threshold": 0.2},
+            "reading": {"weights": {"sentence_coverage": 0.0}, "bias": -1.0, "threshold": 0.7},
+        },
+    }
+    with open_panel() as panel:
+        assert panel.thresholds == Thresholds(need=0.3, memory=0.9, reading=0.7)
+        assert (panel.need.name, panel.reading.name) == (pico, "rules")
+        assert panel.critic is panel.need
+        assert panel.name == f"{pico}+rules"
+        assert panel.need.need("When?") == pytest.approx(1 / (1 + math.exp(-1)))
+        reading = panel.reading.read("Dogs?", passage("Dogs stay outside."))
+        assert reading.confidence == pytest.approx(1 / (1 + math.exp(1)))
+
+
+def passage(text: str) -> Passage:
+    return Passage(
+        source="/a", start=0, end=len(text), text=text, heading="", score=1.0, offsets_in="file"
+    )
+
+
+def test_a_panel_closes_what_it_was_given() -> None:
+    class Resource:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    resource = Resource()
+    with open_panel("rules").closes(resource):
+        assert not resource.closed
+    assert resource.closed
+
+
+def test_a_model_that_is_not_there_is_an_error(fitted: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        open_panel(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("value", [None, 0.0, 0.5, 1.0])
+def test_probabilities_from_zero_to_one_pass(value: float | None) -> None:
+    check_probability("--threshold", value)
+
+
+@pytest.mark.parametrize("value", [7.0, -0.1, 1.01, math.nan, math.inf])
+def test_no_other_number_is_a_probability(value: float) -> None:
+    with pytest.raises(ConfigurationError, match="a probability lies between 0 and 1"):
+        check_probability("--threshold", value)
