@@ -19,9 +19,7 @@ QUESTIONS = (
     Question(
         id="q1", text="How long does green tea brew?", answers=("two minutes",), page="tea.md"
     ),
-    Question(
-        id="q2", text="What do boat tickets cost?", answers=("four crowns",), page="boat.txt"
-    ),
+    Question(id="q2", text="What do boat tickets cost?", answers=("four crowns",), page="boat.txt"),
     Question(id="q3", text="Who is captain of the mail boat?", answers=(), page="boat.txt"),
 )
 SET = QuestionSet(pages=PAGES, questions=QUESTIONS)

@@ -9,6 +9,7 @@ G3   questions and passages written one by one: `decisions.jsonl`, `g3/*.passage
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,10 +158,14 @@ def _clear_record(rng: Random, level: Generated, split: Split, name: str) -> Rec
 
 
 def only_hints(record: Record) -> bool:
-    """Whether the question may say only "the hotel", of which there are many among the pages."""
-    question = record.messages[-1].content.lower()
+    """Whether the question may say only "the hotel" or "it", of which the pages have many."""
+    question = record.messages[-1].content
     named = (domain for domain in domains() if domain.name == record.source["domain"])
-    return any(alias.lower() in question for domain in named for alias in domain.aliases)
+    return any(
+        re.search(rf"\b{re.escape(alias)}\b", question, re.IGNORECASE)
+        for domain in named
+        for alias in domain.aliases
+    )
 
 
 def _page(stem: str, title: str, text: str) -> Page:

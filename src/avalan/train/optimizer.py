@@ -31,7 +31,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         """Let a schedule that writes `param_groups` reach both."""
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = None if closure is None else closure()
         self.muon.step()
         self.adamw.step()

@@ -4,15 +4,17 @@ transformers' Trainer does the work: optimizer, bf16 autocast, checkpoints, exac
 the rows, the weighted loss and the screen.
 """
 
-import json
 import logging
-from collections.abc import Callable
-from dataclasses import asdict
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+import transformers
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     LlamaConfig,
@@ -23,13 +25,13 @@ from transformers import (
     TrainingArguments,
     default_data_collator,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
-from avalan.errors import ConfigurationError
-from avalan.model.prompt import load_tokenizer
+from avalan.errors import ConfigurationError, StateError
+from avalan.model.prompt import Tokenizer, load_tokenizer
+from avalan.train import run_folder
 from avalan.train import tokenizer as bpe
 from avalan.train.optimizer import MuonWithAdamW
-from avalan.train.progress import Progress, StepReport
+from avalan.train.progress import Event, Phase, Progress
 from avalan.train.recipe import Recipe
 from avalan.train.rows import Rows, tokenizer_texts
 
@@ -83,13 +85,18 @@ def new_model(recipe: Recipe, *, pad_id: int, eos_id: int) -> LlamaForCausalLM:
 
 
 class RowTrainer(Trainer):
-    """A Trainer that reads rows in their order and weighs each target."""
+    """A Trainer that reads rows in their order, weighs each target, and stops at nonsense."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
     ) -> Any:
         weights = inputs["weights"][:, 1:]
         graded = weights > 0
+        if not graded.any():
+            raise ConfigurationError(
+                f"No record fits the rows of step {self._step}; raise model.context_length or "
+                "model.vocab_size, and start in another folder with --out."
+            )
         # Accelerate casts only inside `model.forward`, which is passed by here: all logits at once
         # would cost more than the rest of the step.
         with self.accelerator.autocast():
@@ -99,37 +106,119 @@ class RowTrainer(Trainer):
             ).last_hidden_state
             logits = model.lm_head(hidden[:, :-1][graded])
         loss = weighted_cross_entropy(logits, inputs["input_ids"][:, 1:][graded], weights[graded])
+        if not torch.isfinite(loss):
+            raise self._diverged("The loss is")
         return (loss, None) if return_outputs else loss
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save, unless the weights are spoilt: the last good checkpoint stays the last."""
+        if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
+            raise self._diverged("A weight is")
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        with _writing(f"The checkpoint of step {self.state.global_step}", folder):
+            super()._save_checkpoint(model, trial)
 
-def pretrain(recipe: Recipe, out: Path, show: Callable[[StepReport], None]) -> Path:
-    """Run `recipe` in the folder `out`, going on from its last checkpoint if there is one.
+    @property
+    def _step(self) -> int:
+        return int(self.state.global_step) + 1
+
+    def _diverged(self, what: str) -> ConfigurationError:
+        kept = run_folder.last_checkpoint(Path(self.args.output_dir))
+        return ConfigurationError(
+            f"{what} not a finite number at step {self._step}, so the run has stopped"
+            f"{f' ({kept} is kept)' if kept else ''}; lower run.learning_rate and start in "
+            "another folder with --out."
+        )
+
+
+def pretrain(
+    recipe: Recipe, out: Path, show: Callable[[Event], None], *, device: str | None = None
+) -> Path:
+    """Run `recipe` in the folder `out`, going on from its last whole checkpoint if there is one.
+
+    Args:
+        show: is told how the run stands.
+        device: `cpu` or `cuda`; without it, CUDA where there is one.
 
     Returns:
         The folder of the finished model: weights in float16, configuration, tokenizer.
 
     Raises:
-        ConfigurationError: `out` holds the run of another recipe.
+        ConfigurationError: `out` holds the run of another recipe, the device is absent, the texts
+            are too few for the vocabulary, or the loss is no number any more.
+        StateError: `out` cannot be written, or the disk is full.
     """
-    _claim(recipe, out)
-    tokenizer_folder = out / "tokenizer"
-    if not (tokenizer_folder / "tokenizer_config.json").exists():
-        learned = bpe.learn(tokenizer_texts(recipe), vocab_size=recipe.model.vocab_size)
-        bpe.save(learned, tokenizer_folder, context_length=recipe.model.context_length)
-    tokenizer = load_tokenizer(tokenizer_folder)
+    uses_cpu = _uses_cpu(device)
+    run_folder.claim(recipe, out)
+    run_folder.remove_broken_checkpoints(out)
+    tokenizer = _tokenizer(recipe, out / run_folder.TOKENIZER, show)
     rows = Rows(recipe, tokenizer)
     model = new_model(recipe, pad_id=rows.pad_id, eos_id=rows.end_id)
-    trainer = _trainer(recipe, model, rows, out, show)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
-    final = out / "model"
+    trainer = _trainer(recipe, model, rows, out, show, uses_cpu=uses_cpu)
+    checkpoint = run_folder.last_checkpoint(out)
+    show(Phase(text=f"Going on from {checkpoint}" if checkpoint else "Starting at step 1"))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return _finished(model, out)
+
+
+def _uses_cpu(device: str | None) -> bool:
+    if device not in (None, "cpu", "cuda"):
+        raise ConfigurationError(f"Training runs on cpu or cuda, not on {device!r}.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(
+            "torch finds no CUDA device here; leave --device out to train on the CPU."
+        )
+    if device != "cpu" and torch.cuda.device_count() > 1:
+        raise ConfigurationError(
+            "A run uses one device, and torch finds several; choose one with the environment "
+            "variable CUDA_VISIBLE_DEVICES=0."
+        )
+    return device == "cpu" or not torch.cuda.is_available()
+
+
+def _tokenizer(recipe: Recipe, folder: Path, show: Callable[[Event], None]) -> Tokenizer:
+    """The run's tokenizer, learned first where it is not there yet."""
+    if not folder.exists():
+        show(Phase(text="Learning the tokenizer"))
+        learned = bpe.learn(tokenizer_texts(recipe), vocab_size=recipe.model.vocab_size)
+        partial = folder.with_name(f"{folder.name}.partial")
+        bpe.save(learned, partial, context_length=recipe.model.context_length)
+        partial.replace(folder)
+    return load_tokenizer(folder)
+
+
+def _finished(model: LlamaForCausalLM, out: Path) -> Path:
+    """Write the model's folder in one piece: an older one is replaced when the new one is whole."""
+    final = out / run_folder.MODEL
+    partial = out / f"{run_folder.MODEL}.partial"
     model.config.use_cache = True
-    model.to(torch.float16).save_pretrained(final)
-    for file in tokenizer_folder.iterdir():
-        (final / file.name).write_bytes(file.read_bytes())
+    with _writing("The finished model", partial):
+        model.to(torch.float16).save_pretrained(partial)
+        for file in (out / run_folder.TOKENIZER).iterdir():
+            (partial / file.name).write_bytes(file.read_bytes())
+    shutil.rmtree(final, ignore_errors=True)
+    partial.replace(final)
     return final
+
+
+@contextmanager
+def _writing(what: str, folder: Path) -> Iterator[None]:
+    """A disk that refuses becomes a sentence, and no half of `folder` stays behind."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # torch's writer has no error class of its own.
+        if type(error) is RuntimeError and "PytorchStreamWriter" not in str(error):
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise StateError(
+            f"{what} could not be written to {folder.parent} ({reason}); free some space and run "
+            "the same command again to go on from the last checkpoint."
+        ) from error
 
 
 def _trainer(
@@ -137,10 +226,11 @@ def _trainer(
     model: LlamaForCausalLM,
     rows: Rows,
     out: Path,
-    show: Callable[[StepReport], None],
+    show: Callable[[Event], None],
+    *,
+    uses_cpu: bool,
 ) -> RowTrainer:
     run = recipe.run
-    cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(out),
         max_steps=run.num_steps,
@@ -148,10 +238,11 @@ def _trainer(
         learning_rate=run.learning_rate,
         max_grad_norm=run.max_grad_norm,
         bf16=run.bf16,
-        use_cpu=not cuda,
+        use_cpu=uses_cpu,
         save_steps=run.save_steps,
         save_total_limit=2,
-        logging_steps=10,
+        # A report every ten steps; short runs have ten reports too.
+        logging_steps=max(1, min(10, run.num_steps // 10)),
         seed=run.seed,
         report_to="none",
         remove_unused_columns=False,
@@ -160,6 +251,7 @@ def _trainer(
         dataloader_prefetch_factor=4,
     )
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
     optimizer = MuonWithAdamW(model, lr=run.learning_rate, weight_decay=run.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
@@ -171,7 +263,7 @@ def _trainer(
         ),
     )
     tokens_per_step = run.rows_per_step * recipe.model.context_length
-    callbacks: list[TrainerCallback] = [Progress(out / "metrics.jsonl", tokens_per_step, show)]
+    callbacks: list[TrainerCallback] = [Progress(out, tokens_per_step, show)]
     trainer = RowTrainer(
         model=model,
         args=arguments,
@@ -183,16 +275,3 @@ def _trainer(
     # Ours tells the same and more.
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _claim(recipe: Recipe, out: Path) -> None:
-    """Write the recipe into the run's folder, or check that it is the one already there."""
-    values = json.dumps(asdict(recipe), indent=1, sort_keys=True)
-    path = out / "recipe.json"
-    if path.exists() and path.read_text() != values:
-        raise ConfigurationError(
-            f"The folder {out} holds a run of another recipe; choose another with --out, or "
-            "delete it to start again."
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(values)

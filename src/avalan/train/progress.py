@@ -9,33 +9,31 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from avalan.train import run_folder
+from avalan.train.run_folder import StepReport
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """How a run stands."""
+class Phase:
+    """A part of the run begins that has no steps to report."""
 
-    step: int
-    num_steps: int
-    loss: float
-    """Mean weighted cross-entropy since the last report, in nats."""
-    learning_rate: float
-    tokens_per_s: float
-    remaining_s: float
-    """Estimated from the speed since this start of the run."""
+    text: str
+
+
+Event = Phase | StepReport
 
 
 class Progress(TrainerCallback):
     """Turns the Trainer's logs into `StepReport`s."""
 
-    def __init__(
-        self, path: Path, tokens_per_step: int, show: Callable[[StepReport], None]
-    ) -> None:
-        self.path = path
+    def __init__(self, out: Path, tokens_per_step: int, show: Callable[[Event], None]) -> None:
+        self.out = out
         self.tokens_per_step = tokens_per_step
         self.show = show
         self.started: tuple[float, int] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        run_folder.forget_reports_after(state.global_step, self.out)
         self.started = (time.monotonic(), state.global_step)
 
     def on_log(
@@ -53,6 +51,6 @@ class Progress(TrainerCallback):
             tokens_per_s=speed * self.tokens_per_step,
             remaining_s=(state.max_steps - state.global_step) / speed,
         )
-        with self.path.open("a") as file:
+        with (self.out / run_folder.METRICS).open("a") as file:
             file.write(json.dumps(asdict(report)) + "\n")
         self.show(report)

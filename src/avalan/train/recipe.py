@@ -5,14 +5,19 @@ The docstrings of the fields, with their units, are the documentation of the TOM
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from dataclasses import dataclass, field
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
+
+MIN_VOCAB_SIZE = 276
+"""256 bytes, 5 control tokens and 15 reflection tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,30 +110,56 @@ def load_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
         changes: dotted keys and TOML values, as `{"run.seed": "8"}`, that override the file.
 
     Raises:
-        ConfigurationError: there is no such recipe, a key is unknown, or a value is of another type.
+        ConfigurationError: there is no such recipe, it cannot be read, a key is unknown, or a
+            value is of another type or impossible.
     """
-    path = Path(name)
-    shipped = files("avalan.train") / "recipes" / path.name
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
-    elif path.name == name and shipped.is_file():
-        text = shipped.read_text(encoding="utf-8")
-    else:
-        known = ", ".join(sorted(row.name for row in (files("avalan.train") / "recipes").iterdir()))
-        raise ConfigurationError(
-            f"There is no recipe {name!r}; give the path of a TOML file, or one of: {known}."
-        )
+    file = _find(name)
     try:
-        table = tomllib.loads(text)
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"The recipe {name} cannot be read ({error.strerror}); check the path and its "
+            "permissions."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"The recipe {name} is not UTF-8 text (byte {error.start}); convert it first."
+        ) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"The recipe {name} is not valid TOML: {error}.") from None
+        raise ConfigurationError(
+            f"The recipe {name} is not valid TOML: {error}; correct it there."
+        ) from None
     for key, value in (changes or {}).items():
         _override(table, key, value)
-    return _recipe(table, path.stem)
+    return recipe_from_table(table, Path(name).stem)
+
+
+def shipped_recipes() -> list[str]:
+    """The names of the recipes in the package."""
+    rows = (files("avalan.train") / "recipes").iterdir()
+    return sorted(row.name.removesuffix(".toml") for row in rows if row.name.endswith(".toml"))
+
+
+def _find(name: str) -> Traversable:
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise ConfigurationError(f"The recipe {name} is a folder; give the path of a TOML file.")
+    if name.removesuffix(".toml") in shipped_recipes():
+        return files("avalan.train") / "recipes" / f"{name.removesuffix('.toml')}.toml"
+    raise ConfigurationError(
+        f"There is no recipe {name!r}; give the path of a TOML file, or one of: "
+        f"{', '.join(shipped_recipes())}."
+    )
 
 
 def _override(table: dict[str, Any], key: str, value: str) -> None:
     section, _, name = key.partition(".")
+    if section == "stage":
+        raise ConfigurationError(
+            f"--set {key}={value}: the stages are a list; copy the recipe to change them."
+        )
     if not name or not isinstance(table.setdefault(section, {}), dict):
         raise ConfigurationError(f"--set {key}={value}: write section.key=value, as run.seed=8.")
     try:
@@ -137,19 +168,28 @@ def _override(table: dict[str, Any], key: str, value: str) -> None:
         table[section][name] = value
 
 
-def _recipe(table: dict[str, Any], name: str) -> Recipe:
+def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
+    """The recipe `name` from what its TOML file says.
+
+    Raises:
+        ConfigurationError: as `load_recipe`.
+    """
     sections = {"model": ModelShape, "loss": Loss, "run": Run}
-    stages = table.pop("stage", [])
-    if unknown := set(table) - set(sections):
+    stages = table.get("stage", [])
+    if unknown := set(table) - {*sections, "stage"}:
         raise ConfigurationError(_unknown(min(unknown), [*sections, "stage"]))
     made = {key: _fields(kind, table.get(key, {}), key) for key, kind in sections.items()}
-    if not stages:
+    if not stages or not isinstance(stages, list):
         raise ConfigurationError("A recipe needs at least one [[stage]]; see recipes/bundled.toml.")
     made["stages"] = tuple(_fields(Stage, stage, "stage") for stage in stages)
-    return Recipe(name=name, **made)
+    recipe = Recipe(name=name, **made)
+    _check_values(recipe)
+    return recipe
 
 
-def _fields(kind: type, values: dict[str, Any], section: str) -> Any:
+def _fields(kind: type, values: Any, section: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"The recipe's {section} is {values!r}; write it as [{section}].")
     known = {row.name: row.type for row in dataclasses.fields(kind)}
     for key, value in values.items():
         if key not in known:
@@ -160,13 +200,82 @@ def _fields(kind: type, values: dict[str, Any], section: str) -> Any:
         numeric = wanted is float and isinstance(value, int) and not isinstance(value, bool)
         if type(value) is not wanted and not numeric:
             raise ConfigurationError(
-                f"The recipe's {section}.{key} is {value!r}, but it must be "
-                f"{getattr(wanted, '__name__', wanted)}."
+                f"The recipe's {section}.{key} is {value!r}, but it must be {_TYPE_NAMES[wanted]}."
             )
     try:
         return kind(**values)
-    except TypeError as error:
-        raise ConfigurationError(f"The recipe's [{section}] is incomplete: {error}.") from None
+    except TypeError:
+        missing = [
+            row.name
+            for row in dataclasses.fields(kind)
+            if row.default is dataclasses.MISSING and row.name not in values
+        ]
+        raise ConfigurationError(
+            f"The recipe's [[{section}]] is incomplete; add: {', '.join(missing)}."
+        ) from None
+
+
+_TYPE_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+# The least that each number may be; the loss's weights may be 0 too.
+_LEAST: dict[str, float] = {
+    "model.vocab_size": MIN_VOCAB_SIZE,
+    "model.hidden_size": 2,
+    "model.num_layers": 1,
+    "model.num_heads": 1,
+    "model.num_kv_heads": 1,
+    "model.intermediate_size": 1,
+    "model.context_length": 16,
+    "run.seed": 0,
+    "run.num_steps": 1,
+    "run.rows_per_step": 1,
+    "run.warmup_steps": 0,
+    "run.weight_decay": 0,
+    "run.save_steps": 1,
+    "run.tokenizer_records": 0,
+    "run.tokenizer_repeats": 0,
+    **{f"loss.{row.name}": 0 for row in dataclasses.fields(Loss)},
+}
+
+
+def _check_values(recipe: Recipe) -> None:
+    """Raise for the first value that no run could use."""
+    model, loss, run = recipe.model, recipe.loss, recipe.run
+    for name, least in _LEAST.items():
+        section, _, key = name.partition(".")
+        value = getattr(getattr(recipe, section), key)
+        # Written so that not-a-number fails too.
+        if not least <= value < math.inf:
+            raise ConfigurationError(f"The recipe's {name} is {value}, but it must be ≥ {least}.")
+    for name, holds, demand in (
+        ("model.rope_theta", 0 < model.rope_theta < math.inf, "be > 0"),
+        ("model.num_heads", model.hidden_size % (2 * model.num_heads) == 0,
+         "divide model.hidden_size into even parts"),
+        ("model.num_kv_heads", model.num_heads % model.num_kv_heads == 0,
+         "divide model.num_heads"),
+        ("run.seed", run.seed < 2**32, "be < 2**32"),
+        ("run.learning_rate", 0 < run.learning_rate < math.inf, "be > 0"),
+        ("run.max_grad_norm", 0 < run.max_grad_norm < math.inf, "be > 0"),
+        ("run.decay_share", 0 <= run.decay_share <= 1, "be from 0 to 1"),
+        ("loss.shown_share", loss.shown_share <= 1, "be from 0 to 1"),
+        ("loss", loss.text + loss.reflection > 0, "give text or reflection a weight"),
+    ):  # fmt: skip
+        if not holds:
+            raise ConfigurationError(f"The recipe's {name} must {demand}.")
+    for stage in recipe.stages:
+        _check_stage(stage)
+
+
+def _check_stage(stage: Stage) -> None:
+    shares = {row.name: getattr(stage, row.name) for row in dataclasses.fields(stage)}
+    until = shares.pop("until")
+    if not 0 < until <= 1:
+        raise ConfigurationError(f"A stage's until is {until}, but it must be from 0 to 1.")
+    if not all(0 <= share < math.inf for share in shares.values()) or not sum(shares.values()):
+        raise ConfigurationError(
+            f"The shares of the stage until {until} must be ≥ 0 and not all be 0."
+        )
 
 
 def _unknown(key: str, known: list[str]) -> str:

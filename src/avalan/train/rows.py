@@ -28,7 +28,7 @@ class Rows(Dataset[dict[str, Tensor]]):
         self.pad_id, self.end_id = _control_id(tokenizer, PAD), _control_id(tokenizer, END)
         loss = asdict(recipe.loss)
         self.shown_share: float = loss.pop("shown_share")
-        self.weights = cast(dict[Kind, float], loss)
+        self.weights = cast("dict[Kind, float]", loss)
 
     def __len__(self) -> int:
         return self.recipe.run.num_steps * self.recipe.run.rows_per_step

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from avalan.errors import ConfigurationError
 from avalan.reflection import tokens
 
 PAD, USER, ASSISTANT, SYSTEM, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"
@@ -26,7 +27,11 @@ QWEN2_PATTERN = (
 
 
 def learn(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
-    """A tokenizer of exactly `vocab_size` entries: control tokens, bytes, then merges."""
+    """A tokenizer of exactly `vocab_size` entries: control tokens, bytes, then merges.
+
+    Raises:
+        ConfigurationError: the texts hold too few different words for so many entries.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -42,13 +47,18 @@ def learn(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if (learned := tokenizer.get_vocab_size()) != vocab_size:
+        raise ConfigurationError(
+            f"The texts give a vocabulary of {learned} entries, not of {vocab_size}; change "
+            "model.vocab_size, or raise run.tokenizer_records."
+        )
     return tokenizer
 
 
 def save(tokenizer: Tokenizer, folder: Path, *, context_length: int) -> None:
     """Write `tokenizer.json` and the `tokenizer_config.json` that transformers and avalan read."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context_length,

@@ -1,0 +1,119 @@
+"""`avalan model train`: a recipe becomes a model, step by step, and goes on after a kill."""
+
+import argparse
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.parser import Parser
+from avalan.errors import UsageError
+
+EXAMPLES = """\
+Try:
+  avalan model train bundled --dry-run
+  avalan model train bundled --out runs/bundled
+  avalan model train bundled --out runs/other --set run.seed=8 --set loss.eos=1.0"""
+
+
+def configure(parser: Parser) -> None:
+    """One recipe, one folder, and changes to the recipe."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "recipe", metavar="RECIPE", help="a TOML file, or the name of one that ships: bundled"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="the run's folder; a run in it goes on  [runs/RECIPE]"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the recipe, as run.seed=8; may be repeated",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Train; 130 when it was interrupted, and the next start goes on."""
+    recipe = extras.load("avalan.train.recipe").load_recipe(args.recipe, changes(args.set))
+    out = Path(args.out).expanduser() if args.out else Path("runs") / recipe.name
+    if args.dry_run:
+        return _show_plan(recipe, out, console)
+    screen = extras.load("avalan.cli.display.training").Screen(console)
+    try:
+        return _train(recipe, out, args, console, screen)
+    except KeyboardInterrupt:
+        return _interrupted(args, out, console, screen)
+
+
+def changes(words: list[str]) -> dict[str, str]:
+    """The keys and values of `--set`.
+
+    Raises:
+        UsageError: a word is not KEY=VALUE.
+    """
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {word}: write it as section.key=value, as run.seed=8.")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _show_plan(recipe: Any, out: Path, console: Console) -> int:
+    display = extras.load("avalan.cli.display.training")
+    plan = extras.load("avalan.train.plan").plan(recipe, out)
+    if console.as_json:
+        console.json(asdict(plan))
+    console.print((f"The plan of {plan.recipe}", "bold"))
+    for label, text in display.plan_rows(plan):
+        console.print((f"  {label:<12}", "dim"), text)
+    return 0
+
+
+def _train(recipe: Any, out: Path, args: argparse.Namespace, console: Console, screen: Any) -> int:
+    screen.phase("Loading torch")
+    trainer = extras.load("avalan.train.pretrain", extra="train")
+    folder = trainer.pretrain(recipe, out, lambda event: _show(event, screen), device=args.device)
+    screen.drawing(extras.load("avalan.train.run_folder").reports(out))
+    if console.as_json:
+        console.json({"event": "done", "model": str(folder)})
+    elif console.quiet:
+        console.print(str(folder))
+    else:
+        console.print(f"The model is in {folder}; try it with:")
+        console.print((f'  avalan model run {shlex.quote(str(folder))} "…"', "bold"))
+    return 0
+
+
+def _show(event: Any, screen: Any) -> None:
+    if hasattr(event, "step"):
+        screen.step_report(event)
+    else:
+        screen.phase(event.text)
+
+
+def _interrupted(args: argparse.Namespace, out: Path, console: Console, screen: Any) -> int:
+    run_folder = extras.load("avalan.train.run_folder")
+    checkpoint = run_folder.last_checkpoint(out)
+    done = run_folder.step_of(checkpoint) if checkpoint else 0
+    if console.as_json:
+        console.json({"event": "interrupted", "step": screen.step, "checkpoint_step": done})
+    kept = f"step {done:,} is kept" if done else "no checkpoint was written yet"
+    console.note(f"Interrupted; {kept}. To go on, run the same again: {_command(args)}")
+    return 130
+
+
+def _command(args: argparse.Namespace) -> str:
+    words = ["avalan", "model", "train", args.recipe]
+    words += ["--out", args.out] if args.out else []
+    for change in args.set:
+        words += ["--set", change]
+    words += ["--device", args.device] if args.device else []
+    return shlex.join(words)

@@ -1,0 +1,121 @@
+"""A training run on the screen: its plan, one line that moves, and its loss as a drawing."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
+
+from avalan.cli.console import Console
+from avalan.cli.display.units import bytes_text, count_text, seconds_text
+from avalan.train.plan import Plan
+from avalan.train.run_folder import StepReport
+
+CHART_HEIGHT = 9
+
+
+class Screen:
+    """Shows a run's events: a line that moves on a terminal, lines in a pipe, JSON lines."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        # Where the line cannot move, lines follow each other as in a pipe.
+        self._moves = console.interactive and not _is_plain()
+        self.step = 0
+        """The last step that was told."""
+
+    def phase(self, text: str) -> None:
+        """A part of the run without steps begins."""
+        if self._console.as_json:
+            self._console.json({"event": "phase", "text": text})
+        elif self._moves:
+            self._console.progress(f"{text} …")
+        elif not self._console.quiet:
+            self._console.print(text)
+
+    def step_report(self, report: StepReport) -> None:
+        """The run has come further."""
+        self.step = report.step
+        if self._console.as_json:
+            self._console.json({"event": "step", **asdict(report)})
+        elif self._moves:
+            self._console.progress(step_line(report))
+        elif not self._console.quiet:
+            self._console.print(step_line(report))
+
+    def drawing(self, reports: Sequence[StepReport]) -> None:
+        """The loss of the whole run, for people only."""
+        if self._moves and not self._console.quiet:
+            for line in loss_chart(reports, width=min(self._console.width, 80)):
+                self._console.print(line)
+
+
+def _is_plain() -> bool:
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def step_line(report: StepReport) -> str:
+    """`step 120/3,800 · loss 2.310 · 4,050 tokens/s · 58 min 20 s left`."""
+    parts = [
+        f"step {report.step:,}/{report.num_steps:,}",
+        f"loss {report.loss:.3f}",
+        f"{report.tokens_per_s:,.0f} tokens/s",
+        f"{seconds_text(report.remaining_s)} left" if report.remaining_s else "done",
+    ]
+    return " · ".join(parts)
+
+
+def loss_chart(reports: Sequence[StepReport], *, width: int) -> list[str]:
+    """The loss over the steps as lines of text; none where there is too little to draw.
+
+    Each column is the mean of the reports that fall into it, so a spike of one report shows less
+    in a long run.
+    """
+    if len(reports) < 2:
+        return []
+    columns = _columns([report.loss for report in reports], width - 9)
+    low, high = min(columns), max(columns)
+    step = (high - low) / (CHART_HEIGHT - 1) or 1.0
+    heights = [round((value - low) / step) for value in columns]
+    lines = ["loss, nats"]
+    for row in reversed(range(CHART_HEIGHT)):
+        label = f"{low + row * step:7.3f}" if row % 4 == 0 else " " * 7
+        dots = "".join("•" if height == row else " " for height in heights)
+        lines.append(f"{label} {dots}".rstrip())
+    first, last = f"step {reports[0].step:,}", f"{reports[-1].step:,}"
+    gap = max(1, len(columns) - len(first) - len(last))
+    return [*lines, " " * 8 + "─" * len(columns), f"{' ' * 8}{first}{' ' * gap}{last}"]
+
+
+def _columns(values: Sequence[float], most: int) -> list[float]:
+    """Means of at most `most` runs of neighbours of nearly equal length."""
+    count = max(2, min(most, len(values)))
+    cuts = [index * len(values) // count for index in range(count + 1)]
+    return [sum(values[start:end]) / (end - start) for start, end in pairwise(cuts)]
+
+
+def plan_rows(plan: Plan) -> list[tuple[str, str]]:
+    """What a plan says, as label and text."""
+    size = bytes_text(plan.checkpoint_bytes)
+    return [
+        ("parameters", count_text(plan.num_parameters)),
+        ("tokens", f"{count_text(plan.num_tokens)}, {plan.tokens_per_step:,} a step"),
+        ("steps", _steps(plan)),
+        ("checkpoints", f"{size} every {plan.save_steps:,} steps, the last two are kept"),
+        ("folder", plan.folder),
+        ("time", _time(plan)),
+    ]
+
+
+def _steps(plan: Plan) -> str:
+    if not plan.done_steps:
+        return f"{plan.num_steps:,}"
+    if plan.done_steps >= plan.num_steps:
+        return f"{plan.num_steps:,}, all done"
+    return f"{plan.num_steps:,}, going on after {plan.done_steps:,}"
+
+
+def _time(plan: Plan) -> str:
+    if plan.tokens_per_s is None or plan.remaining_s is None:
+        return "unknown until measured; the first report tells it"
+    left = seconds_text(plan.remaining_s)
+    return f"{left} left at {plan.tokens_per_s:,.0f} tokens/s, as last measured"

@@ -1,0 +1,214 @@
+"""A run's folder: whose it is, which of its checkpoints are whole, and what it reported.
+
+    recipe.json        the recipe, with every default
+    tokenizer/         learned once
+    checkpoint-N/      weights, optimizer, schedule and random state after step N; the last two
+    metrics.jsonl      a line per report
+    model/             the finished model
+
+Nothing here needs torch.
+"""
+
+import json
+import re
+import shutil
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avalan.errors import ConfigurationError, StateError
+from avalan.train.recipe import Recipe, recipe_from_table
+
+RECIPE, METRICS, TOKENIZER, MODEL = "recipe.json", "metrics.jsonl", "tokenizer", "model"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_ARCHIVES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """How a run stands."""
+
+    step: int
+    num_steps: int
+    loss: float
+    """Mean weighted cross-entropy since the last report, in nats."""
+    learning_rate: float
+    tokens_per_s: float
+    remaining_s: float
+    """Estimated from the speed since this start of the run."""
+
+
+# --- whose it is ----------------------------------------------------------------------------------
+
+
+def check(recipe: Recipe, out: Path) -> None:
+    """Check that `out` is free, or belongs to `recipe`.
+
+    Raises:
+        ConfigurationError: it is a file, or holds another run or something else.
+    """
+    path = out / RECIPE
+    if out.exists() and not out.is_dir():
+        raise ConfigurationError(f"{out} is a file; name a folder for the run with --out.")
+    if path.exists():
+        _check_same(recipe, _written(path), out)
+    elif taken := next((p for p in _listing(out) if _is_ours(p.name)), None):
+        raise ConfigurationError(
+            f"The folder {out} already holds {taken.name!r}, but no {RECIPE} that says whose it "
+            "is; choose another with --out."
+        )
+
+
+def claim(recipe: Recipe, out: Path) -> None:
+    """Make `out` the folder of `recipe`; nothing changes if it is that already.
+
+    Raises:
+        ConfigurationError: as `check`.
+        StateError: it cannot be made or written.
+    """
+    check(recipe, out)
+    path = out / RECIPE
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f"{RECIPE}.partial"
+        probe.write_text(json.dumps(asdict(recipe), indent=1, sort_keys=True))
+        if path.exists():
+            probe.unlink()
+        else:
+            probe.replace(path)
+    except OSError as error:
+        raise StateError(
+            f"The folder {out} cannot be written ({error.strerror}); free some space or choose "
+            "another with --out."
+        ) from None
+
+
+def _is_ours(name: str) -> bool:
+    return name in (METRICS, TOKENIZER, MODEL) or bool(_CHECKPOINT.fullmatch(name))
+
+
+def _written(path: Path) -> Recipe:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        table["stage"] = table.pop("stages")
+        return recipe_from_table(table, table.pop("name"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigurationError):
+        raise ConfigurationError(
+            f"{path} cannot be read as a recipe, so the run in its folder cannot go on; choose "
+            "another folder with --out, or delete this one to start again."
+        ) from None
+
+
+def _check_same(recipe: Recipe, other: Recipe, out: Path) -> None:
+    here, there = _flat(asdict(recipe)), _flat(asdict(other))
+    for key in here | there:
+        if key != "name" and here.get(key) != there.get(key):
+            raise ConfigurationError(
+                f"The folder {out} holds a run of another recipe ({key} is {there.get(key)} there "
+                f"and {here.get(key)} here); choose another with --out, or delete it to start "
+                "again."
+            )
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted keys: `run.seed`, `stages.0.until`."""
+    if isinstance(values, dict):
+        rows = values.items()
+    elif isinstance(values, list | tuple):
+        rows = {str(index): value for index, value in enumerate(values)}.items()
+    else:
+        return {prefix: values}
+    flat: dict[str, Any] = {}
+    for key, value in rows:
+        flat |= _flat(value, f"{prefix}.{key}".lstrip("."))
+    return flat
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest whole checkpoint of the run in `out`."""
+    whole = [path for path in _checkpoints(out) if is_whole(path)]
+    return max(whole, key=step_of, default=None)
+
+
+def remove_broken_checkpoints(out: Path) -> None:
+    """Delete what a kill or a full disk left half written; the space is wanted."""
+    for path in _checkpoints(out):
+        if not is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file that resuming reads is there to its last byte.
+
+    The state is written last, so it is absent if writing was cut short; the sizes of the others
+    are checked too, because a crash of the machine loses what was not on the disk yet.
+    """
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        archives = all(zipfile.is_zipfile(checkpoint / name) for name in _ARCHIVES)
+        weights = _is_whole_safetensors(checkpoint / "model.safetensors")
+        return archives and weights and state["global_step"] == step_of(checkpoint)
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return False
+
+
+def _is_whole_safetensors(path: Path) -> bool:
+    """The header says where the last tensor ends; source: the format's README."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > path.stat().st_size:
+            return False
+        header = json.loads(file.read(length))
+    ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
+    return bool(path.stat().st_size == 8 + length + max(ends))
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    return [path for path in _listing(out) if _CHECKPOINT.fullmatch(path.name) and path.is_dir()]
+
+
+def _listing(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+def reports(out: Path) -> list[StepReport]:
+    """What the run in `out` has reported so far; a line cut short by a kill is left out."""
+    path = out / METRICS
+    if not path.exists():
+        return []
+    return [report for _, report in _lines(path.read_text(encoding="utf-8", errors="replace"))]
+
+
+def forget_reports_after(step: int, out: Path) -> None:
+    """Drop the lines of steps that will be made again, so that no step is told twice."""
+    path = out / METRICS
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8", errors="replace")
+    kept = "".join(f"{line}\n" for line, report in _lines(text) if report.step <= step)
+    if kept != text:
+        partial = path.with_suffix(".partial")
+        partial.write_text(kept, encoding="utf-8")
+        partial.replace(path)
+
+
+def _lines(text: str) -> Iterator[tuple[str, StepReport]]:
+    for line in text.splitlines():
+        try:
+            yield line, StepReport(**json.loads(line))
+        except (ValueError, TypeError):
+            continue

@@ -1,0 +1,169 @@
+"""Calibrators and thresholds, and scores where nothing was fitted."""
+
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avalan.evaluate.cases import MemoryCase, NeedCase, Quote, ReadingCase
+from avalan.evaluate.fitting import (
+    Fitted,
+    cross_fitted,
+    fit_memory,
+    fit_need,
+    fit_reading,
+    precise_threshold,
+    score_memory,
+    score_need,
+    score_reading,
+)
+from avalan.reflection.calibrate import Calibrator
+
+PLAIN = Fitted(calibrator=None, threshold=0.5)
+
+
+def need(raw: float, retrieve: bool, group: str = "g") -> NeedCase:
+    return NeedCase(group=group, raw=raw, retrieve=retrieve)
+
+
+def quote(raw: float, score: float, right: bool | None = None) -> Quote:
+    is_right = score == 1 if right is None else right
+    return Quote(raw=raw, features={"x": raw}, right=is_right, score=score)
+
+
+def reading(*quotes: Quote, answerable: bool = True, group: str = "g") -> ReadingCase:
+    return ReadingCase(group=group, answerable=answerable, quotes=quotes)
+
+
+def memory(raw: float, right: bool, group: str = "g") -> MemoryCase:
+    return MemoryCase(group=group, raw=raw, features={"x": raw}, right=right)
+
+
+# --- the gate ----------------------------------------------------------------------------------
+
+
+def test_the_gates_threshold_is_the_most_accurate_one() -> None:
+    cases = [need(0.1, False), need(0.2, True), need(0.3, False), need(0.4, True), need(0.9, True)]
+    fitted = fit_need(cases, scaled=False)
+    assert fitted.calibrator is None
+    assert fitted.threshold == pytest.approx(0.15)
+    assert [score_need(fitted, case) for case in cases] == [1, 1, 0, 1, 1]
+
+
+def test_platt_scaling_keeps_the_order_and_makes_rates_of_scores() -> None:
+    random = Random(1)
+    raws = [random.random() * 0.2 for _ in range(400)]
+    cases = [need(raw, random.random() < 5 * raw) for raw in raws]
+    fitted = fit_need(cases, scaled=True)
+    found = [fitted.probability(case.features, case.raw) for case in cases]
+    order = sorted(range(len(cases)), key=lambda i: raws[i])
+    assert all(found[a] <= found[b] for a, b in pairwise(order))
+    rate = sum(case.retrieve for case in cases) / len(cases)
+    assert sum(found) / len(found) == pytest.approx(rate, abs=0.01)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def test_the_most_confident_quote_is_the_answer() -> None:
+    case = reading(quote(0.6, 0.0), quote(0.8, 1.0), quote(0.8, 0.0))
+    assert score_reading(PLAIN, case) == 1.0
+    assert score_reading(Fitted(calibrator=None, threshold=0.9), case) == 0.0
+
+
+def test_silence_is_right_where_there_is_no_answer() -> None:
+    assert score_reading(PLAIN, reading(quote(0.2, 0.0), answerable=False)) == 1.0
+    assert score_reading(PLAIN, reading(quote(0.7, 0.0), answerable=False)) == 0.0
+    assert score_reading(PLAIN, reading(answerable=False)) == 1.0
+    assert score_reading(PLAIN, reading(answerable=True)) == 0.0
+
+
+def test_the_readings_threshold_has_the_best_mean_score() -> None:
+    cases = [
+        reading(quote(0.9, 1.0), quote(0.1, 0.0)),
+        reading(quote(0.8, 1.0), quote(0.3, 0.0)),
+        reading(quote(0.6, 0.0), answerable=False),
+        reading(quote(0.5, 0.0), answerable=False),
+        reading(quote(0.4, 1.0), quote(0.2, 0.0)),
+        reading(answerable=False),
+    ]
+    fitted = fit_reading(cases)
+    assert fitted.calibrator is not None
+    scores = [score_reading(fitted, case) for case in cases]
+    # Cutting between 0.6 and 0.8 loses one; answering everything loses two.
+    assert scores == [1, 1, 1, 1, 0, 1]
+
+
+def test_a_judge_that_is_never_right_is_made_silent() -> None:
+    cases = [reading(quote(0.9, 0.0), answerable=False), reading(quote(0.8, 0.0))]
+    fitted = fit_reading(cases)
+    assert fitted.calibrator is None
+    assert [score_reading(fitted, case) for case in cases] == [1.0, 0.0]
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+def test_the_precise_threshold_is_the_lowest_that_is_precise_enough() -> None:
+    scores = [0.9, 0.8, 0.7, 0.6, 0.5]
+    labels = [True, True, False, True, False]
+    assert precise_threshold(scores, labels, precision=1.0) == pytest.approx(0.75)
+    assert precise_threshold(scores, labels, precision=0.75) == pytest.approx(0.55)
+    assert precise_threshold(scores, labels, precision=0.5) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_equal_scores_are_given_or_kept_together() -> None:
+    assert precise_threshold([0.9, 0.9, 0.4], [True, False, True], precision=0.9) > 0.9
+
+
+def test_a_precision_out_of_reach_gives_nothing() -> None:
+    cases = [memory(0.9, False), memory(0.8, True), memory(0.7, False)]
+    fitted = Fitted(calibrator=None, threshold=precise_threshold([0.9, 0.8], [False, True]))
+    assert [score_memory(fitted, case) for case in cases] == [0, 0, 0]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.8]), st.booleans()), max_size=30))
+def test_what_lies_above_the_precise_threshold_is_precise(cases: list[tuple[float, bool]]) -> None:
+    scores, labels = [score for score, _ in cases], [label for _, label in cases]
+    threshold = precise_threshold(scores, labels, precision=0.7)
+    given = [label for score, label in cases if score >= threshold]
+    assert not given or sum(given) / len(given) >= 0.7
+
+
+def test_memory_counts_wrong_drafts_against_right_ones() -> None:
+    cases = [memory(i / 40, i >= 20) for i in range(40)]
+    fitted = fit_memory(cases)
+    assert [score_memory(fitted, case) for case in cases] == [0.0] * 19 + [-1.0] + [1.0] * 20
+
+
+# --- cross-fitting -----------------------------------------------------------------------------
+
+
+def test_no_case_is_scored_with_what_was_fitted_on_its_group() -> None:
+    cases = [need(0.5, True, group=str(number // 2)) for number in range(20)]
+    fits: list[set[str]] = []
+
+    def fitting(kept: Any) -> Fitted:
+        fits.append({case.group for case in kept})
+        return Fitted(calibrator=None, threshold=float(len(fits) - 1))
+
+    def scoring(fitted: Fitted, case: NeedCase) -> float:
+        return float(case.group not in fits[int(fitted.threshold)])
+
+    assert cross_fitted(cases, fitting, scoring, seed=0) == (1.0,) * 20
+    assert [len(groups) for groups in fits] == [8] * 5
+
+
+def test_a_single_case_can_be_cross_fitted() -> None:
+    cases = [need(0.9, True)]
+    found = cross_fitted(cases, lambda kept: fit_need(kept, scaled=True), score_need, seed=0)
+    assert found == (1.0,)
+
+
+def test_a_part_is_written_as_panels_read_it() -> None:
+    assert PLAIN.to_json() == {"threshold": 0.5}
+    scaled = Fitted(calibrator=Calibrator(weights={"x": 2.0}, bias=-1.0), threshold=0.3)
+    assert scaled.to_json() == {"weights": {"x": 2.0}, "bias": -1.0, "threshold": 0.3}
