@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avalan.data.decisions import decision_record
 from avalan.data.lookup import drill_record, lookup_record
-from avalan.data.reading import reading_record
+from avalan.data.reading import reading_record, simple_reading_record
 from avalan.data.worlds import Level
 from avalan.model.entities import Message
 from avalan.reflection.record import Record, Split
@@ -37,6 +37,8 @@ class Stage:
     reading: float
     decisions: float
     drill: float = 0.0
+    simple: float = 0.0
+    """Short passages with plain questions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,8 @@ def stage_at(stages: tuple[Stage, ...], progress: float) -> Stage:
 
 def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train") -> Record:
     """A training record of `stage`'s mixture."""
-    shares = (stage.lookup, stage.reading, stage.decisions, stage.drill)
-    (kind,) = rng.choices(("lookup", "reading", "decisions", "drill"), weights=shares)
+    kinds = ("lookup", "reading", "decisions", "drill", "simple")
+    (kind,) = rng.choices(kinds, weights=[getattr(stage, name) for name in kinds])
     made = one(kind, rng, "train", identifier=identifier, split=split)
     if rng.random() < 0.06:
         system = Message(role="system", content=rng.choice(SYSTEM_PROMPTS))
@@ -74,12 +76,16 @@ def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train"
 
 
 def one(kind: str, rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
-    """A record of one kind: drill, lookup, reading or decisions."""
+    """A record of one kind: drill, lookup, simple, reading or decisions."""
     if kind in ("drill", "lookup"):
         tabulate = drill_record if kind == "drill" else lookup_record
         return tabulate(rng, identifier=identifier, split=split)
-    make = reading_record if kind == "reading" else decision_record
-    return make(rng, level, identifier=identifier, split=split)
+    makers = {
+        "reading": reading_record,
+        "simple": simple_reading_record,
+        "decisions": decision_record,
+    }
+    return makers[kind](rng, level, identifier=identifier, split=split)
 
 
 def pack(

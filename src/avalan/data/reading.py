@@ -6,6 +6,7 @@ answer and teach only its judgement; their text carries no loss.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 from avalan.data import worlds
@@ -41,6 +42,21 @@ def reading_record(rng: Random, level: Level, *, identifier: str, split: Split) 
         asked = _about_a_fact(page, level, rng)
     distractors = _distractors(asked, level, rng)
     return _record(asked, distractors, rng, identifier=identifier, split=split)
+
+
+def simple_reading_record(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+    """One short passage, one plain question: reading in its simplest form."""
+    page = worlds.simple_passage(rng, level)
+    shape = rng.random()
+    asked = _about_a_missing_detail(page, level, rng) if shape < 0.25 else None
+    if asked is None and shape < 0.35:
+        asked = _about_a_neighbour(page, level, rng)
+    if asked is None:
+        fact = rng.choice(page.facts)
+        by_label = rng.random() < 0.35
+        ask = worlds.label_question if by_label else partial(worlds.question, level=level)
+        asked = _Asked(ask(fact.relation, fact.subject, rng=rng), page, fact)
+    return _record(asked, [], rng, identifier=identifier, split=split)
 
 
 def _about_a_fact(page: WorldPassage, level: Level, rng: Random) -> _Asked:

@@ -184,6 +184,21 @@ def passage(rng: Random, level: Level, *, domain: Domain | None = None) -> World
     return page
 
 
+def simple_passage(rng: Random, level: Level) -> WorldPassage:
+    """One subject and one to four facts, as plain statements or as a list, and nothing else."""
+    domain = rng.choice([d for d in domains() if any(_usable(r, level) for r in d.relations)])
+    usable = [relation for relation in domain.relations if _usable(relation, level)]
+    subject = subject_name(domain, rng, training=level == "train")
+    page = _Page(domain, subject)
+    as_list = rng.random() < 0.4
+    for relation in rng.sample(usable, min(len(usable), rng.choice((1, 2, 3, 4)))):
+        statement = rng.choice(allowed_wordings(relation.statements, level))
+        page.add(("\n" if as_list else " ") if page.text else "")
+        template = f"{relation.label}: {{a}}" if as_list else statement
+        page.state(template, relation, subject, subject, relation.value(rng))
+    return page.finish(_raise(subject))
+
+
 def _usable(relation: Relation, level: Level) -> bool:
     held_out = relation_level(relation) == "G2"
     return held_out if level == "G2" else not held_out
@@ -352,6 +367,14 @@ def question(relation: Relation, subject: str, level: Level, rng: Random) -> str
     """A question about `relation` of `subject`."""
     template = rng.choice(allowed_wordings(relation.questions, level))
     return _raise_like(template, template.replace("{s}", subject))
+
+
+def label_question(relation: Relation, subject: str, rng: Random) -> str:
+    """The shortest way to ask: by the relation's label."""
+    label = relation.label
+    return rng.choice(
+        (f"{label} of {subject}?", f"{label}?", f"{subject}: {label.lower()}?", f"{label} {subject}")
+    )
 
 
 def doubt(fact: Fact, page: WorldPassage, level: Level, rng: Random) -> str:

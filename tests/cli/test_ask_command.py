@@ -1,0 +1,532 @@
+"""`avalan ask`: where the question comes from, what reaches stdout, how it ends."""
+
+import io
+import json
+import os
+import pty
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avalan.cli import main
+from avalan.cli.commands.ask import questions
+from avalan.errors import ConfigurationError
+from avalan.reflection import panel as panels
+from avalan.reflection.settings import AskSettings
+from avalan.retrieval.index import Index, named
+
+CAPFD = pytest.CaptureFixture[str]
+BEDS = "When are the beds watered?"
+ANSWER = "The beds are watered at six in the evening."
+HEAVY = {"torch", "transformers", "onnxruntime", "tokenizers", "rich"}
+RULES = {"default": dict.fromkeys(panels.PARTS, "rules"), "judges": {}}
+
+
+class Said(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True)
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with notes in it."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "garden.md").write_text(f"# Gärten\n\nThe greenhouse opens at seven. {ANSWER}\n")
+    (folder / "visitors.txt").write_text("Visitors park behind the mill. Dogs stay outside.\n")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def run(capfd: CAPFD, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A function that asks, with `rules` as every part's judge unless a model is named."""
+    monkeypatch.setattr(panels, "calibration", lambda: RULES)
+
+    def act(*words: str, piped: bytes = b"") -> Said:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped)))
+        return Said(main(["ask", *words]), *capfd.readouterr())
+
+    return act
+
+
+@pytest.fixture
+def ask(run: Run) -> Callable[..., dict[str, Any]]:
+    """A function that asks and gives the JSON document."""
+
+    def act(*words: str, piped: bytes = b"") -> dict[str, Any]:
+        said = run(*words, "--json", piped=piped)
+        assert (said.code, said.err) == (0, "")
+        document: dict[str, Any] = json.loads(said.out)
+        return document
+
+    return act
+
+
+Ask = Callable[..., dict[str, Any]]
+
+
+# --- the document -------------------------------------------------------------------------------
+
+
+def test_the_document_has_exactly_its_shape(ask: Ask, notes: Path) -> None:
+    document = ask(BEDS, "--docs", "notes")
+
+    usage, timings = document.pop("usage"), document.pop("timings")
+    (passage,) = document.pop("passages")
+    path = notes / "garden.md"
+    held = path.read_bytes()
+    start = held.index(ANSWER.encode())
+    assert document == {
+        "question": BEDS,
+        "answer": ANSWER,
+        "abstained": False,
+        "reason": None,
+        "retrieved": True,
+        "decision": {"retrieve": True, "probability": 0.5},
+        "citations": [
+            {
+                "source": str(path),
+                "start": start,
+                "end": start + len(ANSWER),
+                "text": ANSWER,
+                "offsets_in": "file",
+            }
+        ],
+        "support": None,
+        "utility": None,
+        "model": "rules",
+    }
+    assert set(passage) == {"source", "start", "end", "score", "relevance", "judged"}
+    assert (passage["source"], passage["judged"]) == (str(path), True)
+    assert 0 <= passage["relevance"] <= 1
+    assert set(usage) == {"prompt_tokens", "completion_tokens"}
+    assert {"decision_s", "search_s", "reading_s", "total_s"} <= set(timings)
+
+
+def test_ten_passages_are_listed_in_rank_order_and_top_k_are_judged(ask: Ask, notes: Path) -> None:
+    for number in range(14):
+        (notes / f"{number}.txt").write_text(f"Of beds, note {number}. " + "And more. " * number)
+
+    few, many = (ask("beds?", "--docs", "notes", "--top-k", count) for count in ("3", "12"))
+
+    assert [each["judged"] for each in few["passages"]] == [True] * 3 + [False] * 7
+    assert [each["relevance"] for each in few["passages"][3:]] == [None] * 7
+    assert [each["judged"] for each in many["passages"]] == [True] * 12
+    scores = [each["score"] for each in many["passages"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_an_abstention_is_a_document_with_a_reason_and_no_error(ask: Ask) -> None:
+    document = ask("Which zeppelin lands first?", "--docs", "notes")
+    assert (document["answer"], document["abstained"]) == (None, True)
+    assert document["reason"] == "I don't know: the documents do not say."
+    assert (document["citations"], document["retrieved"]) == ([], True)
+
+
+def test_without_documents_the_decision_is_reported_and_help_is_given(ask: Ask) -> None:
+    document = ask("What does our policy say?")
+    assert document["decision"]["retrieve"] is True
+    assert (document["retrieved"], document["passages"], document["answer"]) == (False, [], None)
+    assert "avalan index add PATH" in document["reason"]
+
+
+def test_a_trace_is_part_of_the_document(ask: Ask) -> None:
+    steps = ask(BEDS, "--docs", "notes", "--trace")["trace"]
+    assert [each["step"] for each in steps] == ["decision", "search", "read"]
+    assert {each.get("judge", "rules") for each in steps} == {"rules"}
+    assert steps[2]["quoted"] == ANSWER
+    assert set(steps[2]["features"]) >= {"sentence_coverage", "passage_bm25"}
+    assert "trace" not in ask(BEDS, "--docs", "notes")
+
+
+# --- documents ----------------------------------------------------------------------------------
+
+
+def test_docs_may_be_repeated_and_leave_nothing_behind(ask: Ask) -> None:
+    where = ("--docs", "notes/visitors.txt", "--docs", "notes/garden.md")
+    assert ask(BEDS, *where)["answer"] == ANSWER
+    assert ask("Where do visitors park?", *where)["answer"] == "Visitors park behind the mill."
+    assert not Path(os.environ["AVALAN_HOME"]).exists()
+
+
+def test_indexes_by_name_and_by_default(ask: Ask, run: Run, notes: Path, capfd: CAPFD) -> None:
+    main(["index", "add", "notes/garden.md", "--name", "garden"])
+    main(["index", "add", "notes/visitors.txt"])
+    capfd.readouterr()
+    assert ask(BEDS, "--index", "garden")["answer"] == ANSWER
+    assert ask(BEDS)["abstained"]
+    assert ask("Where do visitors park?")["answer"] == "Visitors park behind the mill."
+    # --docs stands above the default index.
+    assert ask(BEDS, "--docs", "notes/garden.md")["answer"] == ANSWER
+
+
+def test_a_page_is_cited_in_its_extracted_text(ask: Ask, notes: Path, capfd: CAPFD) -> None:
+    (notes / "page.html").write_text(
+        "<p>Grüße! The <b>key</b> hangs behind &quot;the door&quot;.</p>"
+    )
+    main(["index", "add", "notes/page.html"])
+    capfd.readouterr()
+    (citation,) = ask("Where is the key?")["citations"]
+    with Index.open(named()) as index:
+        extracted = index.text(str(notes / "page.html")).encode()
+    assert citation["offsets_in"] == "extracted"
+    assert citation["text"] == 'The key hangs behind "the door".'
+    assert extracted[citation["start"] : citation["end"]].decode() == citation["text"]
+
+
+def test_skipped_files_are_named_beside_the_answer(run: Run, notes: Path) -> None:
+    for number in range(7):
+        (notes / f"{number}.bin").touch()
+    said = run(BEDS, "--docs", "notes")
+    assert said.err.count("skipped notes/") == 5
+    assert "… and 2 more skipped; --verbose names them all" in said.err
+    assert run(BEDS, "--docs", "notes", "--verbose").err.count("skipped notes/") == 7
+    assert run(BEDS, "--docs", "notes", "--quiet").err == ""
+
+
+def test_documents_on_a_read_only_path_work(ask: Ask, notes: Path) -> None:
+    notes.chmod(0o500)
+    try:
+        assert ask(BEDS, "--docs", "notes")["answer"] == ANSWER
+    finally:
+        notes.chmod(0o700)
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "retrieve", "retrieved"),
+    [
+        ([], True, True),
+        (["--threshold", "0.6"], False, True),
+        (["--threshold", "0.6", "--retrieve", "always"], False, True),
+        (["--retrieve", "never"], True, False),
+    ],
+)
+def test_the_gate_and_what_is_done(
+    ask: Ask, words: list[str], retrieve: bool, retrieved: bool
+) -> None:
+    document = ask(BEDS, "--docs", "notes", *words)
+    assert document["decision"]["retrieve"] == retrieve
+    assert document["retrieved"] == retrieved
+
+
+def test_the_confidence_that_is_asked_for(ask: Ask) -> None:
+    question = "When are the beds watered and raked and mown and weeded?"
+    assert ask(question, "--docs", "notes")["abstained"]
+    assert ask(question, "--docs", "notes", "--min-confidence", "0.1")["answer"] == ANSWER
+
+
+def test_the_options_help_is_the_settings_own(capfd: CAPFD) -> None:
+    assert main(["ask", "--help"]) == 0
+    words = " ".join(capfd.readouterr().out.split())
+    assert AskSettings.__doc__
+    for text in (
+        "when to look something up: adaptive, always or never [adaptive]",
+        "look up from this probability on (0 to 1); left open, the calibrated one",
+        "answer from this confidence on (0 to 1)",
+        "how many passages are read [5]",
+    ):
+        assert text in words
+
+
+# --- the question -------------------------------------------------------------------------------
+
+
+def test_the_question_comes_from_the_argument_or_the_pipe(ask: Ask) -> None:
+    assert ask(piped=b"Why?\n")["question"] == "Why?"
+    assert ask("How?", piped=b"Why?\n")["question"] == "How?"
+    assert ask(piped=b"\xef\xbb\xbfWarum?\r\n")["question"] == "Warum?"
+
+
+def test_after_two_dashes_a_question_may_look_like_an_option(run: Run) -> None:
+    assert run("--docs", "notes", "--", "--docs?").out.startswith("decision: ")
+
+
+def in_terminal(words: list[str], *, typed: bytes = b"", **environment: str) -> str:
+    """What a person sees who runs a command in a terminal of 80 columns, and types."""
+    script = "import sys; from avalan.cli import main; sys.exit(main(sys.argv[1:]))"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(COLUMNS="80", LINES="24", **environment)
+        os.execv(sys.executable, [sys.executable, "-c", script, *words])
+    os.write(terminal, typed)
+    seen = b""
+    with suppress(OSError):
+        while piece := os.read(terminal, 4096):
+            seen += piece
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    return seen.decode()
+
+
+def test_a_person_at_a_terminal_is_asked_once_and_shown_a_screen() -> None:
+    words = ["ask", "--docs", "notes", "--model", "rules"]
+    seen = in_terminal(words, typed=BEDS.encode() + b"\n")
+    assert seen.count("Question: ") == 1
+    assert "\x1b[1mThe beds are watered at six in the evening.\x1b[0m" in seen
+    assert "notes/garden.md" in seen
+    plain = in_terminal([*words, BEDS], NO_COLOR="1")
+    assert "\x1b[" not in plain.replace("\r\x1b[K", "")
+    assert "┃ The beds are watered at six in the evening. [1]" in plain
+
+
+def test_the_trace_in_a_terminal_tells_each_step_before_the_answer() -> None:
+    words = ["ask", "--docs", "notes", "--model", "rules", "--trace", BEDS]
+    seen = in_terminal(words, NO_COLOR="1")
+    places = [seen.index(word) for word in ("decision ", "search ", "passage 1", "timings ", "┃")]
+    assert places == sorted(places)
+
+
+# --- pipes --------------------------------------------------------------------------------------
+
+
+def test_a_pipe_gets_a_line_for_each_thing(run: Run) -> None:
+    said = run(BEDS, "--docs", "notes")
+    assert said.code == 0
+    assert said.err == ""
+    assert said.out.splitlines() == [
+        "decision: look up (0.50)",
+        f"answer: {ANSWER}",
+        "source: notes/garden.md bytes 42-85",
+    ]
+
+
+def test_a_pipe_gets_an_abstention_in_plain_words(run: Run) -> None:
+    said = run("Which zeppelin?", "--docs", "notes")
+    assert said == Said(
+        0, "decision: look up (0.50)\nabstained: I don't know: the documents do not say.\n", ""
+    )
+
+
+def test_quiet_is_the_answers_bytes_alone(
+    notes: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    hostile = "The k\u202eey \x1b[2J [bold]is[/bold]\n under\x9b the mat."
+    (notes / "key.txt").write_text(f"Where it is: {hostile}")
+    words = ["ask", "Where is the k ey?", "--docs", "notes/key.txt", "--model", "rules", "--quiet"]
+    assert main(words) == 0
+    out, err = capfdbinary.readouterr()
+    assert out == f"Where it is: {hostile}".encode()
+    assert err == b""
+
+
+def test_quiet_leaves_stdout_empty_where_there_is_no_answer(run: Run) -> None:
+    said = run("Which zeppelin?", "--docs", "notes", "--quiet", "--trace")
+    assert said == Said(0, "", "I don't know: the documents do not say.\n")
+
+
+def test_the_trace_in_a_pipe_names_the_judge_of_each_part(run: Run) -> None:
+    said = run(BEDS, "--docs", "notes", "--trace")
+    assert said.out.count("judge rules") == 2
+    assert "P(look-up) 0.500" in said.out
+    assert "sentence_coverage=1.000" in said.out
+    assert said.out.splitlines()[-2] == f"answer: {ANSWER}"
+
+
+# --- many questions -----------------------------------------------------------------------------
+
+
+def rows(said: Said) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in said.out.splitlines()]
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"], ["--quiet"]])
+def test_a_file_of_questions_is_answered_in_its_order(
+    run: Run, tmp_path: Path, flags: list[str]
+) -> None:
+    (tmp_path / "q.txt").write_text(f"{BEDS}\n\n  Where do visitors park?  \nWhich zeppelin?\n")
+    said = run("--questions", "q.txt", "--docs", "notes", *flags)
+    assert (said.code, said.err) == (0, "")
+    assert [(row["question"], row["answer"]) for row in rows(said)] == [
+        (BEDS, ANSWER),
+        ("Where do visitors park?", "Visitors park behind the mill."),
+        ("Which zeppelin?", None),
+    ]
+
+
+def test_a_row_is_the_document_of_a_single_question(run: Run, ask: Ask) -> None:
+    (row,) = rows(run("--questions", "-", "--docs", "notes", piped=BEDS.encode()))
+    alone = ask(BEDS, "--docs", "notes")
+    del row["timings"], alone["timings"]
+    assert row == alone
+
+
+def test_a_malformed_line_is_an_error_with_its_number_and_the_batch_goes_on(
+    run: Run, tmp_path: Path
+) -> None:
+    lines = [
+        json.dumps({"question": BEDS, "id": 7}).encode(),
+        b"not json",
+        b'{"question": "broken',
+        b'{"query": "?"}',
+        b'{"question": 5}',
+        b'{"question": "  "}',
+        b'["?"]',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        json.dumps({"question": "Where do visitors park?"}).encode(),
+    ]
+    (tmp_path / "q.jsonl").write_bytes(b"\n".join(lines))
+
+    said = run("--questions", "q.jsonl", "--docs", "notes")
+
+    assert said.code == 1
+    assert said.err == ""
+    first, *broken, last = rows(said)
+    assert (first["answer"], last["answer"]) == (ANSWER, "Visitors park behind the mill.")
+    assert [row["line"] for row in broken] == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert all(set(row) == {"error", "line"} for row in broken)
+    assert broken[0]["error"] == 'Line 2 is not JSON; write it as {"question": "…"}.'
+    assert broken[2]["error"] == 'Line 4 holds no question; write it as {"question": "…"}.'
+    assert broken[6]["error"] == "Line 8 is not UTF-8 text; convert it first."
+
+
+def read(*lines: bytes) -> list[tuple[int, str | None]]:
+    return [
+        (number, None if isinstance(found, ConfigurationError) else found)
+        for number, found in questions(iter(lines))
+    ]
+
+
+def test_among_plain_questions_a_brace_begins_an_object() -> None:
+    assert read(b"Why?\n", b'{"question": "How?"}\n', b"{broken\n", b"[sic] who?\n") == [
+        (1, "Why?"),
+        (2, "How?"),
+        (3, None),
+        (4, "[sic] who?"),
+    ]
+    assert read(b"\xef\xbb\xbf\r\n", b"Why?\r\n") == [(2, "Why?")]
+    assert read(b"\xef\xbb\xbfWhy?\r\n") == [(1, "Why?")]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n{", exclude_categories=["Cs"]))))
+def test_every_line_of_text_is_its_own_question(texts: list[str]) -> None:
+    found = read(*(text.encode() + b"\n" for text in texts))
+    expected = [(n, t.strip("\ufeff") if n == 1 else t) for n, t in enumerate(texts, 1)]
+    assert [(n, t) for n, t in found if t] == [
+        (number, text.strip()) for number, text in expected if text.strip()
+    ]
+
+
+def test_answers_come_while_questions_are_still_being_written() -> None:
+    command = [sys.executable, "-m", "avalan", "ask", "--questions", "-", "--docs", "notes"]
+    with subprocess.Popen(
+        [*command, "--model", "rules"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for question, answer in ((BEDS, ANSWER), ("Which zeppelin?", None)):
+            process.stdin.write(question + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["answer"] == answer
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
+def test_a_question_that_fails_does_not_end_the_batch(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Index, question: str, top_k: int = 10) -> Iterable[Any]:
+        if "mill" in question:
+            raise ConfigurationError("The mill is closed.")
+        return []
+
+    monkeypatch.setattr(Index, "search", failing)
+    said = run("--questions", "-", "--docs", "notes", piped=b"The mill?\nThe beds?\n")
+    assert said.code == 1
+    assert rows(said)[0] == {"error": "The mill is closed.", "line": 1}
+    assert rows(said)[1]["abstained"]
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ([""], 2, "The question is empty"),
+        ([], 2, "The question is empty"),
+        (["?", "--threshold", "7"], 1, "--threshold is 7, but a probability lies between 0 and 1"),
+        (["?", "--threshold", "high"], 2, "'high' is not a number"),
+        (["?", "--min-confidence", "-1"], 1, "--min-confidence is -1"),
+        (["?", "--top-k", "0"], 1, "--top-k is 0"),
+        (["?", "--top-k", "many"], 2, "'many' is not a whole number"),
+        (["?", "--retrieve", "sometimes"], 2, "invalid choice: 'sometimes'"),
+        (["?", "--docs", "nowhere"], 1, "There is no file or folder at"),
+        (["?", "--docs", "empty"], 1, "holds no text that can be indexed"),
+        (["?", "--docs", "photo.png"], 1, "photo.png cannot be indexed"),
+        (["?", "--index", "nope"], 1, "There is no index at"),
+        (["?", "--index", "a/b"], 1, "An index cannot be called 'a/b'"),
+        (["?", "--index", ""], 1, "An index cannot be called ''"),
+        (["?", "--docs", "notes", "--index", "x"], 2, "give one of them"),
+        (["?", "--model", "nobody/nothing"], 1, "nobody/nothing"),
+        (["?", "--model", "empty"], 1, "empty"),
+        (["?", "--questions", "q.txt"], 2, "give one of them"),
+        (["--questions", "missing.txt"], 1, "missing.txt cannot be read (No such file"),
+        (["--questions", "notes"], 1, "notes cannot be read (Is a directory"),
+        (["--questions", "-", "--threshold", "7"], 1, "--threshold is 7"),
+        (["two", "words"], 2, "put quotes around"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    run: Run, tmp_path: Path, words: list[str], code: int, sentence: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\0")
+    said = run(*words)
+    assert said.code == code
+    assert said.out == ""
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+
+
+def test_what_is_piped_must_be_text(run: Run) -> None:
+    said = run(piped=b"\xff\xfe")
+    assert (said.code, said.out) == (2, "")
+    assert "not UTF-8 text" in said.err
+
+
+# --- cost ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spent() -> Callable[[], float]:
+    """Seconds of processor time that children have taken since."""
+
+    def now() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    before = now()
+    return lambda: now() - before
+
+
+def test_an_answer_by_rules_takes_well_under_a_second_and_no_model_library(
+    spent: Callable[[], float],
+) -> None:
+    script = (
+        "import sys; from avalan.cli import main\n"
+        f"main(['ask', {BEDS!r}, '--docs', 'notes', '--model', 'rules', '--quiet'])\n"
+        f"heavy = {HEAVY!r} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (ANSWER, "")
+    assert spent() < 0.8

@@ -1,0 +1,172 @@
+"""`avalan model evaluate`: what it prints, for people and for programs, and how it ends."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avalan import testing
+from avalan.cli import main
+from avalan.compress.export import export
+from avalan.evaluate import calibration, examples
+from avalan.reflection import tokens
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model with reflection tokens, in ONNX."""
+    folder = testing.pico_llama(
+        tmp_path_factory.mktemp("pico"), special_tokens=tokens.ALL, max_position_embeddings=512
+    )
+    return export(folder, tmp_path_factory.mktemp("pico-nano")).folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A small data folder."""
+    (tmp_path / "g3").mkdir()
+    texts = ["what is two plus two", "news of today", "our rota for June", "write a poem"]
+    needs = ["none", "retrieve", "retrieve", "none"]
+    write(
+        tmp_path / "decisions.jsonl",
+        [
+            {"id": f"d{i}", "prompt": text, "need": need, "kind": "math", "split": "validation"}
+            for i, (text, need) in enumerate(zip(texts, needs, strict=True))
+        ],
+    )
+    text = "Tea brews for two minutes."
+    page = {"id": "p1", "title": "Tea", "split": "validation", "text": text}
+    write(tmp_path / "g3" / "a.passages.jsonl", [page])
+    row = {"passage": "p1", "split": "validation"}
+    asked = {"id": "q1", "question": "How long does tea brew?", "answerable": True}
+    unasked = {"id": "q2", "question": "Who sells tea?", "answerable": False, "answers": []}
+    questions = [row | asked | {"answers": ["two minutes"]}, row | unasked]
+    write(tmp_path / "g3" / "a.questions.jsonl", questions)
+    return tmp_path
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def evaluate(capsys: Captured, *words: str, code: int = 0) -> tuple[str, str]:
+    assert main(["model", "evaluate", *words]) == code
+    output = capsys.readouterr()
+    assert "Traceback" not in output.err
+    return output.out, output.err
+
+
+def test_a_model_and_the_rules_stand_side_by_side(pico: Path, data: Path, capsys: Captured) -> None:
+    words = ("--task", "grounded-qa", "--level", "G1,G3", "--num", "2", "--top-k", "1")
+    out, err = evaluate(capsys, str(pico), *words, "--data", str(data))
+    print(out)
+    lines = out.splitlines()
+    assert lines[0] == "grounded-qa · validation · seed 0 · top-k 1"
+    sizes = [line for line in lines if re.match(r"G\d  2 examples, \d of them answerable", line)]
+    assert [size[:2] for size in sizes] == ["G1", "G3"]
+    assert sum(line.split()[-2:] == [pico.name, "rules"] for line in lines) == 2
+    assert sum(line.startswith("paired test  p = ") for line in lines) == 2
+    assert max(map(len, lines)) <= 80
+    assert "McNemar" in err
+
+
+def test_json_holds_everything_and_nothing_else_is_printed(data: Path, capsys: Captured) -> None:
+    words = ("--task", "retrieval-decision", "--level", "G3", "--seed", "5", "--json")
+    out, err = evaluate(capsys, "rules", *words, "--data", str(data))
+    found = json.loads(out)
+    assert (found["task"], found["split"], found["seed"]) == (
+        "retrieval-decision",
+        "validation",
+        5,
+    )
+    assert set(found["data"]) == {"decisions.jsonl", "g3/a.passages.jsonl", "g3/a.questions.jsonl"}
+    (level,) = found["levels"]
+    assert [example["id"] for example in level["examples"]] == ["d0", "d1", "d2", "d3"]
+    assert set(level["panels"]) == {"rules"}
+    assert level["panels"]["rules"]["figures"]["accuracy"]["n"] == 4
+    assert err == ""
+
+
+def test_without_a_checkout_g3_is_skipped_with_a_sentence(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "default_data", lambda: None)
+    words = ("rules", "--task", "retrieval-decision", "--num", "4")
+    out, err = evaluate(capsys, *words)
+    assert "G1  4 examples" in out
+    assert "G3" not in out
+    assert "G3 is skipped" in err
+    assert "--data DIR" in err
+    assert "--data DIR" in evaluate(capsys, *words, "--level", "G3", code=1)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        ([], 2, "--task grounded-qa"),
+        (["--task", "poetry"], 1, "no task called 'poetry'"),
+        (["--task", "grounded-qa", "--level", "G7"], 1, "no level 'G7'"),
+        (["--task", "retrieval-decision", "--level", "G2"], 1, "choose from: G0, G1, G3"),
+        (["--task", "grounded-qa", "--split", "train"], 1, "choose validation or test"),
+        (["--task", "grounded-qa", "--num", "0"], 1, "--num is 0"),
+        (["--task", "grounded-qa", "--num", "many"], 2, "not a whole number"),
+        (["--task", "grounded-qa", "--data", "nowhere"], 1, "nowhere"),
+        (["--task", "grounded-qa", "--out", "x.json"], 2, "--out goes with --calibrate"),
+        (["--calibrate"], 2, "--out FILE"),
+        (["--calibrate", "--out", "x.json", "--split", "test"], 2, "must stay unseen"),
+        (["--calibrate", "--out", "nowhere/x.json"], 1, "cannot be written"),
+        (["default", "--calibrate", "--out", "x.json"], 2, "what --calibrate chooses"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    words: list[str],
+    code: int,
+    complaint: str,
+    capsys: Captured,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, err = evaluate(capsys, *words, code=code)
+    assert complaint in err
+    assert out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_not_there_is_named(capsys: Captured) -> None:
+    words = ("models/nowhere", "--task", "retrieval-decision", "--num", "2")
+    assert "models/nowhere" in evaluate(capsys, *words, code=1)[1]
+
+
+def test_calibration_writes_what_panels_read(
+    pico: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration, "NUM_TAUGHT", 3)
+    file = tmp_path / "calibration.json"
+    words = ("--calibrate", "--out", str(file), "--data", str(data), "--top-k", "1")
+    out, _ = evaluate(capsys, str(pico), *words)
+    assert out.splitlines()[-1] == f"Wrote {file}."
+    assert [line.split()[0] for line in out.splitlines()[1:4]] == ["need", "memory", "reading"]
+    found = json.loads(file.read_text())
+    assert set(found) == {"default", "judges", "fitted_on"}
+    assert set(found["judges"]) == {str(pico), "rules"}
+    assert found["fitted_on"]["n"] == {"need": 4, "memory": 7, "reading": 4}
+
+
+def test_the_same_seed_calibrates_to_the_same_bytes(
+    data: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        words = ("rules", "--calibrate", "--out", str(file), "--data", str(data), "--json")
+        out, _ = evaluate(capsys, *words)
+        assert json.loads(out) == json.loads(file.read_text())
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,0 +1,150 @@
+"""Calibration as a whole: from judges to the file that panels read."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avalan import testing
+from avalan.compress.export import export
+from avalan.evaluate import calibration
+from avalan.evaluate.calibration import Validation, calibrate
+from avalan.evaluate.cases import Recalled
+from avalan.evaluate.progress import Step
+from avalan.model.entities import Message
+from avalan.model.load import Model, open_model
+from avalan.model.prompt import load_tokenizer
+from avalan.reflection import panel as panels
+from avalan.reflection import tokens
+from avalan.reflection.judge import Draft
+from avalan.reflection.rules import RulesJudge
+from avalan.reflection.token_judge import TokenJudge
+from avalan.reflection.tokens import reflection_ids
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture
+def few(stage: Any) -> Validation:
+    recalled = [Recalled(text=f"taught {i}", answer="yes") for i in range(20)]
+    recalled += [Recalled(text=f"unknown {i}", answer=None) for i in range(20)]
+    return Validation(
+        prompts=stage.prompts * 3,
+        recalled=tuple(recalled),
+        sets=(stage.questions, stage.questions),
+        data={"decisions.jsonl": "0" * 64},
+        seed=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """A random model with reflection tokens, in ONNX."""
+    folder = testing.pico_llama(
+        tmp_path_factory.mktemp("pico"), special_tokens=tokens.ALL, max_position_embeddings=512
+    )
+    made = export(folder, tmp_path_factory.mktemp("pico-onnx")).folder
+    with open_model(str(made)) as model:
+        yield model
+
+
+def draft(question: str) -> Draft:
+    """Sure of what was taught, unsure of the rest."""
+    sure = 0.9 if question.startswith("taught") else 0.2
+    return Draft(text="yes", confidence=sure, features={"sure": sure})
+
+
+def test_a_judge_that_does_better_serves_every_part(stage: Any, few: Validation) -> None:
+    judge = stage.judge(stage.oracle, need=lambda text: 0.8 if "news" in text else 0.1, draft=draft)
+    found = calibrate({"model": judge, "rules": stage.judge(name="rules")}, few)
+    assert found["default"] == {"need": "model", "memory": "model", "reading": "model"}
+    choices = found["fitted_on"]["choices"]
+    assert choices["need"]["scores"]["model"] == 1.0 > choices["need"]["scores"]["rules"]
+    assert choices["memory"] == {"chosen": "model", "num_given": 20, "num_right": 20}
+    assert choices["reading"]["scores"]["model"] == 1.0
+    assert choices["reading"]["wins"] > 0 == choices["reading"]["losses"]
+
+
+def test_a_judge_that_does_no_better_serves_nothing(stage: Any, few: Validation) -> None:
+    judge = stage.judge(draft=lambda text: Draft(text="no", confidence=0.5, features={"a": 1.0}))
+    found = calibrate({"model": judge, "rules": stage.judge(name="rules")}, few)
+    assert found["default"] == {"need": "rules", "memory": "rules", "reading": "rules"}
+
+
+def test_rules_alone_serve_every_part(few: Validation) -> None:
+    found = calibrate({"rules": RulesJudge()}, few)
+    assert set(found["default"].values()) == {"rules"}
+    assert set(found["judges"]["rules"]) == {"need", "reading"}
+
+
+def test_the_rules_gate_has_a_threshold_alone(few: Validation) -> None:
+    found = calibrate({"rules": RulesJudge()}, few)
+    assert set(found["judges"]["rules"]["need"]) == {"threshold"}
+
+
+def test_the_note_says_what_it_was_fitted_on(few: Validation) -> None:
+    steps: list[Step] = []
+    note = calibrate({"rules": RulesJudge()}, few, top_k=3, tell=steps.append)["fitted_on"]
+    assert (note["split"], note["seed"], note["top_k"]) == ("validation", 0, 3)
+    assert note["n"] == {"need": 12, "memory": 40, "reading": 6}
+    assert note["data"] == {"decisions.jsonl": "0" * 64}
+    assert [step.what for step in steps if step.done == step.num] == ["need", "memory", "reading"]
+
+
+def test_a_model_is_calibrated_from_its_tokens_and_panels_read_the_result(
+    pico: Model, few: Validation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(pico.folder)
+    found = json.loads(json.dumps(calibrate({name: TokenJudge(pico), "rules": RulesJudge()}, few)))
+    monkeypatch.setattr(panels, "calibration", lambda: found)
+    with panels.open_panel(name) as panel:
+        for part, fitted in found["judges"][name].items():
+            assert getattr(panel.thresholds, part) == fitted["threshold"]
+        assert panel.need.need("news") != TokenJudge(pico).need("news")
+    with panels.open_panel("rules") as rules:
+        assert rules.thresholds.reading == found["judges"]["rules"]["reading"]["threshold"]
+
+
+def test_a_draft_of_a_model_shows_the_scores_behind_it(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(testing.pico_tokenizer(tmp_path, special_tokens=tokens.ALL))
+    said = [*tokenizer.encode("a fox"), reflection_ids(tokenizer.token_id).utility[4]]
+    before = len(tokenizer.encode_chat([Message(role="user", content="Who?")]))
+    script = testing.saying(said, after=before + 1, vocab_size=384)
+    engine = testing.ScriptedEngine(script, vocab_size=384)
+    found = TokenJudge(testing.scripted_model(tmp_path, engine)).remember("Who?")
+    assert found is not None
+    assert found.text == "a fox"
+    # Each token has the logit 10, and the other 383 have 0.
+    logprob = 10 - math.log(math.exp(10) + 383)
+    assert found.features["mean_logprob"] == pytest.approx(logprob, abs=1e-5)
+    assert found.features["lowest_logprob"] == pytest.approx(logprob, abs=1e-5)
+    odds = np.array([1.0, 1.0, 1.0, 1.0, math.exp(10)])
+    expected = (odds / odds.sum()) @ np.arange(1, 6)
+    assert found.features["utility"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_validation_holds_nothing_of_the_test_split() -> None:
+    data = calibration.validation(DATA, seed=0)
+    prompts = {
+        row["id"]: row["split"]
+        for row in map(json.loads, (DATA / "decisions.jsonl").read_text().splitlines())
+    }
+    assert {prompts[prompt.id] for prompt in data.prompts} == {"validation"}
+    written, made = data.sets
+    assert len(made.questions) == len(written.questions)
+    splits = {
+        row["id"]: row["split"]
+        for path in (DATA / "g3").glob("*.questions.jsonl")
+        for row in map(json.loads, path.read_text().splitlines())
+    }
+    assert {splits[question.id] for question in written.questions} == {"validation"}
+    asked = {each.text for each in data.recalled}
+    assert not asked & {
+        row["prompt"]
+        for row in map(json.loads, (DATA / "decisions.jsonl").read_text().splitlines())
+        if row["split"] == "test"
+    }
