@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import resource
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from hypothesis import strategies as st
 
 from avalan.cli import main
 from avalan.cli.commands.ask import questions
+from avalan.compress.export import export
 from avalan.errors import ConfigurationError
 from avalan.reflection import panel as panels
 from avalan.reflection.settings import AskSettings
+from avalan.reflection.tokens import ALL
 from avalan.retrieval.index import Index, named
+from avalan.testing import pico_llama
 
 CAPFD = pytest.CaptureFixture[str]
 BEDS = "When are the beds watered?"
@@ -154,6 +158,42 @@ def test_a_trace_is_part_of_the_document(ask: Ask) -> None:
     assert "trace" not in ask(BEDS, "--docs", "notes")
 
 
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random model with reflection tokens."""
+    folder = tmp_path_factory.mktemp("pico")
+    made = pico_llama(folder / "made", special_tokens=ALL, max_position_embeddings=512)
+    return str(export(made, folder / "onnx").folder)
+
+
+def test_a_model_decides_quotes_and_grades(ask: Ask, pico: str, notes: Path) -> None:
+    words = ("--docs", "notes", "--model", pico, "--retrieve", "always", "--min-confidence", "0")
+    document = ask(BEDS, *words)
+    assert document["model"] == pico
+    assert 0 <= document["decision"]["probability"] <= 1
+    (citation,) = document["citations"]
+    held = (notes / "garden.md").read_bytes()[citation["start"] : citation["end"]]
+    assert held.decode() == citation["text"] == document["answer"]
+    assert document["support"] in ("full", "partial", "none")
+    assert document["utility"] in (1, 2, 3, 4, 5)
+    assert document["usage"]["prompt_tokens"] > len(BEDS.split())
+
+
+def test_by_default_each_part_has_its_judge_and_the_model_grades_what_rules_quote(
+    run: Run, pico: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = {"default": {"need": "bundled", "memory": "bundled", "reading": "rules"}}
+    monkeypatch.setattr(panels, "calibration", lambda: mixed | {"judges": {}})
+    monkeypatch.setattr(panels, "BUNDLED", pico)
+    said = run(BEDS, "--docs", "notes", "--retrieve", "always", "--trace")
+    assert f"judge {pico}" in " ".join(said.out.split()).partition("search")[0]
+    assert "quote it from 0.500 on; judge rules" in said.out
+    assert f"judge {pico}" in " ".join(said.out.partition("grades")[2].split())
+    assert f"answer: {ANSWER}\n" in said.out
+    assert re.search(r"^support: (full|partial|none)$", said.out, re.MULTILINE)
+    assert re.search(r"^utility: [1-5] of 5$", said.out, re.MULTILINE)
+
+
 # --- documents ----------------------------------------------------------------------------------
 
 
@@ -205,6 +245,34 @@ def test_documents_on_a_read_only_path_work(ask: Ask, notes: Path) -> None:
         assert ask(BEDS, "--docs", "notes")["answer"] == ANSWER
     finally:
         notes.chmod(0o700)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("Other.")])
+def test_a_citation_that_its_file_no_longer_holds_is_remarked_on(
+    run: Run, notes: Path, capfd: CAPFD, change: Callable[[Path], object]
+) -> None:
+    main(["index", "add", "notes"])
+    capfd.readouterr()
+    assert run(BEDS).err == ""
+    change(notes / "garden.md")
+    for flags in ([], ["--json"]):
+        said = run(BEDS, *flags)
+        assert said.code == 0
+        assert "changed notes/garden.md is not what it was when it was indexed" in said.err
+    assert run("--questions", "-", piped=BEDS.encode()).err.count("changed") == 1
+    assert run(BEDS, "--quiet").err == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_citation_is_the_files_bytes_in_every_encoding(
+    ask: Ask, run: Run, notes: Path, encoding: str
+) -> None:
+    path = notes / "key.txt"
+    path.write_bytes("Grüße. Der Schlüssel hängt an der Tür. Ende.".encode(encoding))
+    (citation,) = ask("Wo hängt der Schlüssel?", "--docs", "notes/key.txt")["citations"]
+    held = path.read_bytes()[citation["start"] : citation["end"]]
+    plain = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}.get(encoding, encoding)
+    assert held.decode(plain) == citation["text"] == "Der Schlüssel hängt an der Tür."
 
 
 # --- settings -----------------------------------------------------------------------------------

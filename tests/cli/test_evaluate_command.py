@@ -63,13 +63,12 @@ def evaluate(capsys: Captured, *words: str, code: int = 0) -> tuple[str, str]:
 def test_a_model_and_the_rules_stand_side_by_side(pico: Path, data: Path, capsys: Captured) -> None:
     words = ("--task", "grounded-qa", "--level", "G1,G3", "--num", "2", "--top-k", "1")
     out, err = evaluate(capsys, str(pico), *words, "--data", str(data))
-    print(out)
     lines = out.splitlines()
     assert lines[0] == "grounded-qa · validation · seed 0 · top-k 1"
     sizes = [line for line in lines if re.match(r"G\d  2 examples, \d of them answerable", line)]
     assert [size[:2] for size in sizes] == ["G1", "G3"]
     assert sum(line.split()[-2:] == [pico.name, "rules"] for line in lines) == 2
-    assert sum(line.startswith("paired test  p = ") for line in lines) == 2
+    assert sum(bool(re.match(r"paired test +p = ", line)) for line in lines) == 2
     assert max(map(len, lines)) <= 80
     assert "McNemar" in err
 

@@ -25,8 +25,11 @@ def test_accuracy_is_the_share_of_right_predictions() -> None:
 
 
 def test_macro_f1_gives_both_classes_the_same_weight() -> None:
-    # Retrieve: 2·2 / (3 + 3) = 2/3. No retrieval: 2·1 / (2 + 2) = 1/2.
-    assert macro_f1([T, T, T, F, F], [T, T, F, F, T]) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    # True: 2·2 / (3 + 2) = 4/5. False: 2·2 / (2 + 3) = 4/5; then one more false alarm.
+    assert macro_f1([T, T, T, F, F], [T, T, F, F, F]) == pytest.approx(4 / 5)
+    # True: 2·2 / (3 + 3) = 2/3. False: 2·3 / (4 + 4) = 3/4.
+    found = macro_f1([T, T, T, F, F, F, F], [T, T, F, T, F, F, F])
+    assert found == pytest.approx((2 / 3 + 3 / 4) / 2)
 
 
 def test_macro_f1_leaves_out_a_class_that_occurs_nowhere() -> None:

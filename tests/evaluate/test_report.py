@@ -46,7 +46,7 @@ def test_three_panels_fit_into_eighty_columns(report: Any) -> None:
 def test_the_baseline_is_not_compared_with_itself(report: Any) -> None:
     assert set(compare(report.sections[0])) == {"quiet", "runs/some/where/a-chatty-model"}
     _, rows = table(report.sections[0])
-    assert [row[-1] for row in rows[-2:]] == ["–", "–"]
+    assert [row[-1] for row in rows[-2:]] == ["(baseline)", ""]
 
 
 def test_without_the_baseline_there_is_no_test(stage: Any) -> None:

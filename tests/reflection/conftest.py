@@ -24,7 +24,7 @@ TEXTS = (
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small tokenizer with the control and reflection tokens, as training makes it."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    save(learn(TEXTS * 4, vocab_size=400), folder, context_length=512)
+    save(learn(TEXTS * 4, vocab_size=360), folder, context_length=512)
     return folder
 
 

@@ -39,6 +39,7 @@ def test_exact_match(answer: str, gold: str, expected: float) -> None:
         ("six", "six in the evening", 0),
         ("anything", "", 0),
         ("anything", "the", 0),
+        ("", "the", 0),
     ],
 )
 def test_containment_is_of_whole_words_in_order(answer: str, gold: str, expected: float) -> None:

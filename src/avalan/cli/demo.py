@@ -27,10 +27,7 @@ QUESTIONS = (
     ("A question with no answer there", "How much does the ferry to the island cost this year?"),
 )
 TRY = (
-    (
-        "See every step of an answer:",
-        'ask "When are default parameter values evaluated?" --index python --trace',
-    ),
+    ("See every step of an answer:", 'ask "What does nonlocal do?" --index python --trace'),
     ("Ask your own documents:", 'ask "How long does make run take?" --docs README.md'),
     ("See this machine, and what fits on it:", ""),
 )
@@ -80,7 +77,8 @@ def _show_all(panel: Panel, index: Index, console: Console) -> None:
     console.print(f"Asking {pages} pages of Python's reference text, which came with Python.")
     for title, question in QUESTIONS:
         console.print()
-        console.print((f"{title}: ", "dim"), (question, "bold"))
+        console.print((title, "dim"))
+        console.print((question, "bold"))
         _answer(question, panel, index, console)
     console.print()
     console.print(("Try next", "bold"))

@@ -144,12 +144,12 @@ def shortened(name: str) -> str:
 
 
 def _difference_text(found: Comparison | None) -> str:
-    return estimate_text(found.difference if found else None, signed=True)
+    return estimate_text(found.difference, signed=True) if found else "(baseline)"
 
 
 def _test_text(found: Comparison | None) -> str:
     if found is None:
-        return "–"
+        return ""
     test = found.test
     p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
     return f"{p} ({test.wins}:{test.losses})"

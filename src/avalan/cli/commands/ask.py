@@ -17,7 +17,7 @@ from avalan.cli.options import add_fields, field_docs, from_args
 from avalan.cli.parser import Parser
 from avalan.errors import AvalanError, ConfigurationError, UsageError
 from avalan.model.entities import EngineSettings
-from avalan.reflection.events import Answer, Event
+from avalan.reflection.events import Answer, Citation, Event
 from avalan.reflection.settings import AskSettings, Retrieve
 from avalan.retrieval.index import DEFAULT_INDEX, Index, Skipped, named
 
@@ -171,6 +171,7 @@ def present(
     if console.as_json:
         document, answer = _document(events, trace=trace)
         console.json(document)
+        warn_if_changed(answer, console)
         return answer
     tracer = Trace(console, critic=critic) if trace and not console.quiet else None
     screen = show.Screen(console) if console.interactive and not console.quiet else None
@@ -182,6 +183,7 @@ def present(
         if isinstance(event, Answer):
             answer = event
     _finish(answer, console, screen if tracer else None)
+    warn_if_changed(answer, console)
     return answer
 
 
@@ -202,6 +204,29 @@ def _say(answer: Answer, console: Console) -> None:
         console.print(answer.text)
     else:
         console.write(answer.text)
+
+
+def warn_if_changed(answer: Answer, console: Console) -> None:
+    """A remark where the cited bytes no longer stand in the file."""
+    rank = show.quoted_rank(answer)
+    if rank is None or answer.citations[0].offsets_in != "file":
+        return
+    cited = answer.citations[0]
+    if _held(cited) != cited.text.encode(answer.passages[rank].encoding):
+        console.note(
+            ("changed ", "yellow"),
+            f"{path_text(cited.source)} is not what it was when it was indexed; "
+            "bring the index up to date with: avalan index add PATH",
+        )
+
+
+def _held(cited: Citation) -> bytes:
+    try:
+        with Path(cited.source).open("rb") as file:
+            file.seek(cited.start)
+            return file.read(cited.end - cited.start)
+    except OSError:
+        return b""
 
 
 def _document(events: Iterator[Event], *, trace: bool) -> tuple[dict[str, Any], Answer]:
@@ -249,7 +274,8 @@ def _answer_all(
                 if isinstance(question, AvalanError):
                     raise question
                 events = loop.ask(question, panel=panel, index=index, settings=settings)
-                found, _ = _document(events, trace=args.trace)
+                found, answer = _document(events, trace=args.trace)
+                warn_if_changed(answer, console)
             except AvalanError as error:
                 found, code = {"error": str(error), "line": number}, 1
             console.json(found)
