@@ -6,8 +6,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from avalan.model.prompt import Tokenizer
@@ -30,15 +28,14 @@ def test_there_is_a_row_for_every_place_of_every_step(rows: Rows) -> None:
     assert len(rows) == 6 * 2
 
 
-@given(index=st.integers(0, 11), other=st.integers(0, 11))
 def test_a_row_does_not_depend_on_what_was_made_before(
-    rows: Rows, recipe: Recipe, tokenizer: Tokenizer, index: int, other: int
+    rows: Rows, recipe: Recipe, tokenizer: Tokenizer
 ) -> None:
-    first = rows[index]
-    assert same(first, rows[index])
+    in_order = [rows[index] for index in range(6)]
     fresh = Rows(recipe, tokenizer)
-    assert (other == index) == same(first, fresh[other])
-    assert same(first, fresh[index])
+    for index in (5, 0, 3, 3, 1):
+        assert same(fresh[index], in_order[index])
+    assert not same(in_order[0], in_order[1])
 
 
 def test_another_seed_makes_other_rows(rows: Rows, recipe: Recipe, tokenizer: Tokenizer) -> None:

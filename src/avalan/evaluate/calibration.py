@@ -1,8 +1,8 @@
 """Calibration on validation data: what is fitted for each judge, and which serves which part.
 
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
-prompts to which it was taught no answer; the reading on written questions (G3) and as many made
-ones (G1). Judges are compared by cross-fitting: each example is scored with what was fitted on the
+prompts to which it was taught no answer; the reading on written questions (G3), its weights on as
+many made ones (G1) too. Judges are compared by cross-fitting: each example is scored with what was fitted on the
 folds that it is not in. The test split is never read.
 """
 
@@ -103,7 +103,7 @@ def calibrate(
             "n": {
                 "need": len(data.prompts),
                 "memory": len(data.recalled),
-                "reading": sum(len(each.questions) for each in data.sets),
+                "reading": len(data.sets[0].questions),
             },
             "data": dict(data.data),
             "choices": choices,
@@ -141,11 +141,14 @@ def _memory(judge: Judge, data: Validation, reporter: Reporter) -> Part | None:
 
 
 def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> Part:
-    read = (case for each in data.sets for case in cases.reading_cases(judge, each, top_k=top_k))
+    """Weights from all sets; the threshold and the choice from the written questions alone."""
+    read = (cases.reading_cases(judge, each, top_k=top_k) for each in data.sets)
     num = sum(len(each.questions) for each in data.sets)
-    found = list(reporter.following(read, num))
-    scores = fitting.cross_fitted(found, fitting.fit_reading, fitting.score_reading, seed=data.seed)
-    return Part(fitted=fitting.fit_reading(found), scores=scores)
+    found = list(reporter.following((case for each in read for case in each), num))
+    written, made = found[: len(data.sets[0].questions)], found[len(data.sets[0].questions) :]
+    fit = partial(fitting.fit_reading, more=made)
+    scores = fitting.cross_fitted(written, fit, fitting.score_reading, seed=data.seed)
+    return Part(fitted=fit(written), scores=scores)
 
 
 # --- the choice --------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from avalan.reflection.calibrate import Calibrator, best_threshold, fit
 NUM_FOLDS = 5
 PRECISION = 0.95
 """Of what is answered from memory: a wrong answer by heart has no source that would show it."""
+OVER_REFUSAL = 0.2
+"""Share of answerable questions that a reader may refuse on validation data."""
 _EPSILON = 1e-6
 
 
@@ -78,18 +80,25 @@ def score_memory(fitted: Fitted, case: MemoryCase) -> float:
     return 1.0 if case.right else -1.0
 
 
-def fit_reading(cases: Sequence[ReadingCase]) -> Fitted:
-    """Quotes from passages: P(right), and the threshold of best mean score."""
-    quotes = [quote for case in cases for quote in case.quotes]
+def fit_reading(cases: Sequence[ReadingCase], more: Sequence[ReadingCase] = ()) -> Fitted:
+    """Quotes from passages: P(right), and the threshold that refuses few of `cases`.
+
+    The weights are fitted on `more` cases too; the threshold on `cases` alone. A threshold of best
+    mean score would have a weak judge refuse almost everything, because not answering is always
+    right where there is no answer; so the share of refusals is what is fixed.
+    """
+    quotes = [quote for case in (*cases, *more) for quote in case.quotes]
     calibrator = _regression([q.features for q in quotes], [q.right for q in quotes])
     fitted = Fitted(calibrator=calibrator, threshold=0.0)
-    best = [(case, *_best_quote(fitted, case)) for case in cases if case.quotes]
-    threshold = _best(
-        [confidence for _, confidence, _ in best],
-        [score for _, _, score in best],
-        [float(not case.answerable) for case, _, _ in best],
-    )
+    confidences = [_best_quote(fitted, c)[0] for c in cases if c.answerable and c.quotes]
+    threshold = refusal_threshold(confidences, OVER_REFUSAL)
     return Fitted(calibrator=calibrator, threshold=threshold)
+
+
+def refusal_threshold(confidences: Sequence[float], share: float) -> float:
+    """The highest threshold below which at most `share` of the confidences lie; 0.5 for none."""
+    ranked = sorted(confidences)
+    return ranked[min(int(share * len(ranked)), len(ranked) - 1)] if ranked else 0.5
 
 
 def score_reading(fitted: Fitted, case: ReadingCase) -> float:

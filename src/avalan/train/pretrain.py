@@ -107,7 +107,7 @@ class RowTrainer(Trainer):
             logits = model.lm_head(hidden[:, :-1][graded])
         loss = weighted_cross_entropy(logits, inputs["input_ids"][:, 1:][graded], weights[graded])
         if not torch.isfinite(loss):
-            raise self._diverged("The loss is")
+            raise self._diverged("The loss is", self._step)
         return (loss, None) if return_outputs else loss
 
     def _get_train_sampler(self, *_: Any) -> Any:
@@ -116,7 +116,7 @@ class RowTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save, unless the weights are spoilt: the last good checkpoint stays the last."""
         if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
-            raise self._diverged("A weight is")
+            raise self._diverged("A weight is", self.state.global_step)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         with _writing(f"The checkpoint of step {self.state.global_step}", folder):
             super()._save_checkpoint(model, trial)
@@ -125,10 +125,10 @@ class RowTrainer(Trainer):
     def _step(self) -> int:
         return int(self.state.global_step) + 1
 
-    def _diverged(self, what: str) -> ConfigurationError:
+    def _diverged(self, what: str, step: int) -> ConfigurationError:
         kept = run_folder.last_checkpoint(Path(self.args.output_dir))
         return ConfigurationError(
-            f"{what} not a finite number at step {self._step}, so the run has stopped"
+            f"{what} not a finite number at step {step}, so the run has stopped"
             f"{f' ({kept} is kept)' if kept else ''}; lower run.learning_rate and start in "
             "another folder with --out."
         )
