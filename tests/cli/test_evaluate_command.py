@@ -157,7 +157,7 @@ def test_calibration_writes_what_panels_read(
     found = json.loads(file.read_text())
     assert set(found) == {"default", "judges", "fitted_on"}
     assert set(found["judges"]) == {str(pico), "rules"}
-    assert found["fitted_on"]["n"] == {"need": 4, "memory": 7, "reading": 4}
+    assert found["fitted_on"]["n"] == {"need": 4, "memory": 7, "reading": 2}
 
 
 def test_the_same_seed_calibrates_to_the_same_bytes(

@@ -90,7 +90,7 @@ def test_the_note_says_what_it_was_fitted_on(few: Validation) -> None:
     steps: list[Step] = []
     note = calibrate({"rules": RulesJudge()}, few, top_k=3, tell=steps.append)["fitted_on"]
     assert (note["split"], note["seed"], note["top_k"]) == ("validation", 0, 3)
-    assert note["n"] == {"need": 12, "memory": 40, "reading": 6}
+    assert note["n"] == {"need": 12, "memory": 40, "reading": 3}
     assert note["data"] == {"decisions.jsonl": "0" * 64}
     assert [step.what for step in steps if step.done == step.num] == ["need", "memory", "reading"]
 

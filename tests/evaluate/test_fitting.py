@@ -16,6 +16,7 @@ from avalan.evaluate.fitting import (
     fit_need,
     fit_reading,
     precise_threshold,
+    refusal_threshold,
     score_memory,
     score_need,
     score_reading,
@@ -81,27 +82,33 @@ def test_silence_is_right_where_there_is_no_answer() -> None:
     assert score_reading(PLAIN, reading(answerable=True)) == 0.0
 
 
-def test_the_readings_threshold_has_the_best_mean_score() -> None:
-    cases = [
-        reading(quote(0.9, 1.0), quote(0.1, 0.0)),
-        reading(quote(0.8, 1.0), quote(0.3, 0.0)),
-        reading(quote(0.6, 0.0), answerable=False),
-        reading(quote(0.5, 0.0), answerable=False),
-        reading(quote(0.4, 1.0), quote(0.2, 0.0)),
-        reading(answerable=False),
-    ]
+def test_the_readings_threshold_refuses_the_share_that_it_may() -> None:
+    cases = [reading(quote(i / 10, float(i % 2))) for i in range(1, 11)]
     fitted = fit_reading(cases)
-    assert fitted.calibrator is not None
-    scores = [score_reading(fitted, case) for case in cases]
-    # Cutting between 0.6 and 0.8 loses one; answering everything loses two.
-    assert scores == [1, 1, 1, 1, 0, 1]
+    refused = [case for case in cases if not answers(fitted, case)]
+    assert len(refused) == 2
 
 
-def test_a_judge_that_is_never_right_is_made_silent() -> None:
-    cases = [reading(quote(0.9, 0.0), answerable=False), reading(quote(0.8, 0.0))]
-    fitted = fit_reading(cases)
-    assert fitted.calibrator is None
-    assert [score_reading(fitted, case) for case in cases] == [1.0, 0.0]
+def answers(fitted: Fitted, case: ReadingCase) -> bool:
+    return any(fitted.probability(q.features, q.raw) >= fitted.threshold for q in case.quotes)
+
+
+def test_unanswerable_questions_do_not_move_the_readings_threshold() -> None:
+    cases = [reading(quote(i / 10, 0.0)) for i in range(1, 11)]
+    more = [reading(quote(0.99, 0.0), answerable=False) for _ in range(30)]
+    assert fit_reading([*cases, *more]).threshold == fit_reading(cases).threshold
+
+
+def test_the_refusal_threshold_by_hand() -> None:
+    assert refusal_threshold([0.5, 0.1, 0.4, 0.2, 0.3], 0.2) == 0.2
+    assert refusal_threshold([0.5, 0.1, 0.4, 0.2, 0.3], 0.0) == 0.1
+    assert refusal_threshold([], 0.2) == 0.5
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0, 0.99))
+def test_no_more_are_refused_than_may_be(confidences: list[float], share: float) -> None:
+    threshold = refusal_threshold(confidences, share)
+    assert sum(c < threshold for c in confidences) <= share * len(confidences)
 
 
 # --- memory ------------------------------------------------------------------------------------

@@ -22,13 +22,13 @@ from avalan.retrieval.index import Index, named
 
 INDEX = "python"
 QUESTIONS = (
-    ("A question that needs a look-up", "What happens when a pass statement is executed?"),
+    ("A question that needs a look-up", "What does a nonlocal statement do, according to the Python reference?"),
     ("A question that needs none", "What is the capital of France?"),
     ("A question with no answer there", "How much does the ferry to the island cost this year?"),
 )
 TRY = (
     ("See every step of an answer:", 'ask "What does nonlocal do?" --index python --trace'),
-    ("Ask your own documents:", 'ask "How long does make run take?" --docs README.md'),
+    ("Ask your own documents:", 'ask "How long does make run need the first time?" --docs README.md'),
     ("See this machine, and what fits on it:", ""),
 )
 
