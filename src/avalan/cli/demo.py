@@ -28,7 +28,7 @@ QUESTIONS = (
 )
 TRY = (
     ("See every step of an answer:", 'ask "What does nonlocal do?" --index python --trace'),
-    ("Ask your own documents:", 'ask "How long does make run need the first time?" --docs README.md'),
+    ("Ask your own documents:", 'ask "Which exit code means wrong usage?" --docs README.md'),
     ("See this machine, and what fits on it:", ""),
 )
 
