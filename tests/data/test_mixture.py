@@ -135,7 +135,7 @@ def test_a_row_has_its_own_generator_whatever_was_drawn_before(seed: int, index:
     first = rng_for(seed, index).random()
     rng_for(seed, index + 1).random()
     assert rng_for(seed, index).random() == first != rng_for(seed, index + 1).random()
-    assert rng_for(seed + 1, index).random() != first
+    assert first != rng_for(seed + 1, index).random() != rng_for(seed, index + 1).random()
 
 
 def test_kinds_come_in_the_shares_of_the_stage() -> None:

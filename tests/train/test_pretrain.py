@@ -52,10 +52,12 @@ def test_a_weight_of_nothing_leaves_a_target_out() -> None:
 
 
 def test_the_loss_is_computed_in_float32() -> None:
-    loss = weighted_cross_entropy(
-        torch.zeros(2, 3, dtype=torch.bfloat16), torch.tensor([0, 1]), torch.ones(2)
-    )
+    logits = torch.tensor([[1.0, 0.3, 0.1], [0.2, 0.7, 0.9]], dtype=torch.bfloat16)
+    targets = torch.tensor([0, 1])
+    loss = weighted_cross_entropy(logits, targets, torch.ones(2))
     assert loss.dtype == torch.float32
+    # Sums of exponentials would lose most of their digits.
+    assert torch.equal(loss, F.cross_entropy(logits.float(), targets))
 
 
 # --- the schedule ---------------------------------------------------------------------------------

@@ -22,7 +22,10 @@ from avalan.retrieval.index import Index, named
 
 INDEX = "python"
 QUESTIONS = (
-    ("A question that needs a look-up", "What does a nonlocal statement do, according to the Python reference?"),
+    (
+        "A question that needs a look-up",
+        "What does a nonlocal statement do, according to the Python reference?",
+    ),
     ("A question that needs none", "What is the capital of France?"),
     ("A question with no answer there", "How much does the ferry to the island cost this year?"),
 )

@@ -373,7 +373,12 @@ def label_question(relation: Relation, subject: str, rng: Random) -> str:
     """The shortest way to ask: by the relation's label."""
     label = relation.label
     return rng.choice(
-        (f"{label} of {subject}?", f"{label}?", f"{subject}: {label.lower()}?", f"{label} {subject}")
+        (
+            f"{label} of {subject}?",
+            f"{label}?",
+            f"{subject}: {label.lower()}?",
+            f"{label} {subject}",
+        )
     )
 
 
