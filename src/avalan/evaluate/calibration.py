@@ -2,8 +2,8 @@
 
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
 prompts to which it was taught no answer; the reading on written questions (G3), its weights on as
-many made ones (G1) too. Judges are compared by cross-fitting: each example is scored with what was fitted on the
-folds that it is not in. The test split is never read.
+many made ones (G1) too. Judges are compared by cross-fitting: each example is scored with what was
+fitted on the folds that it is not in. The test split is never read.
 """
 
 from collections.abc import Mapping
