@@ -104,6 +104,8 @@ def test_the_tokenizers_texts_come_from_the_seed(recipe: Recipe) -> None:
     few = replace(recipe, run=replace(recipe.run, tokenizer_records=5, tokenizer_repeats=0))
     texts = list(tokenizer_texts(few))
     assert texts == list(tokenizer_texts(few))
+    # Another curriculum is not another language.
+    assert texts == list(tokenizer_texts(replace(few, stages=few.stages[:1])))
     assert len(texts) >= 5
     # Fragments come before the records, as often as the recipe says.
     once, twice = (

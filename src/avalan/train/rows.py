@@ -10,12 +10,15 @@ from torch.utils.data import Dataset
 
 from avalan.data import decisions, mixture, worlds
 from avalan.data.lexicon import common_words
-from avalan.data.mixture import rng_for, stage_at
+from avalan.data.mixture import Stage, rng_for, stage_at
 from avalan.model.prompt import Tokenizer
 from avalan.reflection.render import Kind, Piece, render
 from avalan.reflection.tokens import reflection_ids
 from avalan.train.recipe import Recipe
 from avalan.train.tokenizer import END, PAD
+
+# Recipes that differ in their stages alone share one tokenizer.
+TOKENIZER_STAGE = Stage(until=1.0, lookup=0.03, reading=0.67, decisions=0.3)
 
 
 class Rows(Dataset[dict[str, Tensor]]):
@@ -69,7 +72,7 @@ def tokenizer_texts(recipe: Recipe) -> Iterator[str]:
         yield from _fragments()
     for index in range(recipe.run.tokenizer_records):
         rng = rng_for(recipe.run.seed, -1 - index)
-        record = mixture.record(rng, recipe.stages[-1], identifier=f"t{index}")
+        record = mixture.record(rng, TOKENIZER_STAGE, identifier=f"t{index}")
         yield record.messages[-1].content
         for segment in record.segments:
             yield from (f"{passage.title}\n{passage.text}" for passage in segment.passages[-1:])
