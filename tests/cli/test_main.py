@@ -248,3 +248,10 @@ def test_a_file_that_the_system_refuses_is_one_sentence(
 def test_an_english_locale_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--locale", "en_GB", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["version"] == __version__
+
+
+def test_an_import_that_ctrl_c_broke_counts_as_interrupted() -> None:
+    failed = ImportError("initialization failed")
+    failed.__cause__ = KeyboardInterrupt()
+    assert cli.interrupted(failed)
+    assert not cli.interrupted(ImportError("no such library"))

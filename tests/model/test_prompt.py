@@ -303,3 +303,11 @@ def test_template_file_wins_and_named_templates_are_understood(
     assert from_settings.eos_ids == {1}
     assert from_settings.decode(from_settings.encode_chat([user("")])) == "D"
     assert from_file.decode(from_file.encode_chat([user("")])) == "F"
+
+
+def test_a_byte_that_is_no_utf_8_is_read_as_the_replacement_character(
+    tokenizer: Tokenizer,
+) -> None:
+    ids, offsets = tokenizer.encode_with_offsets("a\udcffb")
+    assert ids == tokenizer.encode("a\ufffdb")
+    assert offsets[-1][1] == 3

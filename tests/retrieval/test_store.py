@@ -347,3 +347,34 @@ def test_100_megabytes_are_indexed_in_less_than_400(tmp_path: Path) -> None:
     event, peak_kb = done.stdout.split()
     assert event == "Added"
     assert int(peak_kb) < 400_000
+
+
+def test_somebody_elses_database_is_never_deleted(home: Path) -> None:
+    path = named("x")
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE precious (a)")
+    connection.close()
+    with pytest.raises(RetrievalError, match="is not an avalan index, so it is not deleted"):
+        store.remove(path)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all " * 100])
+def test_a_damaged_or_empty_index_may_be_deleted(home: Path, content: bytes) -> None:
+    path = named("x")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    store.remove(path)
+    assert not path.exists()
+
+
+def test_a_name_that_is_no_unicode_is_one_sentence(tmp_path: Path) -> None:
+    with Index.temporary() as index, pytest.raises(RetrievalError, match="not valid Unicode"):
+        list(index.add([tmp_path / "bad\udcff"]))
+
+
+def test_any_number_of_passages_may_be_asked_for(notes: Path) -> None:
+    with Index.temporary() as index:
+        list(index.add([notes]))
+        assert len(index.search("note", 2**63)) == 3

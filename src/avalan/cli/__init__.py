@@ -50,10 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _guarded(words)
     except KeyboardInterrupt:
         return 130
+    except ImportError as error:
+        # A library that is interrupted while it loads reports that as its own failure.
+        if interrupted(error):
+            return 130
+        raise
     except BrokenPipeError:  # Whoever read has seen enough.
         return 0
     finally:
         _settle_output()
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is what lies at the bottom of `error`."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _guarded(words: list[str]) -> int:

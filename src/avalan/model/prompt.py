@@ -6,6 +6,7 @@ eleven characters are spelled out in ordinary pieces, so that no content can act
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import tokenizers
 from avalan import extras
 from avalan.errors import ModelError
 from avalan.model.entities import Message
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What a byte that is no UTF-8 becomes in an argument; no tokenizer can spell it."""
 
 Offset = tuple[int, int]
 """Where a token's text stands: first and one-past-last character."""
@@ -168,7 +172,7 @@ class Tokenizer:
     def _encode_plain(
         self, text: str, reading: tokenizers.Tokenizer
     ) -> tuple[list[int], list[Offset]]:
-        encoding = reading.encode(text, add_special_tokens=False)
+        encoding = reading.encode(_LONE_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
         ids, offsets = encoding.ids, encoding.offsets
         for token_id, (start, end) in zip(ids, offsets, strict=True):
             if token_id in self._control_ids and end - start > 1:

@@ -41,6 +41,7 @@ __all__ = [
     "names",
 ]
 
+_MOST_PASSAGES = 1_000_000  # SQLite counts in 64 bits; nobody reads more.
 DEFAULT_INDEX = "default"
 
 # What a word counts in the file's name, in the headings above a passage, and in the passage.
@@ -229,6 +230,7 @@ class Index:
         expression = query.expression(question)
         if not expression or top_k < 1:
             return []
+        top_k = min(top_k, _MOST_PASSAGES)
         weights = f"{_NAME_WEIGHT}, {_HEADING_WEIGHT}, {_TEXT_WEIGHT}"
         # Ranked first and read afterwards, so that only the best are read.
         ranking = (
@@ -343,7 +345,18 @@ class Index:
 def _place(path: Path | str) -> Path:
     if not os.fspath(path).strip():
         raise RetrievalError("A path is empty; name a file or a folder.")
+    if not _is_unicode(os.fspath(path)):
+        name = os.fsencode(path).decode("utf-8", "replace")
+        raise RetrievalError(f"The name {name!r} is not valid Unicode; rename the file or folder.")
     return Path(os.path.abspath(path))
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _prefix(folder: str) -> str:

@@ -7,7 +7,7 @@ whenever a writer is killed.
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from avalan import state
@@ -61,12 +61,18 @@ def remove(path: Path) -> None:
     """Delete the index at `path` and what SQLite keeps beside it.
 
     Raises:
-        RetrievalError: there is none.
+        RetrievalError: there is none, or it is somebody else's database. A damaged or empty one
+            may be deleted.
         StateError: it cannot be deleted.
     """
     with speaking(path):
         if not _exists(path):
             raise RetrievalError(f"There is no index at {path}; see those there are: {LIST}")
+        if _is_foreign(path):
+            raise RetrievalError(
+                f"The database at {path} is not an avalan index, so it is not deleted; "
+                "if it is not needed, delete the file yourself."
+            )
         for suffix in ("", "-wal", "-shm", "-journal"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
@@ -89,6 +95,17 @@ def _exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether another program's tables are in the file."""
+    if not path.is_file():
+        return False
+    with suppress(sqlite3.Error), closing(_connected(_uri(path))) as connection:
+        tables_found = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+        return bool(tables_found) and application_id != tables.APPLICATION_ID
+    return False
 
 
 def _make_file(path: Path) -> None:
@@ -176,7 +193,7 @@ def _sentence(name: str, subject: str, error: sqlite3.Error) -> AvalanError | No
         )
     if kind in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
         return RetrievalError(
-            f"{subject} is damaged or not a database ({error}); remove it with: "
-            "avalan index remove NAME, and add its documents again."
+            f"{subject} is damaged or not a database ({error}); remove it with "
+            "'avalan index remove' and its name, and add its documents again."
         )
     return None

@@ -173,12 +173,13 @@ def test_removed_token_is_never_drawn(seed: int, logits: Any, removed: int) -> N
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("temperature", -0.1, "at least 0"),
+        ("temperature", -0.1, "0, or from 0.001 to 1000"),
+        ("temperature", 1e-300, "0, or from 0.001 to 1000"),
         ("top_k", 0, "at least 1"),
         ("top_p", 0.0, "above 0 and at most 1"),
         ("top_p", 1.1, "above 0 and at most 1"),
         ("min_p", -1.0, "between 0 and 1"),
-        ("repetition_penalty", 0.0, "above 0"),
+        ("repetition_penalty", 0.0, "from 0.001 to 1000"),
         ("max_new_tokens", 0, "at least 1"),
         ("num_alternatives", -1, "at least 0"),
         ("stop_strings", ("",), "texts that are not empty"),

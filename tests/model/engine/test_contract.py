@@ -215,3 +215,9 @@ def test_bf16_weights_give_float32_logits(pico_folder: Path) -> None:
     assert isinstance(engine, SteppingEngine)
 
     assert engine.feed(engine.start(), IDS).dtype == np.float32
+
+
+@pytest.mark.parametrize("num_threads", [0, -5, 100_000])
+def test_an_impossible_number_of_threads_is_refused(num_threads: int, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"num_threads is .* from 1 to 256"):
+        load_engine("onnx", tmp_path, EngineSettings(num_threads=num_threads))

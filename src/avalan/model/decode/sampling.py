@@ -118,14 +118,14 @@ def check_settings(settings: GenerationSettings) -> None:
     Raises:
         ConfigurationError: one is not; the sentence says which range is.
     """
-    k, penalty = settings.top_k, settings.repetition_penalty
+    k, penalty, warmth = settings.top_k, settings.repetition_penalty, settings.temperature
     rules = (
         ("max_new_tokens", settings.max_new_tokens >= 1, "at least 1"),
-        ("temperature", settings.temperature is None or settings.temperature >= 0, "at least 0"),
+        ("temperature", warmth in (None, 0) or 1e-3 <= warmth <= 1e3, "0, or from 0.001 to 1000"),
         ("top_k", k is None or k >= 1, "at least 1"),
         ("top_p", settings.top_p is None or 0 < settings.top_p <= 1, "above 0 and at most 1"),
         ("min_p", settings.min_p is None or 0 <= settings.min_p <= 1, "between 0 and 1"),
-        ("repetition_penalty", penalty is None or penalty > 0, "above 0"),
+        ("repetition_penalty", penalty is None or 1e-3 <= penalty <= 1e3, "from 0.001 to 1000"),
         ("seed", settings.seed is None or settings.seed >= 0, "at least 0"),
         ("num_alternatives", settings.num_alternatives >= 0, "at least 0"),
         ("stop_strings", all(settings.stop_strings), "texts that are not empty"),

@@ -21,6 +21,7 @@ Capability = Literal[
     "logprobs", "grammar", "batch", "prompt_logprobs", "token_prompt", "fork", "rewind", "adapters"
 ]
 Logits = NDArray[np.float32]
+MOST_THREADS = 256
 
 
 class State(Protocol):
@@ -102,13 +103,18 @@ def load_engine(name: str, folder: Path, settings: EngineSettings) -> Engine:
     """Load the model files in `folder` with the engine called `name`.
 
     Raises:
-        ConfigurationError: there is no such engine.
+        ConfigurationError: there is no such engine, or a setting is out of its range.
         MissingExtra: its package is not installed.
         ModelError: the files cannot be run by it.
     """
     if name not in ENGINES:
         choices = ", ".join(ENGINES)
         raise ConfigurationError(f"There is no engine called {name!r}; choose one of: {choices}.")
+    threads = settings.num_threads
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ConfigurationError(
+            f"The setting num_threads is {threads}, but it must be from 1 to {MOST_THREADS}."
+        )
     entry = ENGINES[name]
     engine: Engine = extras.load(entry.module, extra=entry.extra).load(folder, settings)
     return engine

@@ -144,6 +144,7 @@ def physical_cores() -> int:
 
 
 def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
+    provider = _provider(settings.device)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = settings.num_threads or min(physical_cores(), 8)
@@ -151,7 +152,7 @@ def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.Inference
     # Between two tokens the cores belong to whoever shows the text, not to waiting threads.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        return onnxruntime.InferenceSession(path, options, providers=[_provider(settings.device)])
+        return onnxruntime.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # onnxruntime's errors share no class of their own
         raise ModelError(
             f"ONNX Runtime cannot open {path} ({str(error).splitlines()[0]}); "
