@@ -236,3 +236,15 @@ def test_an_error_after_some_files_still_says_what_was_done(notes: Path, capsys:
     output = capsys.readouterr()
     assert output.out == "1 added; the index 'default' has 1 document and 1 passage.\n"
     assert "photo.png cannot be indexed" in output.err
+
+
+def test_a_line_break_in_a_name_stays_on_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new\nline"
+    folder.mkdir()
+    (folder / "a.txt").write_text("The beds are watered at six.")
+    assert main(["index", "add", str(folder), "--name", "od"]) == 0
+    capsys.readouterr()
+    assert main(["index", "search", "beds", "--name", "od"]) == 0
+    assert "new\u240aline" in capsys.readouterr().out

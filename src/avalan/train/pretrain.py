@@ -5,6 +5,7 @@ the rows, the weighted loss and the screen.
 """
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,11 @@ from avalan.train.optimizer import MuonWithAdamW
 from avalan.train.progress import Event, Phase, Progress
 from avalan.train.recipe import Recipe
 from avalan.train.rows import Rows, tokenizer_texts
+
+PRIMITIVE_CACHE = "128"
+"""Kernels that oneDNN keeps; it reads this before its first one. Each step grades another number of
+tokens and so needs new kernels: with its own limit, 1,024, the process grows to 5 GB. Those that
+every step needs are fewer than 128; results do not depend on it."""
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -151,6 +157,7 @@ def pretrain(
             are too few for the vocabulary, or the loss is no number any more.
         StateError: `out` cannot be written, or the disk is full.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE)
     uses_cpu = _uses_cpu(device)
     run_folder.claim(recipe, out)
     run_folder.remove_broken_checkpoints(out)

@@ -1,7 +1,6 @@
 """`avalan index`: make documents searchable, and search them."""
 
 import argparse
-import os
 import textwrap
 from argparse import ArgumentTypeError
 from collections import Counter
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan.cli.console import Console
+from avalan.cli.display.layout import path_text
 from avalan.cli.display.units import bytes_text
 from avalan.cli.options import whole_number
 from avalan.errors import AvalanError, UsageError
@@ -130,15 +130,15 @@ def _kind(event: Event) -> str:
 
 def _show_event(event: Event, tally: Counter[str], console: Console) -> None:
     source = event.path if isinstance(event, Skipped) else event.source
-    console.progress(f"{tally.total()} files: {_short(source)}")
+    console.progress(f"{tally.total()} files: {path_text(source)}")
     if console.as_json:
         console.json(_event_json(event, source))
     elif isinstance(event, Skipped) and (tally["skipped"] <= MAX_NAMED or console.verbose):
-        console.note(("skipped ", "yellow"), f"{_short(source)}: {event.reason}")
+        console.note(("skipped ", "yellow"), f"{path_text(source)}: {event.reason}")
     elif isinstance(event, Dropped):
-        console.note(("dropped ", "yellow"), _short(source))
+        console.note(("dropped ", "yellow"), path_text(source))
     elif console.verbose:
-        console.note((f"{_kind(event)} ", "dim"), _short(source))
+        console.note((f"{_kind(event)} ", "dim"), path_text(source))
 
 
 def _event_json(event: Event, source: str) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def _search(args: argparse.Namespace, console: Console) -> int:
 
 
 def _show_passage(rank: int, passage: Passage, console: Console) -> None:
-    place = f"{_short(passage.source)}:{passage.start}-{passage.end}"
+    place = f"{path_text(passage.source)}:{passage.start}-{passage.end}"
     console.print((f"{rank}. ", "bold"), (place, "cyan"), (f"  {passage.score:.2f}", "dim"))
     if passage.heading:
         console.print(("   " + passage.heading, "bold"))
@@ -267,7 +267,7 @@ def _show_documents(index: Index, console: Console) -> None:
         console.json([dict(zip(keys, row, strict=True)) for row in rows])
         return
     lines = [
-        (_short(doc.source), doc.num_passages, bytes_text(doc.size_bytes)) for doc in documents
+        (path_text(doc.source), doc.num_passages, bytes_text(doc.size_bytes)) for doc in documents
     ]
     console.table(["document", "passages", "size"], lines)
 
@@ -284,7 +284,7 @@ def _show_passages(index: Index, source: str, console: Console) -> None:
     if console.as_json:
         console.json([_passage_json(passage) for passage in passages])
         return
-    console.print((_short(source), "bold"))
+    console.print((path_text(source), "bold"))
     lines = [(each.start, each.end, each.heading, _beginning(each.text)) for each in passages]
     console.table(["start", "end", "heading", "text"], lines)
 
@@ -311,13 +311,6 @@ def _remove(args: argparse.Namespace, console: Console) -> int:
 
 
 # --- words for people ---------------------------------------------------------------------------
-
-
-def _short(source: str) -> str:
-    """A path as one would type it here."""
-    here = Path.cwd()
-    path = Path(source)
-    return os.path.relpath(path, here) if path.is_relative_to(here) else source
 
 
 def _plural(count: int, noun: str) -> str:

@@ -172,8 +172,13 @@ def shorten_path(source: str, width: int, draw: Symbols) -> str:
 
 
 def path_text(source: str) -> str:
-    """A path as one would type it here: relative inside this folder, `~` for one's home."""
+    """A path as one would type it here: relative inside this folder, `~` for one's home.
+
+    A line break in a name is shown as its picture, so that a path stays on its line.
+    """
     path, here, home = Path(source), Path.cwd(), Path.home()
     if path.is_relative_to(here):
-        return os.path.relpath(path, here)
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else source
+        shown = os.path.relpath(path, here)
+    else:
+        shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else source
+    return shown.replace("\n", "\u240a")
