@@ -3,8 +3,10 @@
 import math
 import resource
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from avalan.model.prompt import Tokenizer
 from avalan.train import pretrain as training
 from avalan.train import run_folder
 from avalan.train.pretrain import new_model, pretrain, weighted_cross_entropy, wsd_factor
-from avalan.train.progress import Event, Phase
+from avalan.train.progress import Event, Phase, Progress
 from avalan.train.recipe import Recipe
 from avalan.train.rows import Rows
 from avalan.train.run_folder import StepReport
@@ -106,7 +108,12 @@ def trainer(recipe: Recipe, tokenizer: Tokenizer, tmp_path: Path) -> training.Ro
     exact = replace(recipe, run=replace(recipe.run, bf16=False))
     rows = Rows(exact, tokenizer)
     model = new_model(exact, pad_id=rows.pad_id, eos_id=rows.end_id)
-    return training._trainer(exact, model, rows, tmp_path, lambda event: None, uses_cpu=True)
+    return training._trainer(exact, model, rows, tmp_path, silent(tmp_path), uses_cpu=True)
+
+
+def silent(out: Path) -> Progress:
+    """A progress that tells nobody."""
+    return Progress(out, 1, lambda event: None)
 
 
 def test_packed_records_do_not_see_each_other(trainer: training.RowTrainer) -> None:
@@ -282,6 +289,32 @@ def test_a_run_that_was_killed_goes_on_to_the_very_same_weights(
     assert [report.loss for report in reports] == expected
 
 
+def test_an_interrupt_waits_for_the_step_and_keeps_it(
+    finished: Any, recipe: Recipe, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(
+            recipe, tmp_path, until(4, partial(signal.raise_signal, signal.SIGINT)), device="cpu"
+        )
+    assert signal.getsignal(signal.SIGINT) == before
+    assert run_folder.last_checkpoint(tmp_path) in (
+        tmp_path / "checkpoint-4", tmp_path / "checkpoint-5",
+    )  # fmt: skip
+    assert not (tmp_path / "model").exists()
+    pretrain(recipe, tmp_path, lambda event: None, device="cpu")
+    assert contents(tmp_path) == contents(finished.out)
+
+
+def test_a_second_interrupt_does_not_wait(recipe: Recipe, tmp_path: Path) -> None:
+    progress = silent(tmp_path)
+    with pytest.raises(KeyboardInterrupt), training._stopping_between_steps(progress):
+        signal.raise_signal(signal.SIGINT)
+        assert progress.is_stopping
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second interrupt was lost")
+
+
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_the_run_goes_on_later(
     finished: Any, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -310,7 +343,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
     out = Path(shutil.copytree(finished.out, tmp_path / "run"))
     rows = Rows(recipe, tokenizer)
     model = new_model(recipe, pad_id=rows.pad_id, eos_id=rows.end_id)
-    trainer = training._trainer(recipe, model, rows, out, lambda event: None, uses_cpu=True)
+    trainer = training._trainer(recipe, model, rows, out, silent(out), uses_cpu=True)
     trainer.state.global_step = 7
     with torch.no_grad():
         model.model.norm.weight[0] = math.nan

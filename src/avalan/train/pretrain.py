@@ -7,6 +7,8 @@ the rows, the weighted loss and the screen.
 import logging
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,6 +147,8 @@ def pretrain(
 ) -> Path:
     """Run `recipe` in the folder `out`, going on from its last whole checkpoint if there is one.
 
+    Ctrl-C (SIGINT) ends it after the step, with a checkpoint; a second one ends it at once.
+
     Args:
         show: is told how the run stands.
         device: `cpu` or `cuda`; without it, CUDA where there is one.
@@ -156,6 +160,7 @@ def pretrain(
         ConfigurationError: `out` holds the run of another recipe, the device is absent, the texts
             are too few for the vocabulary, or the loss is no number any more.
         StateError: `out` cannot be written, or the disk is full.
+        KeyboardInterrupt: it was interrupted.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE)
     uses_cpu = _uses_cpu(device)
@@ -164,11 +169,37 @@ def pretrain(
     tokenizer = _tokenizer(recipe, out / run_folder.TOKENIZER, show)
     rows = Rows(recipe, tokenizer)
     model = new_model(recipe, pad_id=rows.pad_id, eos_id=rows.end_id)
-    trainer = _trainer(recipe, model, rows, out, show, uses_cpu=uses_cpu)
+    progress = Progress(out, recipe.run.rows_per_step * recipe.model.context_length, show)
+    trainer = _trainer(recipe, model, rows, out, progress, uses_cpu=uses_cpu)
     checkpoint = run_folder.last_checkpoint(out)
     show(Phase(text=f"Going on from {checkpoint}" if checkpoint else "Starting at step 1"))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with _stopping_between_steps(progress):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return _finished(model, out)
+
+
+@contextmanager
+def _stopping_between_steps(progress: Progress) -> Iterator[None]:
+    """Let the first Ctrl-C wait for the end of the step, and then raise KeyboardInterrupt.
+
+    In the middle of one, it would cut off the worker that makes the rows, which complains.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals are another's business.
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(*_: object) -> None:
+        progress.is_stopping = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if progress.is_stopping:
+        raise KeyboardInterrupt
 
 
 def _uses_cpu(device: str | None) -> bool:
@@ -233,7 +264,7 @@ def _trainer(
     model: LlamaForCausalLM,
     rows: Rows,
     out: Path,
-    show: Callable[[Event], None],
+    progress: Progress,
     *,
     uses_cpu: bool,
 ) -> RowTrainer:
@@ -269,8 +300,7 @@ def _trainer(
             decay_share=run.decay_share,
         ),
     )
-    tokens_per_step = run.rows_per_step * recipe.model.context_length
-    callbacks: list[TrainerCallback] = [Progress(out, tokens_per_step, show)]
+    callbacks: list[TrainerCallback] = [progress]
     trainer = RowTrainer(
         model=model,
         args=arguments,

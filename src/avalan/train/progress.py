@@ -24,17 +24,22 @@ Event = Phase | StepReport
 
 
 class Progress(TrainerCallback):
-    """Turns the Trainer's logs into `StepReport`s."""
+    """Turns the Trainer's logs into `StepReport`s, and ends the run after a step when asked to."""
 
     def __init__(self, out: Path, tokens_per_step: int, show: Callable[[Event], None]) -> None:
         self.out = out
         self.tokens_per_step = tokens_per_step
         self.show = show
         self.started: tuple[float, int] | None = None
+        self.is_stopping = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         run_folder.forget_reports_after(state.global_step, self.out)
         self.started = (time.monotonic(), state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.is_stopping:
+            control.should_save = control.should_training_stop = True
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any

@@ -1,12 +1,13 @@
 """Training rows made on demand: a map from row number to tensors, from a seed alone."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from avalan.data import decisions, mixture, worlds
 from avalan.data.lexicon import common_words
@@ -37,6 +38,9 @@ class Rows(Dataset[dict[str, Tensor]]):
         return self.recipe.run.num_steps * self.recipe.run.rows_per_step
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if get_worker_info() is not None:
+            # Ctrl-C reaches every process of a terminal; the one that trains decides what it means.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         rng = rng_for(self.recipe.run.seed, index)
         stage = stage_at(self.recipe.stages, index / len(self))
 
