@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.data.lookup import drill_record, lookup_record
+from avalan.data.lookup import copy_record, drill_record, lookup_record
 from avalan.data.reading import ABSTENTION
 from avalan.reflection.record import Record
 
@@ -67,3 +67,31 @@ def test_a_drill_is_small_and_asked_by_the_key_alone() -> None:
 @given(seed=SEEDS)
 def test_the_seed_decides_the_record(make: Make, seed: int) -> None:
     assert made(make, seed) == made(make, seed)
+
+
+@given(seed=SEEDS)
+def test_a_copy_goes_to_the_end_from_the_beginning_or_from_after_the_word_asked_for(
+    seed: int,
+) -> None:
+    record = made(copy_record, seed)
+    (segment,) = record.segments
+    (passage,) = segment.passages
+    assert segment.span is not None
+    start, end = segment.span
+    assert passage.text[start:end] == segment.text
+    assert end == len(passage.text)
+    if start > 0:
+        before = passage.text[:start].rstrip(" ,;\n")
+        keys = {
+            word
+            for frame in ("Go on after ", "What follows ", "all after ", "after ", "")
+            for word in [record.messages[0].content.removeprefix(frame).rstrip("?…").rstrip()]
+            if before.endswith(word) and passage.text.count(word) == 1
+        }
+        assert keys
+
+
+def test_half_of_the_copies_begin_at_a_word() -> None:
+    from_a_word = sum(made(copy_record, seed).segments[0].span[0] > 0 for seed in range(1000))
+    # The other half repeats the whole; a few words stand twice in their string.
+    assert 380 < from_a_word < 520

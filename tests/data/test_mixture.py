@@ -118,9 +118,9 @@ def test_a_record_that_never_fits_leaves_padding() -> None:
 
 # --- the curriculum -------------------------------------------------------------------------------
 
-KINDS_OF_RECORD = ("drill", "lookup", "simple", "reading", "decisions")
+KINDS_OF_RECORD = ("copy", "drill", "lookup", "simple", "cloze", "reading", "decisions")
 FIRST = Stage(until=0.25, lookup=1.0, reading=0.0, decisions=0.0)
-SECOND = Stage(until=1.0, lookup=0.2, reading=0.3, decisions=0.2, drill=0.1, simple=0.2)
+SECOND = Stage(until=1.0, lookup=0.2, reading=0.2, decisions=0.2, drill=0.1, simple=0.2, cloze=0.1)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_kinds_come_in_the_shares_of_the_stage() -> None:
     records = [mixture.record(rng_for(0, i), SECOND, identifier="x") for i in range(1500)]
     found = Counter(record.source["dataset"] for record in records)
     # Three standard deviations are 0.04; drills are look-ups too, and simple reading is reading.
-    for dataset, share in (("lookup", 0.3), ("worlds", 0.5), ("decisions", 0.2)):
+    for dataset, share in (("lookup", 0.3), ("worlds", 0.4), ("cloze", 0.1), ("decisions", 0.2)):
         assert abs(found[dataset] / len(records) - share) < 0.04
 
 
@@ -157,6 +157,6 @@ def test_some_conversations_begin_with_a_system_prompt() -> None:
 @given(kind=st.sampled_from(KINDS_OF_RECORD), seed=SEEDS)
 def test_a_record_of_one_kind_is_of_that_kind(kind: str, seed: int) -> None:
     record = mixture.one(kind, Random(seed), "train", identifier="x", split="validation")
-    datasets = {"drill": "lookup", "simple": "worlds", "reading": "worlds"}
+    datasets = {"copy": "lookup", "drill": "lookup", "simple": "worlds", "reading": "worlds"}
     assert record.source["dataset"] == datasets.get(kind, kind)
     assert record.split == "validation"

@@ -18,6 +18,8 @@ _ASK = (
     "{k}", "{k}?", "What is {k}?", "value of {k}", "Look up {k}.", "Which value has {k}?",
     "find {k}", "what stands beside {k}", "Give me the entry for {k}", "{k} =",
 )  # fmt: skip
+_REPEAT = ("Repeat it.", "repeat", "Copy the text.", "Say it again, word for word.", "copy all")
+_GO_ON = ("Go on after {k}", "{k} …", "What follows {k}?", "all after {k}", "after {k}")
 _JOINTS = (": ", " = ", " -> ", " - ", "\t", " is ", " means ", " | ")
 _VALUES = ("code", "count", "person", "money", "date", "version", "place", "title", "email", "time")
 
@@ -46,6 +48,39 @@ def _word(rng: Random) -> str:
 def drill_record(rng: Random, *, identifier: str, split: Split) -> Record:
     """Two to six words, each with another: the simplest table there is, asked by the word alone."""
     return _table(rng, _word, rng.randint(2, 6), ("{k}", "{k}?"), identifier, split)
+
+
+def copy_record(rng: Random, *, identifier: str, split: Split) -> Record:
+    """A string to repeat, from its beginning or from after a word that stands in it once.
+
+    Most are short, since what must be told apart grows with the length, and so does the time until
+    a model finds out that it can repeat at all.
+    """
+    length = rng.choice((3, 3, 4, 4, 5, 5, 6, 8, 12, 20))
+    parts = [(_word if length < 8 else rng.choice((_word, _string)))(rng) for _ in range(length)]
+    joint = rng.choice((" ", " ", ", ", "\n", "; "))
+    text, start, question = joint.join(parts), 0, rng.choice(_REPEAT)
+    index = rng.randrange(len(parts) - 2)
+    before = joint.join(parts[: index + 1])
+    if rng.random() < 0.5 and text.count(parts[index]) == 1:
+        start, question = len(before + joint), rng.choice(_GO_ON).replace("{k}", parts[index])
+    passage = RecordPassage(pid="l:0", text=text, relevant=True)
+    segment = Segment(
+        decision="retrieve",
+        passages=(passage,),
+        text=text[start:],
+        span=(start, len(text)),
+        support="full",
+        cite=("l:0",),
+    )
+    return Record(
+        id=identifier,
+        messages=(Message(role="user", content=question),),
+        segments=(segment,),
+        utility=5,
+        split=split,
+        source={"dataset": "lookup"},
+    )
 
 
 def lookup_record(rng: Random, *, identifier: str, split: Split) -> Record:

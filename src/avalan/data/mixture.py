@@ -12,8 +12,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from avalan.data.cloze import cloze_record
 from avalan.data.decisions import decision_record
-from avalan.data.lookup import drill_record, lookup_record
+from avalan.data.lookup import copy_record, drill_record, lookup_record
 from avalan.data.reading import reading_record, simple_reading_record
 from avalan.data.worlds import Level
 from avalan.model.entities import Message
@@ -39,6 +40,8 @@ class Stage:
     drill: float = 0.0
     simple: float = 0.0
     """Short passages with plain questions."""
+    cloze: float = 0.0
+    copy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ def stage_at(stages: tuple[Stage, ...], progress: float) -> Stage:
 
 def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train") -> Record:
     """A training record of `stage`'s mixture."""
-    kinds = ("lookup", "reading", "decisions", "drill", "simple")
+    kinds = ("lookup", "reading", "decisions", "drill", "simple", "cloze", "copy")
     (kind,) = rng.choices(kinds, weights=[getattr(stage, name) for name in kinds])
     made = one(kind, rng, "train", identifier=identifier, split=split)
     if rng.random() < 0.06:
@@ -76,13 +79,14 @@ def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train"
 
 
 def one(kind: str, rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
-    """A record of one kind: drill, lookup, simple, reading or decisions."""
-    if kind in ("drill", "lookup"):
-        tabulate = drill_record if kind == "drill" else lookup_record
+    """A record of one kind: copy, drill, lookup, simple, cloze, reading or decisions."""
+    if kind in ("copy", "drill", "lookup"):
+        tabulate = {"copy": copy_record, "drill": drill_record, "lookup": lookup_record}[kind]
         return tabulate(rng, identifier=identifier, split=split)
     makers = {
         "reading": reading_record,
         "simple": simple_reading_record,
+        "cloze": cloze_record,
         "decisions": decision_record,
     }
     return makers[kind](rng, level, identifier=identifier, split=split)
