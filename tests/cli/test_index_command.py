@@ -1,6 +1,8 @@
 """`avalan index`: what it prints, for people and for programs, and how it ends."""
 
+import io
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from avalan.cli import main
+from avalan.cli.console import cell_width
 from avalan.retrieval.index import named
 
 Captured = pytest.CaptureFixture[str]
@@ -248,3 +251,107 @@ def test_a_line_break_in_a_name_stays_on_its_line(
     capsys.readouterr()
     assert main(["index", "search", "beds", "--name", "od"]) == 0
     assert "new\u240aline" in capsys.readouterr().out
+
+
+# --- a damaged index ----------------------------------------------------------------------------
+
+
+def test_a_damaged_index_names_the_command_that_replaces_it(notes: Path, capsys: Captured) -> None:
+    main(["index", "add", "notes"])
+    named().write_bytes(named().read_bytes()[:5000])
+    capsys.readouterr()
+    remedy = "rebuild it with: avalan index add PATH --rebuild"
+    assert remedy in complained(capsys, "search", "tea")
+    assert remedy in complained(capsys, "list", code=0)
+    assert remedy in complained(capsys, "add", "notes")
+    assert said(capsys, "add", "notes", "--rebuild").startswith("2 added, 1 skipped")
+    assert "Green tea" in said(capsys, "search", "tea")
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_rebuild_that_ends_early_claims_nothing(
+    notes: Path, capsys: Captured, is_damaged: bool
+) -> None:
+    main(["index", "add", "notes"])
+    if is_damaged:
+        named().write_bytes(named().read_bytes()[:5000])
+    before = named().read_bytes()
+    capsys.readouterr()
+    assert main(["index", "add", "notes/tea.md", "notes/photo.png", "--rebuild"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "photo.png cannot be indexed" in output.err
+    if is_damaged:
+        assert named().read_bytes() == before
+    else:
+        assert len(data(capsys, "show", "default")) == 2
+
+
+def test_a_first_rebuild_that_ends_early_leaves_no_index(notes: Path, capsys: Captured) -> None:
+    assert "photo.png cannot be" in complained(capsys, "add", "notes/photo.png", "--rebuild")
+    assert data(capsys, "list") == []
+
+
+def test_a_folder_where_an_index_would_be_is_said(notes: Path, capsys: Captured) -> None:
+    named("mine").mkdir(parents=True)
+    for words in (["add", "notes"], ["search", "tea"], ["add", "notes", "--rebuild"]):
+        complaint = complained(capsys, *words, "--name", "mine")
+        assert f"There is a folder at {named('mine')}, where an index would be a file" in complaint
+    assert "There is a folder at" in complained(capsys, "remove", "mine")
+    (row,) = data(capsys, "list")
+    assert "There is a folder at" in row["problem"]
+
+
+# --- a narrow terminal --------------------------------------------------------------------------
+
+NARROW = 30
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that passes for a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8")
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(*words: str) -> list[str]:
+    """The lines on a terminal of `NARROW` columns, of stdout and stderr together."""
+    terminal = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(NARROW))
+        patch.setattr("sys.stdout", terminal)
+        patch.setattr("sys.stderr", terminal)
+        assert main(["index", *words]) == 0
+    text = terminal.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    without_progress = re.sub(r"\r\x1b\[K[^\r\n]*(?=\r\x1b)", "", text)
+    return re.sub(r"\r|\x1b\[[\d;]*[mK]", "", without_progress).splitlines()
+
+
+def test_a_narrow_terminal_breaks_lines_between_words(notes: Path) -> None:
+    (notes / "long.md").write_text("# Notes of several words\n\n" + "Several tea leaves. " * 9)
+    (notes / "茶.txt").write_text("绿茶应该用八十度的水冲泡两分钟，红茶则需要沸水。" * 2)
+
+    added = on_a_terminal("add", "notes")
+    found = on_a_terminal("search", "leaves")
+    wide = on_a_terminal("search", "茶", "--top-k", "1")
+    others = [*on_a_terminal("list"), *on_a_terminal("show", "default", "long.md")]
+
+    for line in [*added, *found, *wide, *others, *on_a_terminal("show", "default")]:
+        assert cell_width(line) <= NARROW, line
+    assert added[:2] == ["skipped notes/photo.png: its", "type .png is not one of .txt"]
+    assert found[1:5] == [
+        "   Notes of several words",
+        "   # Notes of several words",
+        "   Several tea leaves. Several",
+        "   tea leaves. Several tea",
+    ]
+    assert wide[1:] == [
+        "   绿茶应该用八十度的水冲泡两",
+        "   分钟，红茶则需要沸水。绿茶",
+        "   应该用八十度的水冲泡两分钟",
+        "   ，红茶则需要沸水。",
+        "",
+    ]

@@ -1,7 +1,10 @@
 """An exported Llama is the Llama, in fp32 to the last token, in fewer bits by a stated distance."""
 
 import json
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from avalan import testing
+from avalan.cli import main
 from avalan.compress.checkpoint import read_weights
 from avalan.compress.export import Precision, export
 from avalan.compress.fidelity import compare
-from avalan.errors import ConfigurationError, ModelError
+from avalan.errors import ConfigurationError, ModelError, StateError
 from avalan.model.engine import SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import load_tokenizer
@@ -178,6 +182,76 @@ def test_unknown_precision_lists_those_there_are(pico_folder: Path, tmp_path: Pa
 def test_export_onto_itself_is_refused(pico_folder: Path) -> None:
     with pytest.raises(ConfigurationError, match="would overwrite"):
         export(pico_folder, pico_folder)
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """A disk on which a file cannot grow beyond that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("missing_bytes", [1, 1_000_000_000])
+def test_an_export_that_does_not_fit_names_its_folder_and_leaves_nothing(
+    pico_folder: Path, tmp_path: Path, missing_bytes: int
+) -> None:
+    size_bytes = export(pico_folder, tmp_path / "whole").size_bytes
+    out = tmp_path / "new" / "out"
+
+    with (
+        files_of_at_most(max(size_bytes - missing_bytes, 16)),
+        pytest.raises(StateError, match=f"cannot be written to {out} .File too large.*nothing of"),
+    ):
+        export(pico_folder, out)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_an_export_that_does_not_fit_keeps_the_one_before_it(
+    pico_folder: Path, tmp_path: Path
+) -> None:
+    out = export(pico_folder, tmp_path / "out", precision="int4").folder
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    with files_of_at_most(len(before["model.onnx"]) + 1000), pytest.raises(StateError):
+        export(pico_folder, out)
+
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_command_names_the_folder_that_cannot_be_written(
+    pico_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with files_of_at_most(1000):
+        assert main(["model", "export", str(pico_folder), "--out", str(out)]) == 1
+    complaint = capsys.readouterr().err
+    assert f"cannot be written to {out} (" in complaint
+    assert str(pico_folder) not in complaint
+    assert not out.exists()
+
+
+def test_a_file_where_the_folder_would_be_is_a_sentence(pico_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(StateError, match=r"cannot be written to .*out \(File exists\)"):
+        export(pico_folder, tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_exporting_again_replaces_what_was_there(pico_folder: Path, tmp_path: Path) -> None:
+    out = export(pico_folder, tmp_path / "out").folder
+    (out / "model.onnx.data").write_text("weights of a larger model")
+    (out / "mine.txt").write_text("mine")
+    export(pico_folder, out, precision="int8")
+
+    fresh = export(pico_folder, tmp_path / "fresh", precision="int8").folder
+    names = {path.name for path in out.iterdir()}
+    assert names == {path.name for path in fresh.iterdir()} | {"mine.txt"}
+    assert (out / "model.onnx").read_bytes() == (fresh / "model.onnx").read_bytes()
 
 
 def test_missing_weights_are_a_sentence(pico_folder: Path, tmp_path: Path) -> None:

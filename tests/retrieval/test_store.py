@@ -1,17 +1,22 @@
 """The file: kills, other versions, full disks, two processes, bounded memory."""
 
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from avalan.errors import RetrievalError, StateError
-from avalan.retrieval import documents, store
+from avalan.errors import AvalanError, RetrievalError, StateError
+from avalan.retrieval import documents, journal, store, tables
 from avalan.retrieval.index import Index, named, names
 
 
@@ -46,6 +51,8 @@ def assert_sound(path: Path) -> None:
         total = 0
         for document in index.documents():
             data = Path(document.source).read_bytes()
+            if document.offsets_in == "extracted":
+                data = index.text(document.source).encode()
             passages = index.passages(document.source)
             assert len(passages) == document.num_passages > 0
             assert all(data[each.start : each.end].decode() == each.text for each in passages)
@@ -128,6 +135,84 @@ def test_two_writers_take_turns_and_one_that_waits_too_long_is_told(
         assert len(list(second.add([notes]))) == 3
 
 
+def journal_mode(path: Path) -> str:
+    connection = sqlite3.connect(path)
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+    return str(mode)
+
+
+def test_no_log_is_kept_at_rest_whoever_closes_last(notes: Path) -> None:
+    fill(named(), notes / "0.txt")
+    with Index.open(named()) as reader:
+        with Index.open(named()) as writer:
+            list(writer.add([notes]))
+            assert len(reader.search("note", 9)) == 3
+            assert named().with_name("default.sqlite-wal").exists()
+        assert len(reader.search("note", 9)) == 3
+    assert journal_mode(named()) == "delete"
+    assert [path.name for path in named().parent.iterdir()] == ["default.sqlite"]
+    assert_sound(named())
+
+
+def test_who_begins_to_write_waits_for_another_that_does(tmp_path: Path) -> None:
+    """SQLite itself refuses one of two at once, however long its time-out."""
+    path = tmp_path / "a.sqlite"
+    one, two = (
+        sqlite3.connect(path, isolation_level=None, check_same_thread=False) for _ in range(2)
+    )
+    one.execute("CREATE TABLE t(x)")
+    one.execute("BEGIN IMMEDIATE")
+
+    def finish() -> None:
+        time.sleep(0.2)
+        one.execute("COMMIT")
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    journal.log_ahead(two, patience_s=10)
+    thread.join()
+    assert two.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    one.close()
+    journal.close(two)
+    assert journal_mode(path) == "delete"
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from avalan.retrieval.index import Index, named
+kind, folder = sys.argv[1], Path(sys.argv[2])
+for turn in range(12):
+    if kind == "read":
+        with Index.open(named()) as index:
+            assert index.search("note", 5)
+            for document in index.documents():
+                assert len(index.passages(document.source)) == document.num_passages
+        continue
+    folder.mkdir(exist_ok=True)
+    for number in range(3):
+        (folder / f"{number}.txt").write_text(f"note {number} of turn {turn}. " * 60)
+    with Index.open(named(), create=True) as index:
+        list(index.add([folder]))
+"""
+
+
+def test_processes_that_read_and_write_at_once_are_never_in_each_others_way(
+    notes: Path, tmp_path: Path
+) -> None:
+    fill(named(), notes)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WORKER, kind, str(tmp_path / f"{kind}{number}")])
+        for kind in ("read", "write")
+        for number in range(2)
+    ]
+    assert [process.wait() for process in processes] == [0] * 4
+    assert_sound(named())
+    assert len(sources(named())) == 9
+    assert journal_mode(named()) == "delete"
+
+
 # --- rebuilding -------------------------------------------------------------------------------
 
 
@@ -145,7 +230,7 @@ def test_an_index_of_another_version_is_refused_with_the_command_that_rebuilds_i
     for create in (False, True):
         with pytest.raises(
             RetrievalError,
-            match="is of version 99 and this avalan reads version 1; "
+            match="is of version 99 and this avalan reads version 2; "
             "rebuild it with: avalan index add PATH --name mine --rebuild",
         ):
             Index.open(named("mine"), create=create)
@@ -154,6 +239,23 @@ def test_an_index_of_another_version_is_refused_with_the_command_that_rebuilds_i
         assert len(list(index.add([notes / "1.txt"]))) == 1
     assert sources(named("mine")) == ["1.txt"]
     assert_sound(named("mine"))
+
+
+def test_a_rebuild_replaces_tables_that_this_version_knows_nothing_of(notes: Path) -> None:
+    named().parent.mkdir(parents=True)
+    connection = sqlite3.connect(named(), isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA application_id = {tables.APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute("CREATE TABLE vectors(x)")
+    connection.close()
+    with pytest.raises(RetrievalError, match="is of version 1 and this avalan reads version 2"):
+        Index.open(named())
+
+    with Index.open(named(), rebuild=True) as index:
+        list(index.add([notes]))
+    assert_sound(named())
+    assert len(sources(named())) == 3
 
 
 def test_rebuilding_drops_what_is_not_named_and_says_so(notes: Path) -> None:
@@ -201,12 +303,18 @@ def test_an_empty_file_is_an_index_to_be_filled(notes: Path) -> None:
     assert len(sources(named())) == 3
 
 
-def test_a_damaged_file_is_a_sentence(notes: Path) -> None:
+@pytest.mark.parametrize("content", [b"not a database at all " * 100, b"x", b"SQLite format 3\0"])
+def test_a_file_that_is_no_database_is_a_sentence_and_is_never_replaced(content: bytes) -> None:
     named().parent.mkdir(parents=True)
-    named().write_bytes(b"not a database at all " * 100)
+    named().write_bytes(content)
     for options in ({}, {"create": True}, {"create": True, "rebuild": True}):
-        with pytest.raises(RetrievalError, match="is damaged or not a database"):
+        with pytest.raises(
+            RetrievalError,
+            match=r"is damaged or not a database \(.*\); remove it with 'avalan index remove'",
+        ):
             Index.open(named(), **options)
+    assert named().read_bytes() == content
+    assert [path.name for path in named().parent.iterdir()] == ["default.sqlite"]
     store.remove(named())
     assert not named().exists()
 
@@ -218,20 +326,148 @@ def test_damage_inside_is_a_sentence(tmp_path: Path) -> None:
     data = bytearray(named().read_bytes())
     data[8192 : len(data) // 2] = b"\xaa" * (len(data) // 2 - 8192)
     named().write_bytes(data)
-    with pytest.raises(RetrievalError, match="is damaged"):
+    with pytest.raises(
+        RetrievalError, match=r"is damaged .*rebuild it with: avalan index add PATH --rebuild"
+    ):
         assert_sound(named())
 
 
-def test_someone_elses_database_is_never_touched(tmp_path: Path, notes: Path) -> None:
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda data: data[: len(data) // 3],
+    "all but the header gone": lambda data: data[:100],
+    "torn first page": lambda data: data[:100] + b"\xaa" * 3000 + data[3100:],
+    "overwritten": lambda data: data[:8192] + b"\xaa" * (len(data) - 8192),
+    "zeros": lambda data: data[:4096] + bytes(len(data) - 4096),
+    "a table of other columns": lambda data: data.replace(b"num_passages I", b"num_passagez I"),
+    "one bad page": lambda data: data[:-4096] + b"\xaa" * 4096,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_rebuild_replaces_a_damaged_index(notes: Path, damage: str) -> None:
+    (notes / "9.txt").write_text("".join(f"word{n} is there. " for n in range(3000)))
+    fill(named(), notes)
+    data = DAMAGES[damage](named().read_bytes())
+    named().write_bytes(data)
+
+    with Index.open(named(), rebuild=True) as index:
+        events = index.add([notes / "1.txt"])
+        assert type(next(events)).__name__ == "Added"
+        assert named().read_bytes() == data
+        list(events)
+        assert [each.text for each in index.search("note")] == ["note number 1"]
+        (notes / "1.txt").write_text("changed after the rebuild")
+        list(index.add([notes / "1.txt"]))
+
+    assert_sound(named())
+    assert sources(named()) == ["1.txt"]
+    assert [path.name for path in named().parent.iterdir()] == ["default.sqlite"]
+    assert named().stat().st_mode & 0o777 == 0o600
+
+
+def test_a_table_of_other_columns_is_damage_and_not_a_mistake_of_ours(notes: Path) -> None:
+    fill(named(), notes)
+    named().write_bytes(DAMAGES["a table of other columns"](named().read_bytes()))
+    with Index.open(named()) as index, pytest.raises(RetrievalError, match="is damaged"):
+        index.documents()
+
+
+def test_a_log_of_what_was_replaced_is_not_taken_for_the_new_ones(notes: Path) -> None:
+    """It is there where another process has the old index open."""
+    fill(named(), notes)
+    with closing(sqlite3.connect(named(), isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("PRAGMA user_version = 1")
+        with Index.open(named(), rebuild=True) as index:
+            list(index.add([notes / "1.txt"]))
+        assert not named().with_name("default.sqlite-wal").exists()
+        fill(named(), notes / "2.txt")
+        assert_sound(named())
+    assert sources(named()) == ["1.txt", "2.txt"]
+
+
+@pytest.mark.parametrize("end", ["bad path", "left"])
+def test_a_rebuild_of_a_damaged_index_that_fails_or_is_left_changes_nothing(
+    notes: Path, end: str
+) -> None:
+    fill(named(), notes)
+    data = named().read_bytes()[:5000]
+    named().write_bytes(data)
+    (notes / "bad.txt").write_bytes(b"\0")
+
+    with Index.open(named(), rebuild=True) as index:
+        if end == "left":
+            next(index.add([notes]))
+        else:
+            with pytest.raises(RetrievalError, match="it is binary"):
+                list(index.add([notes / "1.txt", notes / "bad.txt"]))
+
+    assert named().read_bytes() == data
+    assert [path.name for path in named().parent.iterdir()] == ["default.sqlite"]
+
+
+@pytest.mark.parametrize("options", [{}, {"rebuild": True}, {"create": True, "rebuild": True}])
+@pytest.mark.parametrize("application_id", [0, 0x0F055112])
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_someone_elses_database_is_never_touched(
+    tmp_path: Path, options: dict[str, bool], application_id: int, journal: str, is_damaged: bool
+) -> None:
     path = tmp_path / "other.sqlite"
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA application_id = {application_id}")
+    connection.execute(f"PRAGMA journal_mode = {journal}")
     connection.execute("CREATE TABLE precious(x)")
+    connection.execute("INSERT INTO precious VALUES (zeroblob(20000))")
+    connection.close()
+    if is_damaged:
+        path.write_bytes(path.read_bytes()[:5000])
+    before = path.read_bytes()
+    with pytest.raises(RetrievalError, match=r"is not an avalan index; choose|remove it with"):
+        Index.open(path, **options)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["other.sqlite"]
+
+
+def test_a_file_with_another_programs_name_and_no_tables_is_not_filled(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA application_id = 7")
     connection.close()
     before = path.read_bytes()
-    for rebuild in (False, True):
-        with pytest.raises(RetrievalError, match="is not an avalan index; choose another file"):
-            Index.open(path, create=True, rebuild=rebuild)
+    with pytest.raises(RetrievalError, match="is not an avalan index; choose another file"):
+        Index.open(path, create=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_bytes_are_damaged_ends_in_a_sentence_and_a_rebuild_heals_it(
+    notes: Path, seed: int
+) -> None:
+    """Everything but the header, which says whose the file is."""
+    (notes / "page.html").write_text("<h1>Tea</h1><p>Green tea.</p>")
+    fill(named(), notes)
+    data = bytearray(named().read_bytes())
+    random = Random(seed)
+    for _ in range(random.choice([1, 5, 50])):
+        start = random.randrange(100, len(data))
+        size = random.choice([1, 1, 4, 100, 2000])
+        data[start : start + size] = random.randbytes(min(size, len(data) - start))
+    named().write_bytes(data)
+
+    with suppress(AvalanError), Index.open(named()) as index:
+        for document in index.documents():
+            index.passages(document.source)
+            index.text(document.source)
+    with suppress(AvalanError), Index.open(named()) as index:
+        index.search("note number tea")
+    with suppress(AvalanError), Index.open(named()) as index:
+        list(index.add([notes]))
+
+    with Index.open(named(), rebuild=True) as index:
+        list(index.add([notes]))
+    assert_sound(named())
+    assert sources(named()) == ["0.txt", "1.txt", "2.txt", "page.html"]
 
 
 # --- what the machine refuses -----------------------------------------------------------------
@@ -283,9 +519,22 @@ def test_a_state_folder_that_cannot_be_made_is_a_sentence(
         Index.open(named())
 
 
-def test_a_path_that_is_a_folder_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="cannot be read or written"):
-        Index.open(tmp_path, create=True)
+def test_a_folder_where_an_index_would_be_is_a_sentence(notes: Path) -> None:
+    (named() / "precious").mkdir(parents=True)
+    sentence = r"There is a folder at .*default\.sqlite, where an index would be a file; move it"
+    for options in ({}, {"create": True}, {"rebuild": True}):
+        with pytest.raises(RetrievalError, match=sentence):
+            Index.open(named(), **options)
+    with pytest.raises(RetrievalError, match=sentence):
+        store.remove(named())
+    assert (named() / "precious").is_dir()
+
+
+def test_a_pipe_where_an_index_would_be_is_a_sentence() -> None:
+    named().parent.mkdir(parents=True)
+    os.mkfifo(named())
+    with pytest.raises(RetrievalError, match="There is a device or pipe at"):
+        Index.open(named(), create=True)
 
 
 def test_a_file_that_cannot_be_written_is_a_sentence(notes: Path) -> None:

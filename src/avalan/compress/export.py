@@ -5,9 +5,11 @@ rotary embedding, MatMulNBits, GatherBlockQuantized), and has the layout that
 `avalan.model.engine.onnx` reads. A tied embedding is stored once.
 """
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 import onnx
@@ -15,7 +17,7 @@ import onnx
 from avalan.compress.checkpoint import read_weights
 from avalan.compress.graph import build_graph
 from avalan.compress.llama import read_shape
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, StateError
 
 Precision = Literal["fp32", "int8", "int4"]
 _COPIED = (
@@ -26,7 +28,9 @@ _COPIED = (
     "chat_template.jinja",
     "special_tokens_map.json",
 )
+_MODEL = "model.onnx"
 # A protobuf ends at 2 GiB; larger weights go to a file beside it.
+_WEIGHTS = _MODEL + ".data"
 _LARGEST_FILE = 2**31 - 2**24
 
 
@@ -45,6 +49,8 @@ class ExportReport:
 def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportReport:
     """Write the model in `folder` as ONNX into `out`, with its tokenizer and configuration.
 
+    All of it is written, or nothing: a failure leaves `out` as it was.
+
     Args:
         folder: a checkpoint in Hugging Face layout: config.json and safetensors.
         out: a folder, made if absent; files of the same names are replaced.
@@ -54,6 +60,7 @@ def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportR
     Raises:
         ConfigurationError: the precision is unknown, or `out` is `folder`.
         ModelError: the model is not a Llama that this graph can express, or lacks weights.
+        StateError: `out` cannot be written, for example because its disk is full.
     """
     if precision not in get_args(Precision):
         choices = ", ".join(get_args(Precision))
@@ -65,10 +72,12 @@ def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportR
     shape = read_shape(folder)
     weights = read_weights(folder)
     model = build_graph(shape, weights, precision)
-    out.mkdir(parents=True, exist_ok=True)
-    _copy_files(folder, out)
-    # Written last: its presence means that everything else is there.
-    size_bytes = _save(model, out / "model.onnx")
+    # Read before anything is written, so that what fails from then on is the writing.
+    copies = {name: (folder / name).read_bytes() for name in _COPIED if (folder / name).is_file()}
+    with _written(out) as begun:
+        for name, content in copies.items():
+            (begun / name).write_bytes(content)
+        size_bytes = _save(model, begun / _MODEL)
     tied = shape.tied and "lm_head.weight" in weights
     num_parameters = sum(array.size for name, array in weights.items())
     if tied:
@@ -78,18 +87,41 @@ def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportR
     )
 
 
-def _copy_files(folder: Path, out: Path) -> None:
-    for name in _COPIED:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, out / name)
+@contextmanager
+def _written(out: Path) -> Iterator[Path]:
+    """A folder whose files become those of `out` at the end; if that is not reached, none do."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # Inside it, because moving a file is all or nothing only within one file system.
+        with TemporaryDirectory(prefix=".export-", dir=out) as begun:
+            yield Path(begun)
+            _move(Path(begun), out)
+    except BaseException as error:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        if not isinstance(error, OSError):
+            raise
+        raise StateError(
+            f"The export cannot be written to {out} ({error.strerror or error}), and nothing of "
+            "it was left there; check its space and permissions, or choose another folder."
+        ) from None
+
+
+def _move(begun: Path, out: Path) -> None:
+    names = [path.name for path in begun.iterdir()]
+    # The model last: its presence means that everything else is there.
+    for name in sorted(names, key=_MODEL.__eq__):
+        (begun / name).replace(out / name)
+    if _WEIGHTS not in names:
+        (out / _WEIGHTS).unlink(missing_ok=True)
 
 
 def _save(model: onnx.ModelProto, path: Path) -> int:
-    beside = path.with_name(path.name + ".data")
-    for old in (path, beside):
-        old.unlink(missing_ok=True)
     if model.ByteSize() < _LARGEST_FILE:
         path.write_bytes(model.SerializeToString(deterministic=True))
         return path.stat().st_size
-    onnx.save_model(model, path, save_as_external_data=True, location=beside.name)
-    return path.stat().st_size + beside.stat().st_size
+    weights = path.with_name(_WEIGHTS)
+    onnx.save_model(model, path, save_as_external_data=True, location=weights.name)
+    return path.stat().st_size + weights.stat().st_size

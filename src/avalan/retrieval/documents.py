@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from avalan.errors import RetrievalError
+from avalan.retrieval import encodings
 from avalan.retrieval.extract import Extraction
 from avalan.retrieval.headings import Heading, HeadingFinder, Layout
 
@@ -31,20 +32,7 @@ LAYOUTS: dict[str, Layout] = {
 BLOCK_CHARS = 1 << 18
 _PIECE_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 12
-"""Where a byte order mark or a page's declaration of its encoding stands."""
-
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-_CONTROLS = bytes(set(range(0x20)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
-_ABOVE_ASCII = bytes(range(0x80, 0x100))
-_MAX_ABOVE_ASCII = 0.3
-"""Share of bytes above 0x7F in a Windows-1252 text; other encodings read as it exceed this."""
-
-_DECLARABLE = ("cp", "iso8859", "koi8", "shift_jis", "euc_", "gb", "big5", "mac", "tis")
-_DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+"""Where a byte order mark or a page's declaration of its encoding stands; enough to guess from."""
 
 
 class Unreadable(RetrievalError):
@@ -176,14 +164,11 @@ def _unopened(path: Path, error: OSError) -> Unreadable:
     return Unreadable(path, f"it cannot be opened ({error.strerror})")
 
 
-# --- telling text from the rest ---------------------------------------------------------------
-
-
 def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:
     head = file.read(_HEAD_BYTES)
     if not head:
         raise Unreadable(path, "it is empty")
-    candidates = _candidates(head, layout)
+    candidates = encodings.candidates(head, is_page=layout == "html")
     digest = hashlib.sha256()
     size = 0
     piece = head
@@ -205,56 +190,6 @@ def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:
         digest=digest.digest(),
         size_bytes=size,
     )
-
-
-class _Candidate:
-    """An encoding that the bytes read so far do not exclude."""
-
-    def __init__(self, encoding: str, bom: bytes = b"") -> None:
-        self.encoding = encoding
-        self.bom = bom
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._seen = self._above_ascii = 0
-
-    def accepts(self, piece: bytes) -> bool:
-        if self.bom and not self._seen:
-            piece = piece[len(self.bom) :]
-        self._seen += len(piece)
-        if self.encoding == "cp1252":
-            self._above_ascii += len(piece) - len(piece.translate(None, _ABOVE_ASCII))
-            if len(piece) != len(piece.translate(None, _CONTROLS)):
-                return False
-        return self._decodes(piece, final=False)
-
-    def holds(self) -> bool:
-        few = self.encoding != "cp1252" or self._above_ascii <= _MAX_ABOVE_ASCII * self._seen
-        return few and self._decodes(b"", final=True)
-
-    def _decodes(self, piece: bytes, *, final: bool) -> bool:
-        try:
-            return "\0" not in self._decoder.decode(piece, final)
-        except UnicodeDecodeError:
-            return False
-
-
-def _candidates(head: bytes, layout: Layout) -> list[_Candidate]:
-    for bom, encoding in _BOMS:
-        if head.startswith(bom):
-            return [_Candidate(encoding, bom)]
-    names = ["utf-8", "cp1252"]
-    if layout == "html" and (declared := _DECLARED.search(head)):
-        # Offsets are into the extracted text, so that any encoding a page declares will do.
-        names[1:1] = _known_encoding(declared[1].decode("ascii", "replace"))
-    return [_Candidate(name) for name in names]
-
-
-def _known_encoding(name: str) -> list[str]:
-    try:
-        known = codecs.lookup(name).name
-    except LookupError:
-        return []
-    # Latin-1 is read as Windows-1252, as browsers do; pages that say UTF-16 in ASCII are not.
-    return [known] if known.startswith(_DECLARABLE) and known != "iso8859-1" else []
 
 
 # --- blocks ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from avalan.errors import ConfigurationError, RetrievalError
-from avalan.retrieval import query, store, tables, walk
+from avalan.retrieval import journal, query, store, tables, walk
 from avalan.retrieval.documents import LAYOUTS, Skipped, Unreadable, survey
 from avalan.retrieval.entities import (
     Added,
@@ -25,6 +25,7 @@ from avalan.retrieval.entities import (
     Replaced,
     Unchanged,
 )
+from avalan.retrieval.scripts import joined
 
 __all__ = [
     "DEFAULT_INDEX",
@@ -72,11 +73,18 @@ class Index:
     """Documents, cut into passages that can be searched. Close it, or use it in a `with`."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path | None, *, rebuild: bool = False
+        self,
+        connection: sqlite3.Connection,
+        path: Path | None,
+        *,
+        rebuild: bool = False,
+        replacement: Path | None = None,
     ) -> None:
         self.path = path
         self._connection = connection
         self._rebuild = rebuild
+        # The file that takes the index's place when it is filled; until then, what is open.
+        self._replacement = replacement
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False, rebuild: bool = False) -> Self:
@@ -84,14 +92,19 @@ class Index:
 
         Args:
             create: make it if there is none.
-            rebuild: accept an index of another version; the next `add` replaces all it holds,
-                in one transaction.
+            rebuild: the next `add` replaces all it holds, at once or not at all; who reads it
+                meanwhile reads on. An index that is damaged or of another version is accepted:
+                a new file is filled, and then takes its place.
 
         Raises:
-            RetrievalError: there is none, it is no index, or it is of another version.
+            RetrievalError: there is none, it is no index, it is damaged or of another version.
             StateError: it cannot be read or written.
         """
-        return cls(store.connect(path, create=create, any_version=rebuild), path, rebuild=rebuild)
+        if rebuild and store.needs_replacing(path):
+            made = store.beside(path)
+            store.discard(made)
+            return cls(store.connect(made, create=True), path, replacement=made)
+        return cls(store.connect(path, create=create), path, rebuild=rebuild)
 
     @classmethod
     def temporary(cls) -> Self:
@@ -101,7 +114,9 @@ class Index:
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         with store.speaking(self.path):
-            self._connection.close()
+            journal.close(self._connection)
+        if self._replacement:
+            store.discard(self._replacement)
 
     def __enter__(self) -> Self:
         return self
@@ -134,6 +149,7 @@ class Index:
         else:
             for place in places:
                 yield from self._add_place(place)
+            self._take_its_place()
 
     def remove(self, name: str) -> list[str]:
         """Forget the document called `name`, as in `find`, or all below that folder; their sources.
@@ -141,7 +157,7 @@ class Index:
         Raises:
             RetrievalError: there is none.
         """
-        with store.speaking(self.path), tables.transaction(self._connection):
+        with store.writing(self.path, self._connection):
             below = [source for source, _ in self._sources_below(_place(name))]
             sources = below or [self.find(name)]
             for source in sources:
@@ -157,9 +173,8 @@ class Index:
         raise RetrievalError(f"There is no file or folder at {place}; {hint}.")
 
     def _add_anew(self, places: list[Path]) -> Iterator[Event]:
-        with store.speaking(self.path), tables.transaction(self._connection):
-            is_ours = tables.version(self._connection) == tables.VERSION
-            before = [info.source for info in self.documents()] if is_ours else []
+        with store.writing(self.path, self._connection):
+            before = [info.source for info in self.documents()]
             tables.drop(self._connection)
             tables.create(self._connection)
             for place in places:
@@ -167,6 +182,15 @@ class Index:
             now = {info.source for info in self.documents()}
             yield from (Dropped(source=source) for source in before if source not in now)
         self._rebuild = False
+
+    def _take_its_place(self) -> None:
+        if self.path is None or self._replacement is None:
+            return
+        with store.speaking(self.path):
+            journal.close(self._connection)
+        store.replace(self.path, self._replacement)
+        self._replacement = None
+        self._connection = store.connect(self.path, create=False)
 
     def _add_place(self, place: Path) -> Iterator[Event]:
         if place.is_dir():
@@ -202,7 +226,7 @@ class Index:
         with store.speaking(self.path):
             if tables.is_unchanged(self._connection, document, root):
                 return Unchanged(source=document.source)
-            with tables.transaction(self._connection):
+            with store.writing(self.path, self._connection):
                 was_known = tables.forget(self._connection, document.source)
                 num_passages = tables.insert(self._connection, document, root)
                 if not num_passages:
@@ -219,7 +243,7 @@ class Index:
             # A subfolder that was named itself may hold what this folder's ignore files hide.
             was_walked = root and (str(folder) + os.sep).startswith(_prefix(root))
             if was_walked or not os.path.lexists(source):
-                with store.speaking(self.path), tables.transaction(self._connection):
+                with store.writing(self.path, self._connection):
                     tables.forget(self._connection, source)
                 yield Dropped(source=source)
 
@@ -323,8 +347,8 @@ class Index:
                 source=row[0],
                 start=row[1],
                 end=row[2],
-                text=row[3],
-                heading=row[4],
+                text=joined(row[3]),
+                heading=joined(row[4]),
                 score=float(row[5]),
                 offsets_in=row[6],
                 encoding=row[7],

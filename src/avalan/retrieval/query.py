@@ -3,6 +3,8 @@
 import re
 from unicodedata import normalize
 
+from avalan.retrieval.scripts import phrases, without_vowel_signs
+
 MAX_TERMS = 64
 
 _WORD = re.compile(r"[^\W_]+")
@@ -28,4 +30,6 @@ def expression(question: str) -> str:
 
     Source: https://www.sqlite.org/fts5.html, "Full-text Query Syntax".
     """
-    return " OR ".join(f'"{term}"' for term in terms(question))
+    words = terms(without_vowel_signs(question))
+    sought = dict.fromkeys(phrase for word in words for phrase in phrases(word))
+    return " OR ".join(f'"{phrase}"' for phrase in list(sought)[:MAX_TERMS])

@@ -1,20 +1,19 @@
-"""The one SQLite file that an index is: how it is opened, and what can go wrong with it.
-
-Write-ahead logging lets any number of processes read while one writes, and leaves a usable file
-whenever a writer is killed.
-"""
+"""The one SQLite file that an index is: how it is opened, and what can go wrong with it."""
 
 import os
+import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from avalan import state
 from avalan.errors import AvalanError, RetrievalError, StateError
-from avalan.retrieval import tables
+from avalan.retrieval import journal, tables
 
 _BUSY_TIMEOUT_S = 10.0
+_LOG_INDEX_BYTES = 1 << 15
 
 
 def folder() -> Path:
@@ -22,32 +21,70 @@ def folder() -> Path:
     return state.home() / "indexes"
 
 
-def connect(path: Path, *, create: bool, any_version: bool) -> sqlite3.Connection:
+def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     """Open the index at `path`.
 
     Args:
         create: make it if there is none.
-        any_version: open an index of another version too, in order to rebuild it.
 
     Raises:
         RetrievalError: there is none, it is not an index, or it is of another version.
         StateError: it cannot be read or written.
     """
     with speaking(path):
-        if not _exists(path):
-            if not create:
-                raise RetrievalError(
-                    f"There is no index at {path}; make it with: {add_command(path)}"
-                )
+        is_new = not _exists(path)
+        if is_new and not create:
+            raise RetrievalError(f"There is no index at {path}; make it with: {add_command(path)}")
+        if is_new:
             _make_file(path)
-        connection = _connected(_uri(path))
+        if not _is_database(path):
+            raise _damaged(path, "file is not a database")
         try:
-            connection.execute("PRAGMA synchronous = NORMAL")
-            _check(connection, path, create=create, any_version=any_version)
+            return _opened(path, create=create)
         except BaseException:
-            connection.close()
+            if is_new and not path.stat().st_size:
+                discard(path)  # Of a disk without room for the tables, for example.
             raise
-        return connection
+
+
+def needs_replacing(path: Path) -> bool:
+    """Whether an index of ours is at `path` that is damaged or of another version.
+
+    False where nothing is, and for somebody else's file, which is never replaced.
+
+    Raises:
+        StateError: the file cannot be read.
+    """
+    with speaking(path):
+        if not _exists(path) or not path.stat().st_size:
+            return False
+        try:
+            with closing(_connected(_uri(path))) as connection:
+                return tables.are_ours(connection) and not tables.are_sound(connection)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.Error) and _kind(error) in _NOT_NOW:
+                raise
+            return _has_our_header(path)
+
+
+def beside(path: Path) -> Path:
+    """Where the index is made that will replace the one at `path`."""
+    return path.with_name(f"{path.name}.{os.getpid()}.new")
+
+
+def replace(path: Path, made: Path) -> None:
+    """Put the index at `made`, which nobody has open, in the place of the one at `path`."""
+    with speaking(path):
+        for log in _logs(path):  # A log must not be taken for the new file's.
+            log.unlink(missing_ok=True)
+        made.replace(path)
+
+
+def discard(path: Path) -> None:
+    """Delete the file at `path`, if there is one, and what SQLite keeps beside it."""
+    with speaking(path):
+        for file in (path, *_logs(path)):
+            file.unlink(missing_ok=True)
 
 
 def temporary() -> sqlite3.Connection:
@@ -73,8 +110,7 @@ def remove(path: Path) -> None:
                 f"The database at {path} is not an avalan index, so it is not deleted; "
                 "if it is not needed, delete the file yourself."
             )
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    discard(path)
 
 
 LIST = "avalan index list"
@@ -91,21 +127,46 @@ def add_command(path: Path, *options: str) -> str:
 
 def _exists(path: Path) -> bool:
     try:
-        path.stat()
+        is_file = stat.S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    if not is_file:
+        what = "folder" if path.is_dir() else "device or pipe"
+        raise RetrievalError(
+            f"There is a {what} at {path}, where an index would be a file; move it, or choose "
+            "another name for the index."
+        )
     return True
 
 
 def _is_foreign(path: Path) -> bool:
     """Whether another program's tables are in the file."""
-    if not path.is_file():
-        return False
     with suppress(sqlite3.Error), closing(_connected(_uri(path))) as connection:
-        tables_found = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-        return bool(tables_found) and application_id != tables.APPLICATION_ID
+        return tables.are_foreign(connection)
     return False
+
+
+def _is_database(path: Path) -> bool:
+    """Whether the file is empty or begins as SQLite's do, which takes a few bytes for nothing.
+
+    Source: https://www.sqlite.org/fileformat.html, "The Database Header".
+    """
+    return _header(path)[:16] in (b"", b"SQLite format 3\0")
+
+
+def _has_our_header(path: Path) -> bool:
+    """Whether the file says that it is an SQLite database of ours, however damaged the rest is."""
+    application_id = int.from_bytes(_header(path)[68:72], "big")
+    return _is_database(path) and application_id == tables.APPLICATION_ID
+
+
+def _header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(72)
+
+
+def _logs(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
 
 
 def _make_file(path: Path) -> None:
@@ -115,9 +176,7 @@ def _make_file(path: Path) -> None:
 
 
 def _uri(path: Path) -> str:
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    # Readers of a write-ahead log write beside it; where they cannot, nobody else does either.
-    return uri if os.access(path.parent, os.W_OK) else f"{uri}&immutable=1"
+    return f"{path.absolute().as_uri()}?mode=rw"
 
 
 def _connected(uri: str) -> sqlite3.Connection:
@@ -131,20 +190,44 @@ def _connected(uri: str) -> sqlite3.Connection:
     )
 
 
-def _check(connection: sqlite3.Connection, path: Path, *, create: bool, any_version: bool) -> None:
-    found = tables.version(connection)
-    has_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
-    if not has_tables:
+def _opened(path: Path, *, create: bool) -> sqlite3.Connection:
+    try:
+        return _checked(_uri(path), path, create=create)
+    except sqlite3.OperationalError as error:
+        # The file wants a log, and there is no room or no right to make one beside it. If none is
+        # there, nobody is writing, and the file alone is the index.
+        if create or _kind(error) not in _NOT_WRITABLE or _has_log(path):
+            raise
+        return _checked(f"{_uri(path)}&immutable=1", path, create=False)
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _checked(uri: str, path: Path, *, create: bool) -> sqlite3.Connection:
+    connection = _connected(uri)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _check(connection, path, create=create)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
+    if tables.are_foreign(connection):
+        raise RetrievalError(f"The database at {path} is not an avalan index; choose another file.")
+    if not tables.are_there(connection):
         if not create:
             raise RetrievalError(f"The index at {path} is empty; fill it with: {add_command(path)}")
-        connection.execute("PRAGMA journal_mode = WAL")
         with tables.transaction(connection):
-            if not tables.version(connection):  # Another process may have been quicker.
+            if not tables.are_there(connection):  # Another process may have been quicker.
                 tables.create(connection)
         return
-    if connection.execute("PRAGMA application_id").fetchone()[0] != tables.APPLICATION_ID:
-        raise RetrievalError(f"The database at {path} is not an avalan index; choose another file.")
-    if found != tables.VERSION and not any_version:
+    if (found := tables.version(connection)) != tables.VERSION:
         raise RetrievalError(
             f"The index at {path} is of version {found} and this avalan reads version "
             f"{tables.VERSION}; rebuild it with: {add_command(path, '--rebuild')}"
@@ -153,6 +236,20 @@ def _check(connection: sqlite3.Connection, path: Path, *, create: bool, any_vers
 
 # --- what can go wrong ------------------------------------------------------------------------
 
+_DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+_NOT_WRITABLE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR")
+_NOT_NOW = (*_NOT_WRITABLE, "SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+@contextmanager
+def writing(path: Path | None, connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction, during which others may read; failures become sentences."""
+    with speaking(path):
+        if not connection.in_transaction:
+            journal.log_ahead(connection, patience_s=_BUSY_TIMEOUT_S)
+        with tables.transaction(connection):
+            yield
+
 
 @contextmanager
 def speaking(path: Path | None) -> Iterator[None]:
@@ -160,10 +257,14 @@ def speaking(path: Path | None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", None) or ""
-        if (sentence := _sentence(name, _subject(path), error)) is None:
-            raise
-        raise sentence from None
+        if sentence := _sentence(_kind(error), path, error):
+            raise sentence from None
+        # Damage has many faces; what has none of it is a mistake of ours.
+        if path and needs_replacing(path):
+            raise _damaged(path, str(error)) from None
+        raise
+    except UnicodeDecodeError:  # SQLite quotes in its message what it has found.
+        raise _damaged(path, "its tables are not legible") from None
     except OSError as error:
         raise StateError(
             f"{_subject(path)} cannot be reached ({error.strerror}); check the folder, or choose "
@@ -171,13 +272,18 @@ def speaking(path: Path | None) -> Iterator[None]:
         ) from None
 
 
+def _kind(error: sqlite3.Error) -> str:
+    """As in "SQLITE_IOERR", without what SQLite adds to it; "" for an error of Python's."""
+    return "_".join((getattr(error, "sqlite_errorname", None) or "").split("_")[:2])
+
+
 def _subject(path: Path | None) -> str:
     return f"The index at {path}" if path else "The temporary index"
 
 
-def _sentence(name: str, subject: str, error: sqlite3.Error) -> AvalanError | None:
-    kind = "_".join(name.split("_")[:2])
-    if kind == "SQLITE_FULL":
+def _sentence(kind: str, path: Path | None, error: sqlite3.Error) -> AvalanError | None:
+    subject = _subject(path)
+    if kind == "SQLITE_FULL" or (kind == "SQLITE_IOERR" and _is_full(path)):
         return StateError(
             f"{subject} has no room left on its disk; free some space and try again, what was "
             "there before is kept."
@@ -186,14 +292,29 @@ def _sentence(name: str, subject: str, error: sqlite3.Error) -> AvalanError | No
         return StateError(
             f"{subject} is being written by another process; try again when that has finished."
         )
-    if kind in ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR"):
+    if kind in _NOT_WRITABLE:
         return StateError(
             f"{subject} cannot be read or written ({error}); check its disk and permissions, or "
             "choose another folder with the environment variable AVALAN_HOME."
         )
-    if kind in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-        return RetrievalError(
-            f"{subject} is damaged or not a database ({error}); remove it with "
-            "'avalan index remove' and its name, and add its documents again."
-        )
+    if kind in _DAMAGED or "Could not decode" in str(error):
+        return _damaged(path, str(error))
     return None
+
+
+def _damaged(path: Path | None, how: str) -> RetrievalError:
+    if path and path.is_file() and _has_our_header(path):
+        remedy = f"rebuild it with: {add_command(path, '--rebuild')}"
+    else:
+        remedy = "remove it with 'avalan index remove' and its name, and add its documents again."
+    return RetrievalError(f"{_subject(path)} is damaged or not a database ({how}); {remedy}")
+
+
+def _is_full(path: Path | None) -> bool:
+    """Whether there is no room for a log's index, which SQLite reports as a failure to write."""
+    if path is None:
+        return False
+    try:
+        return shutil.disk_usage(path.parent).free < _LOG_INDEX_BYTES
+    except OSError:
+        return False

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from avalan.retrieval.chunks import split
 from avalan.retrieval.documents import Document, width
 from avalan.retrieval.headings import Trail, follow
+from avalan.retrieval.scripts import spaced
 
-VERSION = 1
-"""Of the tables below and of how text is cut into chunks; another version is not read."""
+VERSION = 2
+"""Of the tables below, and of how text is cut into chunks and written; another is not read."""
 
 APPLICATION_ID = 0x61766C6E  # "avln"
 
@@ -25,7 +26,7 @@ _TABLES = (
         first_passage INTEGER NOT NULL,  -- rowid in passages; a document's are consecutive
         num_passages INTEGER NOT NULL
     )""",
-    # The only copy of a passage's text is the full-text table's own.
+    # The only copy of a passage's text is the full-text table's own, as `scripts.spaced` writes it.
     """CREATE VIRTUAL TABLE passages USING fts5(
         name, heading, text, document UNINDEXED, start_byte UNINDEXED, end_byte UNINDEXED,
         tokenize = 'porter unicode61 remove_diacritics 2'
@@ -56,6 +57,41 @@ def drop(connection: sqlite3.Connection) -> None:
 def version(connection: sqlite3.Connection) -> int:
     """The version of the tables; 0 where there are none yet."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def are_there(connection: sqlite3.Connection) -> bool:
+    """Whether there are tables, whoever made them."""
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def are_ours(connection: sqlite3.Connection) -> bool:
+    """Whether the tables, of whatever version, are our own."""
+    return _application_id(connection) == APPLICATION_ID
+
+
+def are_foreign(connection: sqlite3.Connection) -> bool:
+    """Whether the file belongs to another program; one without tables and name is nobody's."""
+    return not are_ours(connection) and (are_there(connection) or _application_id(connection) != 0)
+
+
+def _application_id(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
+def are_sound(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are those of this version, and all that is in them is in order.
+
+    Raises:
+        sqlite3.DatabaseError: they are damaged, and so much that this cannot be said otherwise.
+    """
+    if version(connection) != VERSION or not set(_TABLES) <= _schema(connection):
+        return False
+    connection.execute("SELECT * FROM passages LIMIT 1").fetchall()
+    return bool(connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
+
+
+def _schema(connection: sqlite3.Connection) -> set[str]:
+    return {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
 
 
 @contextmanager
@@ -99,8 +135,9 @@ def insert(connection: sqlite3.Connection, document: Document, root: str) -> int
     )
     number = connection.execute(_INSERT_DOCUMENT, values).lastrowid
     rowid = first
+    name = spaced(document.path.stem)
     for row in _passages(connection, document, number):
-        connection.execute(_INSERT_PASSAGE, (rowid, number, document.path.stem, *row))
+        connection.execute(_INSERT_PASSAGE, (rowid, number, name, *row))
         rowid += 1
     sql = "UPDATE documents SET num_passages = ? WHERE id = ?"
     connection.execute(sql, (rowid - first, number))
@@ -132,7 +169,7 @@ def _passages(
         for chunk in split(block.text, block.headings, above=above, code=is_code):
             start = end + width(block.text[char : chunk.start], encoding)
             char, end = chunk.end, start + width(chunk.text, encoding)
-            yield chunk.heading, chunk.text, start, end
+            yield spaced(chunk.heading), spaced(chunk.text), start, end
         above = follow(above, block.headings)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan.cli.console import Console
-from avalan.cli.display.layout import path_text
+from avalan.cli.display.layout import MAX_WIDTH, path_text, wrap
 from avalan.cli.display.units import bytes_text
 from avalan.cli.options import whole_number
 from avalan.errors import AvalanError, UsageError
@@ -106,12 +106,15 @@ def _add(args: argparse.Namespace, console: Console) -> int:
 
 def _follow(index: Index, args: argparse.Namespace, console: Console) -> None:
     tally: Counter[str] = Counter()
+    is_done = False
     try:
         for event in index.add(args.paths):
             tally[_kind(event)] += 1
             _show_event(event, tally, console)
+        is_done = True
     finally:
-        if tally:
+        # A rebuild that ends early has changed nothing.
+        if tally and (is_done or not args.rebuild):
             _show_tally(args.name, index, tally, console)
 
 
@@ -193,10 +196,18 @@ def _show_passage(rank: int, passage: Passage, console: Console) -> None:
     console.print((f"{rank}. ", "bold"), (place, "cyan"), (f"  {passage.score:.2f}", "dim"))
     if passage.heading:
         console.print(("   " + passage.heading, "bold"))
-    lines = textwrap.wrap(" ".join(passage.text.split()), max(min(console.width, 100) - 3, 20))
-    for line in lines:
+    for line in _text_lines(passage.text, console):
         console.print("   " + line)
     console.print()
+
+
+def _text_lines(text: str, console: Console) -> list[str]:
+    """The words of `text` in lines; on a terminal they are as wide as its characters are."""
+    words = " ".join(text.split())
+    width = max(min(console.width, MAX_WIDTH) - 3, 20)
+    if not console.interactive:
+        return textwrap.wrap(words, width)
+    return ["".join(piece for piece, _ in line) for line in wrap([words], width)]
 
 
 def _passage_json(passage: Passage) -> dict[str, Any]:
