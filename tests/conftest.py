@@ -46,3 +46,10 @@ def pico_onnx_folder(tmp_path_factory: pytest.TempPathFactory, pico_folder: Path
 def pico_qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Qwen3.5, which is partly recurrent."""
     return testing.pico_qwen3_5(tmp_path_factory.mktemp("pico-qwen"))
+
+
+@pytest.fixture
+def local_hub() -> Iterator[testing.LocalHub]:
+    """A model hub on this machine, with nothing in it yet."""
+    with testing.LocalHub() as hub:
+        yield hub

@@ -1,37 +1,150 @@
-"""The Hugging Face hub, through its own client: look into the cache, download, explain failures."""
+"""A whole model from the hub into the cache.
+
+First all contents, each checked against its hash; then the links of the snapshot, the
+configuration last; then the name of the revision. So whatever is interrupted, half a model is
+never taken for a whole one, and the next try goes on from what is there.
+"""
 
 import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import huggingface_hub
-from huggingface_hub import errors
+from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
-from avalan.errors import ModelError
-from avalan.hub.folder import has_weights
+from avalan import __version__
+from avalan.errors import StateError
+from avalan.hub import events
+from avalan.hub.crew import fetch_all
+from avalan.hub.failure import explained, unreachable
+from avalan.hub.layout import Place, cache_root, place_of, size_of
+from avalan.hub.remote import LEFT_OUT, RemoteFile, RemoteModel, choose, look_up, patterns_for
+
+CONFIG = "config.json"
+_LOCK_S = 0.2
 
 
-def find_cached(name: str, *, cache_dir: str | Path | None, revision: str | None) -> Path | None:
-    """The snapshot of a hub model in the local cache, if it is whole; the network is not used."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would be downloaded."""
+
+    model: RemoteModel
+    revision: str
+    """As it was asked for: a branch, a tag or a commit."""
+    files: tuple[RemoteFile, ...]
+    place: Place
+    token: str | None
+    cache_dir: str | Path | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the files will be."""
+        return self.place.snapshot(self.model.commit)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def missing(self) -> tuple[RemoteFile, ...]:
+        """The files of which nothing, or only a part, is here."""
+        return tuple(file for file in self.files if not self._is_here(file))
+
+    @property
+    def missing_bytes(self) -> int:
+        """Still to come."""
+        by_etag = {file.etag: file for file in self.missing}
+        parts = (size_of(self.place.partial(etag)) for etag in by_etag)
+        return max(sum(file.size_bytes for file in by_etag.values()) - sum(parts), 0)
+
+    def _is_here(self, file: RemoteFile) -> bool:
+        places = (self.folder / file.path, self.place.blob(file.etag))
+        return any(path.is_file() and size_of(path) == file.size_bytes for path in places)
+
+
+def plan(
+    name: str,
+    *,
+    cache_dir: str | Path | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    files: Sequence[str] | None = None,
+    left_out: Sequence[str] = LEFT_OUT,
+    pickled: bool = False,
+    code: bool = False,
+) -> Plan:
+    """Ask the hub what the model called `name` consists of.
+
+    Args:
+        files: patterns of the files to fetch; None for all that make a model, which must then
+            have weights that an engine here reads.
+        pickled: without `files`, pickled weights will do where there are no others.
+        code: without `files`, the Python files that came with the model belong to it.
+
+    Raises:
+        ModelError: there is no such model, it may not be read or run, or the hub does not answer.
+    """
+    model = look_up(name, revision=revision, token=token, cache_dir=cache_dir)
+    if files is None:
+        files = patterns_for(model, pickled=pickled, code=code)
+    return Plan(
+        model=model,
+        revision=revision or "main",
+        files=choose(model.files, files, left_out),
+        place=place_of(name, cache_dir),
+        token=token,
+        cache_dir=cache_dir,
+    )
+
+
+def only(plan: Plan, patterns: Sequence[str]) -> Plan:
+    """The same plan without the files that fit none of `patterns`."""
+    return replace(plan, files=choose(plan.files, patterns))
+
+
+def read_config(plan: Plan) -> Mapping[str, Any]:
+    """The model's configuration, downloaded at once; empty where it has none.
+
+    Raises:
+        ModelError: the model is gated, or the hub does not answer.
+    """
+    rows = [file for file in plan.files if file.path == CONFIG]
+    if not rows:
+        return {}
+    _fetch(plan, rows)
+    places = (plan.folder / CONFIG, plan.place.blob(rows[0].etag))
+    path = next(path for path in places if path.is_file())
     try:
-        config = huggingface_hub.try_to_load_from_cache(
-            name, "config.json", cache_dir=cache_dir, revision=revision
-        )
-    except errors.HFValidationError:
-        return None
-    if not isinstance(config, str) or not _is_whole(Path(config).parent):
-        return None
-    return Path(config).parent
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether the tokenizer and the weights are there, with every shard that an index names."""
-    if not (folder / "tokenizer.json").is_file():
-        return False
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return has_weights(folder)
-    shards = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
-    return all((folder / shard).is_file() for shard in shards)
+def run(plan: Plan) -> Path:
+    """Download what `plan` names; whoever is `watching` sees it come.
+
+    Returns:
+        The folder of the model.
+
+    Raises:
+        ModelError: the model is gated, the hub does not answer, or sends something else.
+        StateError: the disk is full or cannot be written.
+    """
+    check_space(plan)
+    with explained(plan.model.name, cache_dir=plan.cache_dir):
+        _fetch(plan, plan.files)
+        # The configuration last: by it a snapshot is found.
+        for file in sorted(plan.files, key=lambda file: file.path == CONFIG):
+            _link(plan, file)
+        _write_ref(plan)
+    events.tell(events.Finished(folder=plan.folder))
+    return plan.folder
 
 
 def fetch(
@@ -40,48 +153,127 @@ def fetch(
     cache_dir: str | Path | None,
     revision: str | None,
     offline: bool,
-    files: list[str],
-    left_out: list[str],
+    files: list[str] | None = None,
+    left_out: Sequence[str] = LEFT_OUT,
+    token: str | None = None,
+    pickled: bool = False,
+    code: bool = False,
 ) -> Path:
     """Download the model called `name`; returns its folder in the cache.
 
     Raises:
         ModelError: it does not exist, is gated, or cannot be reached.
+        StateError: the disk is full or cannot be written.
     """
     if offline:
-        raise _unreachable(name, "the network is switched off")
-    try:
-        folder = huggingface_hub.snapshot_download(
+        raise unreachable(name, "the network is switched off", cache_dir)
+    return run(
+        plan(
             name,
             cache_dir=cache_dir,
             revision=revision,
-            allow_patterns=files,
-            ignore_patterns=left_out,
+            token=token,
+            files=files,
+            left_out=left_out,
+            pickled=pickled,
+            code=code,
         )
-    except errors.GatedRepoError:
-        raise ModelError(
-            f"The model {name!r} is gated; accept its licence on https://huggingface.co/{name}, "
-            "then set HF_TOKEN to your access token."
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise ModelError(
-            f"The model {name!r} has no revision {revision!r}; "
-            f"see https://huggingface.co/{name}/tree/main for those it has."
-        ) from None
-    except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        raise ModelError(
-            f"There is no model {name!r} on the hub, or it is private; check the spelling, "
-            "give a local folder, or set HF_TOKEN to a token that may read it."
-        ) from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
-        raise _unreachable(name, "the hub cannot be reached") from None
-    except Exception as error:  # the client's network library has a tree of errors of its own
-        raise _unreachable(name, str(error).strip().partition("\n")[0].rstrip(".")) from error
-    return Path(folder)
-
-
-def _unreachable(name: str, why: str) -> ModelError:
-    return ModelError(
-        f"The model {name!r} is not on this machine and cannot be downloaded ({why}); connect to "
-        "the network, give a local folder, or use the model 'bundled'."
     )
+
+
+def check_space(plan: Plan) -> None:
+    """Whether the disk has room for what is missing.
+
+    Raises:
+        StateError: it has not.
+    """
+    free = free_bytes(plan.place.folder)
+    if free is not None and free < plan.missing_bytes:
+        raise StateError(
+            f"The model {plan.model.name!r} needs {_gigabytes(plan.missing_bytes)} more, but the "
+            f"disk with {cache_root(plan.cache_dir)} has only {_gigabytes(free)} free; free some "
+            "space, or choose another folder with --cache-dir."
+        )
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Free bytes of the disk on which `folder` is, or would be; None where it is not told."""
+    for path in (folder, *folder.absolute().parents):
+        if path.exists():
+            try:
+                return shutil.disk_usage(path).free
+            except OSError:
+                return None
+    return None
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+def _fetch(plan: Plan, files: Sequence[RemoteFile]) -> None:
+    with explained(
+        plan.model.name, revision=plan.revision, token=plan.token, cache_dir=plan.cache_dir
+    ):
+        missing = set(plan.missing)
+        if not missing & set(files):
+            return
+        with _turn(plan):
+            # Another program may have fetched some while this one waited.
+            missing = set(plan.missing)
+            wanted = {file.etag: file for file in files if file in missing}
+            headers = build_hf_headers(
+                token=plan.token or False, library_name="avalan", library_version=__version__
+            )
+            if len(files) > 1:
+                sizes = {file.path: file.size_bytes for file in wanted.values()}
+                events.tell(
+                    events.Started(name=plan.model.name, commit=plan.model.commit, sizes=sizes)
+                )
+            fetch_all(plan.model, tuple(wanted.values()), plan.place, headers)
+
+
+@contextmanager
+def _turn(plan: Plan) -> Iterator[None]:
+    """Alone with the model: two programs must not fill the same part."""
+    plan.place.lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with WeakFileLock(plan.place.lock, timeout=_LOCK_S):
+            yield
+            return
+    except TimeoutError:
+        events.tell(events.Waiting(name=plan.model.name))
+    with WeakFileLock(plan.place.lock):
+        yield
+
+
+def _link(plan: Plan, file: RemoteFile) -> None:
+    """Put a blob into the snapshot: by a link, or as a copy where there are no links."""
+    path, blob = plan.folder / file.path, plan.place.blob(file.etag)
+    if path.is_file() and size_of(path) == file.size_bytes:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    # A file system may have no links of one kind or of any.
+    for put in (_symlink, os.link, shutil.copyfile):
+        try:
+            put(blob, path)
+            return
+        except OSError:
+            if put is shutil.copyfile:
+                raise
+
+
+def _symlink(blob: Path, path: Path) -> None:
+    path.symlink_to(os.path.relpath(blob, path.parent))
+
+
+def _write_ref(plan: Plan) -> None:
+    """Remember which commit the branch or tag is; at once or not at all."""
+    if plan.revision == plan.model.commit:
+        return
+    path = plan.place.ref(plan.revision)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.write_text(plan.model.commit, encoding="ascii")
+    os.replace(new, path)

@@ -6,10 +6,15 @@ from pathlib import Path
 from avalan.errors import ModelError
 
 _WEIGHTS = ("*.safetensors", "*.onnx", "onnx/*.onnx")
+PICKLED_MODELS = ("pytorch_model*.bin",)
+"""Pickled weights in the form that transformers reads."""
 
 
-def check_folder(folder: Path) -> Path:
+def check_folder(folder: Path, *, pickled: bool = False) -> Path:
     """`folder` itself, if it holds a configuration and weights.
+
+    Args:
+        pickled: pickled weights will do.
 
     Raises:
         ModelError: it does not.
@@ -25,7 +30,13 @@ def check_folder(folder: Path) -> Path:
             f"{config} does not say which model it describes (no model_type or architectures); "
             "download the model again."
         )
-    if not has_weights(folder):
+    if not has_weights(folder, pickled=pickled):
+        if has_weights(folder, pickled=True):
+            raise ModelError(
+                f"The model folder {folder} has only pickled weights (pytorch_model.bin), a format "
+                "that can hold code; get it with safetensors, or, if you trust whoever made it, "
+                "add --allow-pickle."
+            )
         raise ModelError(
             f"The model folder {folder} has no weights (*.safetensors or *.onnx); "
             "download the model again."
@@ -39,9 +50,10 @@ def find_onnx_decoder(folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def has_weights(folder: Path) -> bool:
+def has_weights(folder: Path, *, pickled: bool = False) -> bool:
     """Whether there are weights in a format that an engine here reads."""
-    return any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
+    patterns = (*_WEIGHTS, *PICKLED_MODELS) if pickled else _WEIGHTS
+    return any(next(folder.glob(pattern), None) for pattern in patterns)
 
 
 def _describes_a_model(path: Path) -> bool:

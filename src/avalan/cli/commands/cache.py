@@ -1,0 +1,14 @@
+"""`avalan cache`: the verbs, each in a module of its own."""
+
+COMMANDS = {
+    "list": ("Show the models in the cache, the largest first", "avalan.cli.commands.cache_list"),
+    "download": ("Download a model, or the rest of it", "avalan.cli.commands.cache_download"),
+    "delete": ("Delete a model, or some of its revisions", "avalan.cli.commands.cache_delete"),
+    "serve": ("Offer the local cache to other machines", "avalan.cli.commands.cache_serve"),
+}
+
+EXAMPLES = (
+    "avalan cache list",
+    "avalan cache download --model Qwen/Qwen3-0.6B",
+    "avalan cache delete --model Qwen/Qwen3-0.6B --revision 10e842",
+)

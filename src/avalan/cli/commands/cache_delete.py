@@ -1,0 +1,111 @@
+"""`avalan cache delete`: a model, or the revisions that are named and no others."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.display.units import bytes_text
+from avalan.cli.parser import Parser
+from avalan.errors import UsageError
+
+EXAMPLES = """\
+It says what would go and asks; --yes does not ask. A revision is a branch, a tag, or the first
+digits of a commit, at least four. With --json one object: model, deleted, revisions, kept,
+freed_bytes.
+
+Try:
+  avalan cache delete --model Qwen/Qwen3-0.6B
+  avalan cache delete --model Qwen/Qwen3-0.6B --revision 10e842 --revision 4b420d --yes"""
+
+
+def configure(parser: Parser) -> None:
+    """One model; revisions of it."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "--model", "-m", metavar="NAME", required=True, help="the model's name in the cache"
+    )
+    parser.add_argument(
+        "--revision",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="delete this revision alone; may be given again [all]",
+    )
+    add_yes(parser)
+    parser.set_defaults(run=run)
+
+
+def add_yes(parser: Parser) -> None:
+    """Add the option that answers the question."""
+    parser.add_argument("--yes", "-y", action="store_true", help="delete without asking")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Show, ask, delete."""
+    return delete(args.model, args.revision, args, console)
+
+
+def delete(name: str, revisions: Sequence[str], args: argparse.Namespace, console: Console) -> int:
+    """Delete the model called `name`, or `revisions` of it, once it is agreed to."""
+    cache = extras.load("avalan.hub.cache")
+    deletion = cache.plan_deletion(cache.find(name, args.cache_dir), revisions)
+    if not args.yes and not console.answers:
+        raise UsageError(
+            f"Nobody can be asked whether {name!r} may be deleted, since the input is no terminal; "
+            "say so with: --yes"
+        )
+    if not args.yes:
+        _show(deletion, console)
+    agreed = args.yes or _is_agreed(console)
+    if agreed:
+        cache.delete(deletion)
+    _report(deletion, console, done=agreed)
+    return 0
+
+
+def _show(deletion: Any, console: Console) -> None:
+    name = deletion.model.name
+    if not deletion.kept:
+        console.note(("All", "bold"), f" of {name} would be deleted:")
+    else:
+        console.note(f"Of {name}, which has {len(deletion.kept)} more, this would be deleted:")
+    for revision in deletion.revisions:
+        refs = f" ({', '.join(revision.refs)})" if revision.refs else ""
+        size = bytes_text(revision.size_bytes)
+        console.note(f"  {revision.commit[:7]}{refs}  {_files(len(revision.files))}, {size}")
+    if not deletion.kept and deletion.model.partial_bytes:
+        size = bytes_text(deletion.model.partial_bytes)
+        console.note(f"  what has arrived of an unfinished download, {size}")
+    console.note(f"It would free {bytes_text(deletion.freed_bytes)}.")
+
+
+def _is_agreed(console: Console) -> bool:
+    return console.ask("Delete? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _report(deletion: Any, console: Console, *, done: bool) -> None:
+    commits = [revision.commit for revision in deletion.revisions]
+    freed = deletion.freed_bytes if done else 0
+    if console.as_json:
+        console.json(
+            {
+                "model": deletion.model.name,
+                "deleted": done,
+                "revisions": commits,
+                "kept": [revision.commit for revision in deletion.kept],
+                "freed_bytes": freed,
+            }
+        )
+    elif not done:
+        console.print("Nothing was deleted.")
+    elif not console.quiet:
+        what = deletion.model.name
+        if deletion.kept:
+            what = f"{', '.join(commit[:7] for commit in commits)} of {what}"
+        console.print(f"Deleted {what}; {bytes_text(freed)} are free again.")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"

@@ -1,0 +1,136 @@
+"""`avalan cache download`: a model from the hub to this disk; what is there already stays."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.display.units import bytes_text, count_text
+from avalan.cli.login import add_login, find_token
+from avalan.cli.parser import Parser
+from avalan.errors import ConfigurationError
+
+EXAMPLES = """\
+Before it begins, it says whether the model fits on the disk and into memory, and estimates how
+fast it may run here. A download that was broken off goes on where it ended, and every file is
+checked against the hub's hash. With --quiet it prints the model's folder and nothing else; with
+--json one object: model, revision, commit, folder, size_bytes, downloaded_bytes, files, preflight.
+
+Try:
+  avalan cache download --model Qwen/Qwen3-0.6B
+  avalan cache download --model Qwen/Qwen3-0.6B --revision main --json"""
+
+
+def configure(parser: Parser) -> None:
+    """One model, by name."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "--model", "-m", metavar="NAME", required=True, help="the model's owner/name on the hub"
+    )
+    add_download_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_download_options(parser: Parser) -> None:
+    """What a download may be told besides the model's name."""
+    parser.add_argument(
+        "--revision", metavar="TEXT", help="branch, tag or commit of the model on the hub [main]"
+    )
+    add_login(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Download, and say what is there now."""
+    plan, folder, document = download(args, console, pickled=True)
+    if console.as_json:
+        console.json(document)
+    elif console.quiet:
+        console.print(str(folder))
+    else:
+        verb = "Downloaded" if document["downloaded_bytes"] else "Nothing is missing of"
+        size = bytes_text(plan.size_bytes)
+        console.print(f"{verb} {plan.model.name} ({size}), which is in {folder}.")
+    return 0
+
+
+def download(
+    args: argparse.Namespace, console: Console, *, pickled: bool
+) -> tuple[Any, Path, dict[str, Any]]:
+    """Download `args.model`, showing what it needs and how it comes.
+
+    Args:
+        pickled: take pickled weights, too, where a model has no others.
+
+    Returns:
+        The plan, the model's folder, and the document for `--json`.
+    """
+    _require_hub_name(args.model)
+    token = find_token(args, console)
+    plan = _plan(args, token, console, pickled=pickled)
+    missing = plan.missing_bytes
+    preflight = _preflight(plan, args, console) if missing else None
+    with extras.load("avalan.cli.display.download").shown(console):
+        folder: Path = extras.load("avalan.hub.download").run(plan)
+    extras.load("avalan.hub.headers").read_headers(folder)
+    document = {
+        "model": plan.model.name,
+        "revision": plan.revision,
+        "commit": plan.model.commit,
+        "folder": str(folder),
+        "size_bytes": plan.size_bytes,
+        "downloaded_bytes": missing,
+        "files": [{"name": file.path, "size_bytes": file.size_bytes} for file in plan.files],
+        "preflight": preflight,
+    }
+    return plan, folder, document
+
+
+def _require_hub_name(name: str) -> None:
+    if name in ("bundled", "reader", "rules"):
+        raise ConfigurationError(
+            f"The model {name!r} ships with avalan, so there is nothing to download; "
+            "name a model of the hub, such as Qwen/Qwen3-0.6B."
+        )
+    if name.startswith((".", "/", "~")):
+        raise ConfigurationError(
+            f"{name!r} is a folder, and only models of the hub are downloaded; "
+            "name one as owner/name."
+        )
+
+
+def _plan(args: argparse.Namespace, token: str | None, console: Console, *, pickled: bool) -> Any:
+    hub = extras.load("avalan.hub.download")
+    remote = extras.load("avalan.hub.remote")
+    where = {"cache_dir": args.cache_dir, "revision": args.revision, "token": token}
+    everything = [*remote.READABLE, *remote.PICKLED]
+    plan = hub.plan(args.model, **where, files=everything if pickled else None)
+    if not pickled or remote.has_weights(plan.model):
+        return hub.only(plan, remote.READABLE)
+    console.note(
+        "This model has only pickled weights, which can run any code when they are loaded; avalan "
+        "does not load them."
+        if remote.pickled_weights(plan.model)
+        else "This model has no weights that avalan reads."
+    )
+    return plan
+
+
+def _preflight(plan: Any, args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """What it needs beside what there is, told before the first byte of the weights."""
+    config = extras.load("avalan.hub.download").read_config(plan)
+    readiness = extras.load("avalan.cli.display.readiness")
+    preflight = readiness.survey_for(plan, config, device=args.device)
+    model = plan.model
+    count = sum(model.parameters.values())
+    parts = [
+        f"{bytes_text(plan.size_bytes)} in {len(plan.files)} files",
+        *([f"{count_text(count)} parameters"] if count else []),
+        *([model.licence] if model.licence else []),
+        f"{plan.revision} at {model.commit[:7]}",
+    ]
+    console.note((model.name, "bold"), "  ", " · ".join(parts))
+    for label, text in readiness.rows(preflight):
+        console.note(f"  {label:<8}", text)
+    document: dict[str, Any] = readiness.document(preflight)
+    return document

@@ -1,0 +1,275 @@
+"""What the local cache holds, and how to delete a part of it.
+
+for model in scan().models:
+    print(model.name, model.size_bytes)
+delete(plan_deletion(find("org/model"), ["10e842"]))
+"""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import CachedRepoInfo, CachedRevisionInfo, HFCacheInfo
+from huggingface_hub.errors import CacheNotFound
+
+from avalan.errors import ModelError, StateError
+from avalan.hub.failure import disk_error
+from avalan.hub.layout import PREFIX, Place, cache_root, listing, name_of, size_of
+
+LEAST_DIGITS = 4
+"""Of a commit's id, to name a revision by its beginning."""
+_COMMIT = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},40}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedFile:
+    """A file of a revision."""
+
+    path: str
+    size_bytes: int
+    blob: str
+    """The name of its content; two files of one content share it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedRevision:
+    """A revision of which there are files."""
+
+    commit: str
+    refs: tuple[str, ...]
+    """The branches and tags that it is."""
+    size_bytes: int
+    """Of its files; what it shares with another revision is counted in both."""
+    files: tuple[CachedFile, ...]
+    """The largest first."""
+    modified: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedModel:
+    """A model of which there is something in the cache."""
+
+    name: str
+    folder: Path
+    size_bytes: int
+    """What it takes on the disk, with its unfinished downloads."""
+    partial_bytes: int
+    """What of it belongs to no revision: downloads that were broken off."""
+    revisions: tuple[CachedRevision, ...]
+    """The newest first; none for a model that was never whole."""
+    used: float
+    """When a file of it was last read, in seconds since 1970; file systems are lazy about it."""
+
+    @property
+    def num_files(self) -> int:
+        """Contents of finished downloads; one that several revisions share counts once."""
+        return len({file.blob for revision in self.revisions for file in revision.files})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheListing:
+    """What the cache holds."""
+
+    folder: Path
+    models: tuple[CachedModel, ...]
+    """The largest first."""
+    num_others: int
+    """Datasets and other things of other programs."""
+    other_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all models."""
+        return sum(model.size_bytes for model in self.models)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """What would be deleted."""
+
+    model: CachedModel
+    revisions: tuple[CachedRevision, ...]
+    kept: tuple[CachedRevision, ...]
+    """The revisions that stay; none: the whole model goes, with its unfinished downloads."""
+    freed_bytes: int
+    """What is shared with a revision that stays is not freed."""
+
+
+def scan(cache_dir: str | Path | None = None) -> CacheListing:
+    """Look through the cache. Without a cache there are no models; what is broken is left out."""
+    root = cache_root(cache_dir)
+    info = _info(root)
+    models = {name_of(repo.repo_path): _model(repo) for repo in info.repos if _is_model(repo)}
+    for folder in listing(root):
+        if folder.name.startswith(PREFIX) and name_of(folder) not in models:
+            models[name_of(folder)] = _unfinished(folder)
+    others = [repo for repo in info.repos if not _is_model(repo)]
+    found = sorted(models.values(), key=lambda model: (-model.size_bytes, model.name))
+    return CacheListing(
+        folder=root,
+        models=tuple(model for model in found if model.size_bytes or model.revisions),
+        num_others=len(others),
+        other_bytes=sum(repo.size_on_disk for repo in others),
+    )
+
+
+def find(name: str, cache_dir: str | Path | None = None) -> CachedModel:
+    """The model called `name` in the cache.
+
+    Raises:
+        ModelError: nothing of it is there.
+    """
+    found = scan(cache_dir)
+    for model in found.models:
+        if model.name == name:
+            return model
+    near = [model.name for model in found.models if model.name.lower() == name.lower()]
+    hint = f"did you mean {near[0]!r}?" if near else "`avalan cache list` shows what it holds."
+    raise ModelError(f"The cache at {found.folder} holds no model {name!r}; {hint}")
+
+
+def plan_deletion(model: CachedModel, revisions: Sequence[str] = ()) -> Deletion:
+    """What deleting these revisions means: full or short commits, branches or tags; none: all.
+
+    Raises:
+        ModelError: one is not there, or its short commit fits several. Then nothing is planned.
+    """
+    named = [_find_revision(model, revision) for revision in revisions]
+    gone = {revision.commit for revision in named} or {each.commit for each in model.revisions}
+    kept = tuple(each for each in model.revisions if each.commit not in gone)
+    freed = model.size_bytes
+    if kept:
+        stays = {file.blob for revision in kept for file in revision.files}
+        blobs = {
+            file.blob: file.size_bytes
+            for revision in named
+            for file in revision.files
+            if file.blob not in stays
+        }
+        freed = sum(blobs.values())
+    return Deletion(
+        model=model,
+        revisions=tuple(each for each in model.revisions if each.commit in gone),
+        kept=kept,
+        freed_bytes=freed,
+    )
+
+
+def delete(deletion: Deletion) -> None:
+    """Do what was planned, and nothing more.
+
+    Raises:
+        StateError: the system refused; what could be deleted is.
+    """
+    folder = deletion.model.folder
+    if not deletion.kept:
+        _remove(folder)
+        shutil.rmtree(folder.parent / ".locks" / folder.name, ignore_errors=True)
+        return
+    info = _info(folder.parent)
+    # Repositories that were copied on the hub have commits in common: only this one is meant.
+    own = frozenset(repo for repo in info.repos if repo.repo_path == folder)
+    commits = [revision.commit for revision in deletion.revisions]
+    replace(info, repos=own).delete_revisions(*commits).execute()
+    left = [commit for commit in commits if Place(folder).snapshot(commit).exists()]
+    if left:
+        raise StateError(
+            f"The system did not let the revision {left[0][:7]} be deleted from {folder}; check "
+            "the permissions, and whether a program uses the model."
+        )
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise disk_error(error, folder.parent) from None
+
+
+def _info(root: Path) -> HFCacheInfo:
+    try:
+        return huggingface_hub.scan_cache_dir(root)
+    except (CacheNotFound, ValueError):  # There is none, or it is a file.
+        return HFCacheInfo(
+            size_on_disk=0, repos=frozenset(), incomplete_files=frozenset(), warnings=[]
+        )
+
+
+def _is_model(repo: CachedRepoInfo) -> bool:
+    return repo.repo_type == "model"
+
+
+def _model(repo: CachedRepoInfo) -> CachedModel:
+    found = sorted(repo.revisions, key=lambda each: (-each.last_modified, each.commit_hash))
+    revisions = tuple(_revision(each) for each in found)
+    used = {file.blob for revision in revisions for file in revision.files}
+    partial = sum(
+        size_of(path) for path in listing(repo.repo_path / "blobs") if path.name not in used
+    )
+    return CachedModel(
+        name=name_of(repo.repo_path),
+        folder=repo.repo_path,
+        size_bytes=repo.size_on_disk + partial,
+        partial_bytes=partial,
+        revisions=revisions,
+        used=repo.last_accessed,
+    )
+
+
+def _revision(revision: CachedRevisionInfo) -> CachedRevision:
+    files = (
+        CachedFile(
+            path=file.file_path.relative_to(revision.snapshot_path).as_posix(),
+            size_bytes=file.size_on_disk,
+            blob=file.blob_path.name,
+        )
+        for file in revision.files
+    )
+    return CachedRevision(
+        commit=revision.commit_hash,
+        refs=tuple(sorted(revision.refs)),
+        size_bytes=revision.size_on_disk,
+        files=tuple(sorted(files, key=lambda file: (-file.size_bytes, file.path))),
+        modified=revision.last_modified,
+    )
+
+
+def _unfinished(folder: Path) -> CachedModel:
+    """A model without any revision: its download was broken off, or its folder is damaged."""
+    blobs = listing(folder / "blobs")
+    size = sum(map(size_of, blobs))
+    used = max((path.stat().st_mtime for path in blobs if path.exists()), default=0.0)
+    return CachedModel(
+        name=name_of(folder),
+        folder=folder,
+        size_bytes=size,
+        partial_bytes=size,
+        revisions=(),
+        used=used,
+    )
+
+
+def _find_revision(model: CachedModel, wanted: str) -> CachedRevision:
+    for revision in model.revisions:
+        if wanted == revision.commit or wanted in revision.refs:
+            return revision
+    short = wanted.lower()
+    fitting = [each for each in model.revisions if each.commit.startswith(short)]
+    if len(fitting) == 1 and _COMMIT.fullmatch(short):
+        return fitting[0]
+    held = ", ".join(_spelled(revision) for revision in model.revisions) or "none"
+    problem = f"has no revision {wanted!r} in the cache"
+    if fitting and not _COMMIT.fullmatch(short):
+        problem = f"is named by at least {LEAST_DIGITS} digits of a commit, not by {wanted!r}"
+    elif fitting:
+        problem = f"has several revisions that begin with {wanted!r}"
+    raise ModelError(f"The model {model.name!r} {problem}; those that it holds are: {held}.")
+
+
+def _spelled(revision: CachedRevision) -> str:
+    refs = f" ({', '.join(revision.refs)})" if revision.refs else ""
+    return revision.commit[:7] + refs

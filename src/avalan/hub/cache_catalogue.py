@@ -1,0 +1,160 @@
+"""The local cache of the Hugging Face hub as something to serve.
+
+The layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache. Nothing is kept in
+memory but parsed cards, so a model that was downloaded a moment ago is there.
+
+The cache does not record whether a model is gated. Its card tells, where it was downloaded too:
+the questions that a gated repository asks stand there as `extra_gated_…`. Such models are left
+out unless they are wanted, because their licence was accepted by one person and not by a network.
+A model without its card cannot be told and is served.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import metadata_load
+
+from avalan.hub.catalogue import COMMIT, NAME, Repository
+
+_PREFIX = "models--"
+
+
+class CacheCatalogue:
+    """The models in a cache folder.
+
+    Args:
+        folder: the cache.
+        only: names to serve; None for all.
+        gated: serve those that their card calls gated, too.
+    """
+
+    def __init__(
+        self, folder: Path, *, only: Collection[str] | None = None, gated: bool = False
+    ) -> None:
+        self.folder = folder
+        self._only = only
+        self._gated = gated
+
+    def names(self) -> list[str]:
+        """The names of all models that are served, sorted."""
+        return self._names(lambda repository: self._gated or not _is_gated(repository))
+
+    def left_out(self) -> list[str]:
+        """The names of gated models that are not served."""
+        return self._names(lambda repository: not self._gated and _is_gated(repository))
+
+    def find(self, name: str) -> Repository | None:
+        """The model called `name`, if it is served."""
+        repository = self._read(name)
+        if repository is None or (_is_gated(repository) and not self._gated):
+            return None
+        return repository
+
+    def _names(self, wanted: Callable[[Repository], bool]) -> list[str]:
+        found = map(self._read, map(_name, _listing(self.folder)))
+        return sorted(each.name for each in found if each is not None and wanted(each))
+
+    def _read(self, name: str) -> Repository | None:
+        if not NAME.fullmatch(name) or (self._only is not None and name not in self._only):
+            return None
+        folder = self.folder / (_PREFIX + name.replace("/", "--"))
+        snapshots = _snapshots(folder)
+        if not snapshots or _name(folder) != name:
+            return None
+        card = _card(snapshots)
+        return Repository(
+            name=name,
+            root=self.folder,
+            refs=_refs(folder / "refs", snapshots),
+            snapshots=snapshots,
+            last_modified=datetime.fromtimestamp(_changed(next(iter(snapshots.values()))), UTC),
+            tags=_tags(card),
+            pipeline_tag=_text(card, "pipeline_tag"),
+            library_name=_text(card, "library_name"),
+            licence=_text(card, "license"),
+        )
+
+
+def _name(folder: Path) -> str:
+    """The repository's name; empty where the folder is no model's."""
+    if not folder.name.startswith(_PREFIX):
+        return ""
+    return folder.name.removeprefix(_PREFIX).replace("--", "/")
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # It was deleted meanwhile.
+        return 0.0
+
+
+def _snapshots(folder: Path) -> dict[str, Path]:
+    """Commit → folder, of those that hold something; the newest first."""
+    found = [path for path in _listing(folder / "snapshots") if COMMIT.fullmatch(path.name)]
+    found.sort(key=lambda path: (-_changed(path), path.name))
+    return {path.name: path for path in found if _listing(path)}
+
+
+def _refs(folder: Path, snapshots: Mapping[str, Path]) -> dict[str, str]:
+    """The names that lead to a snapshot; they may contain slashes, as `refs/pr/1` does."""
+    refs = {}
+    for path in sorted(folder.rglob("*")):
+        try:
+            commit = path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        if commit in snapshots:
+            refs[path.relative_to(folder).as_posix()] = commit
+    return refs
+
+
+def _is_gated(repository: Repository) -> bool:
+    return any(key.startswith("extra_gated_") for key in _card(repository.snapshots))
+
+
+def _card(snapshots: Mapping[str, Path]) -> dict[str, Any]:
+    """What the card says of the model; empty where there is none."""
+    for folder in snapshots.values():
+        path = folder / "README.md"
+        try:
+            return _read_card(path, path.stat().st_mtime_ns)
+        except OSError:
+            continue
+    return {}
+
+
+@lru_cache(maxsize=1000)
+def _read_card(path: Path, changed_ns: int) -> dict[str, Any]:
+    try:
+        found = metadata_load(path)
+    except OSError:
+        raise
+    except Exception:  # Other people's YAML: a card that cannot be read says nothing.
+        return {}
+    return {str(key): value for key, value in (found or {}).items()}
+
+
+def _tags(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the hub makes of the card, for filters."""
+    texts = [_text(card, key) for key in ("library_name", "pipeline_tag")]
+    lists = [card.get(key) for key in ("tags", "language", "datasets")]
+    texts += [tag for each in lists if isinstance(each, list) for tag in each]
+    if licence := _text(card, "license"):
+        texts.append(f"license:{licence}")
+    return tuple(dict.fromkeys(tag for tag in texts if isinstance(tag, str)))
+
+
+def _text(card: Mapping[str, Any], key: str) -> str | None:
+    value = card.get(key)
+    return value if isinstance(value, str) else None

@@ -1,0 +1,150 @@
+"""What went wrong at the hub, as one sentence that says what to do."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import constants, errors
+
+from avalan.errors import AvalanError, ModelError, StateError
+from avalan.hub.layout import cache_root, names_on_disk, place_of
+from avalan.hub.reach import reason_of, why_unreachable
+
+CLIENT_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+"""The root of what the client's network library raises; which library, it keeps to itself."""
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_MOST_NAMES = 5
+
+
+@contextmanager
+def explained(
+    name: str | None = None,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> Iterator[None]:
+    """What the hub's client raises inside, about the model called `name`, becomes a sentence.
+
+    Raises:
+        ModelError: the hub refuses or does not answer.
+        StateError: the disk is full or cannot be written.
+    """
+    try:
+        yield
+    except AvalanError:
+        raise
+    except errors.GatedRepoError:
+        raise ModelError(_gated(name, token)) from None
+    except errors.RevisionNotFoundError:
+        raise ModelError(
+            f"The model {name!r} has no revision {revision!r}; "
+            f"see {constants.ENDPOINT}/{name}/tree/main for those it has."
+        ) from None
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        raise ModelError(
+            f"There is no model {name!r} on the hub, or it is private; check the spelling, "
+            "give a local folder, or set HF_TOKEN to a token that may read it."
+        ) from None
+    except errors.HfHubHTTPError as error:
+        if error.response.status_code >= 500:
+            raise unreachable(name, f"{constants.ENDPOINT}: {_answer(error)}", cache_dir) from None
+        raise _refused(name, error) from None
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError):
+        raise unreachable(name, "HF_HUB_OFFLINE is set", cache_dir) from None
+    except CLIENT_ERROR as error:
+        reason = f"{constants.ENDPOINT}: {reason_of(error)}"
+        raise unreachable(name, reason, cache_dir) from None
+    except OSError as error:
+        raise disk_error(error, cache_dir) from None
+
+
+def require_hub(name: str | None, cache_dir: str | Path | None) -> None:
+    """Ask the hub for a sign of life.
+
+    Raises:
+        ModelError: there is none.
+    """
+    reason = why_unreachable()
+    if reason is not None:
+        raise unreachable(name, reason, cache_dir)
+
+
+def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> ModelError:
+    """The sentence for a hub that cannot be asked about the model called `name`, or at all."""
+    held = names_on_disk(cache_dir)
+    if name is None:
+        what = f"The hub cannot be reached ({reason})"
+    elif name in held:
+        what = f"The hub cannot be reached ({reason}), so only what is on disk of {name!r} is there"
+    elif place_of(name, cache_dir).folder.is_dir():
+        what = (
+            f"The model {name!r} is only partly on this machine and the rest cannot be "
+            f"downloaded ({reason})"
+        )
+    else:
+        what = f"The model {name!r} is not on this machine and cannot be downloaded ({reason})"
+    return ModelError(
+        f"{what}; connect to the network, give a local folder, or use what is on disk: "
+        f"{_names(held)}."
+    )
+
+
+def _names(held: Sequence[str]) -> str:
+    names = ["'bundled'", *map(repr, held[:_MOST_NAMES])]
+    more = len(held) - _MOST_NAMES
+    if more > 0:
+        return f"{', '.join(names)} and {more} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def disk_error(error: OSError, cache_dir: str | Path | None) -> StateError:
+    """The sentence for a disk that refuses."""
+    root = cache_root(cache_dir)
+    if error.errno in _NO_SPACE:
+        return StateError(
+            f"The disk with the cache {root} is full; free some space, or choose another folder "
+            "with --cache-dir. What has arrived is kept, and the same command goes on from there."
+        )
+    return StateError(
+        f"The system refused {error.filename or str(root)!r} ({reason_of(error)}); check its "
+        "permissions, or choose another folder with --cache-dir."
+    )
+
+
+def _gated(name: str | None, token: str | None) -> str:
+    page = f"{constants.ENDPOINT}/{name}"
+    if token is None:
+        return (
+            f"The model {name!r} is gated; accept its licence on {page}, "
+            "then set HF_TOKEN to your access token."
+        )
+    return (
+        f"The model {name!r} is gated and your access token may not read it; accept its licence "
+        f"on {page} with the account that the token belongs to."
+    )
+
+
+def _refused(name: str | None, error: errors.HfHubHTTPError) -> ModelError:
+    status = error.response.status_code
+    if status == 401:
+        return ModelError(
+            "The hub refused the access token, which is wrong or has expired; make a new one on "
+            f"{constants.ENDPOINT}/settings/tokens and set HF_TOKEN to it, or go on without one."
+        )
+    what = f"about {name!r} " if name else ""
+    if status == 429:
+        return ModelError(
+            f"The hub has had too many questions from here ({_answer(error)}); wait a few minutes, "
+            "or set HF_TOKEN to an access token, which is allowed more."
+        )
+    return ModelError(
+        f"The hub refused the question {what}({_answer(error)}); check the rights of the token."
+    )
+
+
+def _answer(error: errors.HfHubHTTPError) -> str:
+    words = error.response.headers.get("X-Error-Message") or error.response.reason_phrase
+    return f"{error.response.status_code} {words}".strip()

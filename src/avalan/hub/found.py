@@ -1,0 +1,79 @@
+"""A model that is in the cache already; the network is not used."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub import errors
+
+from avalan.hub.folder import has_weights
+
+# One of them turns a text or a picture into numbers; without any, the weights are of no use.
+_INPUTS = ("tokenizer.json", "vocab.*", "*.model", "merges.txt", "preprocessor_config.json")
+
+
+def find_cached(
+    name: str,
+    *,
+    cache_dir: str | Path | None,
+    revision: str | None,
+    pickled: bool = False,
+    code: bool = False,
+) -> Path | None:
+    """The snapshot of a hub model in the local cache, if it is whole.
+
+    Args:
+        pickled: pickled weights will do.
+        code: the Python files that its configuration names belong to it.
+    """
+    folder = find_snapshot(name, cache_dir=cache_dir, revision=revision)
+    if folder is None or not is_whole(folder, pickled=pickled):
+        return None
+    return None if code and not has_code(folder) else folder
+
+
+def find_snapshot(name: str, *, cache_dir: str | Path | None, revision: str | None) -> Path | None:
+    """The same, whole or not, if it has a configuration."""
+    try:
+        config = huggingface_hub.try_to_load_from_cache(
+            name, "config.json", cache_dir=cache_dir, revision=revision
+        )
+    except errors.HFValidationError:
+        return None
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def has_code(folder: Path) -> bool:
+    """Whether the Python files that a model's configuration names are there."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return all((folder / file).is_file() for file in code_files(config))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def code_files(config: Mapping[str, Any]) -> list[str]:
+    """The Python files that `auto_map` names, those of other repositories left out.
+
+    https://huggingface.co/docs/transformers/custom_models
+    """
+    table = config.get("auto_map")
+    rows = table.values() if isinstance(table, Mapping) else ()
+    names = [name for row in rows for name in (row if isinstance(row, list) else [row]) if name]
+    return sorted({f"{name.partition('.')[0]}.py" for name in map(str, names) if "--" not in name})
+
+
+def is_whole(folder: Path, *, pickled: bool = False) -> bool:
+    """Whether there are weights, every shard that an index names, and what prepares the input."""
+    if not any(next(folder.glob(pattern), None) for pattern in _INPUTS):
+        return False
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return has_weights(folder, pickled=pickled)
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return all((folder / shard).is_file() for shard in shards)

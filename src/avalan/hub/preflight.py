@@ -1,0 +1,146 @@
+"""Before a download: what a model needs, and how fast it may be. Pure arithmetic, all estimates.
+
+Writing one token reads every weight once, so memory bandwidth bounds the speed; the time that an
+engine takes for a layer whatever its size bounds that of small models.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from avalan.hub.remote import RemoteFile, fits
+
+CONTEXT = 4096
+"""Tokens of context that the estimate leaves room for, where the model can read as many."""
+WORK_SHARE = 0.1
+"""Of the weights' size, for activations and the engine itself."""
+LAYER_S = {"transformers": 6e-4, "onnx": 6e-5}
+"""What a layer costs whatever its size, in seconds; measured on small models on one processor."""
+_KV_BYTES = 2
+"""A number of the key-value cache, in bf16."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What running a model takes."""
+
+    engine: str
+    """onnx or transformers, as avalan would choose."""
+    weight_bytes: int
+    kv_cache_bytes: int
+    """For `context` tokens; 0 where the configuration does not tell."""
+    context: int
+    """Tokens."""
+    read_bytes: int
+    """Weights that one token needs; fewer than all in a mixture of experts."""
+    num_layers: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """In all."""
+        return int(self.weight_bytes * (1 + WORK_SHARE)) + self.kv_cache_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """Needs beside what the machine has; None where the machine does not tell."""
+
+    download_bytes: int
+    free_disk_bytes: int | None
+    needs: Needs
+    free_memory_bytes: int | None
+    bandwidth: float | None
+    """Bytes per second that were measured."""
+
+    @property
+    def fits_disk(self) -> bool | None:
+        """Whether there is room for the download."""
+        free = self.free_disk_bytes
+        return None if free is None else self.download_bytes <= free
+
+    @property
+    def fits_memory(self) -> bool | None:
+        """Whether there is room for the model and `needs.context` tokens."""
+        free = self.free_memory_bytes
+        return None if free is None else self.needs.memory_bytes <= free
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """About so many; None where it would not fit into memory, or nothing was measured."""
+        if self.bandwidth is None or self.fits_memory is False or not self.needs.read_bytes:
+            return None
+        return tokens_per_s(self.needs, self.bandwidth)
+
+
+def tokens_per_s(needs: Needs, bandwidth: float) -> float:
+    """About how many tokens a second, with `bandwidth` in bytes per second."""
+    read_s = needs.read_bytes / bandwidth
+    return 1 / (read_s + needs.num_layers * LAYER_S[needs.engine])
+
+
+def needs_of(files: Sequence[RemoteFile], config: Mapping[str, Any]) -> Needs:
+    """What the model with these files and this `config.json` needs."""
+    text = _text_config(config)
+    onnx = [file for file in files if fits(file.path, ("model.onnx*", "onnx/model.onnx*"))]
+    tensors = [file for file in files if fits(file.path, ("*.safetensors",))]
+    weight_bytes = sum(file.size_bytes for file in onnx or tensors)
+    context = min(_whole(text, "max_position_embeddings", "n_positions") or CONTEXT, CONTEXT)
+    return Needs(
+        engine="onnx" if onnx else "transformers",
+        weight_bytes=weight_bytes,
+        kv_cache_bytes=context * kv_bytes_per_token(config),
+        context=context,
+        read_bytes=round(weight_bytes * active_share(config)),
+        num_layers=_num_layers(text),
+    )
+
+
+def kv_bytes_per_token(config: Mapping[str, Any]) -> int:
+    """Of the key-value cache; 0 where the configuration does not tell.
+
+    Layers that look back over a window only, or keep a running state, are counted as if they kept
+    everything, so the estimate is never too small.
+    """
+    text = _text_config(config)
+    heads = _whole(text, "num_attention_heads", "n_head")
+    hidden = _whole(text, "hidden_size", "n_embd", "d_model")
+    if not heads or not hidden:
+        return 0
+    size = _whole(text, "head_dim") or hidden // heads
+    kv_heads = _whole(text, "num_key_value_heads") or heads
+    return 2 * _num_layers(text) * kv_heads * size * _KV_BYTES
+
+
+def active_share(config: Mapping[str, Any]) -> float:
+    """The share of the weights that one token needs: 1 unless there are experts to choose from.
+
+    The experts of a layer are three matrices each; the rest of the weights is counted from the
+    shape too, since files are not downloaded yet.
+    """
+    text = _text_config(config)
+    experts = _whole(text, "num_local_experts", "num_experts", "n_routed_experts")
+    chosen = _whole(text, "num_experts_per_tok", "num_experts_per_token")
+    hidden = _whole(text, "hidden_size")
+    if not experts or not chosen or not hidden:
+        return 1.0
+    inner = _whole(text, "moe_intermediate_size", "intermediate_size")
+    layers = _num_layers(text)
+    all_experts = layers * experts * 3 * hidden * inner
+    rest = layers * 4 * hidden * hidden + 2 * _whole(text, "vocab_size") * hidden
+    return (rest + all_experts * chosen / experts) / (rest + all_experts)
+
+
+def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Multimodal models keep the language part inside."""
+    inner = config.get("text_config")
+    return inner if isinstance(inner, Mapping) else config
+
+
+def _num_layers(text: Mapping[str, Any]) -> int:
+    return _whole(text, "num_hidden_layers", "n_layer", "num_layers", "decoder_layers")
+
+
+def _whole(config: Mapping[str, Any], *names: str) -> int:
+    """The first of the values that is a whole number above 0; else 0."""
+    values = (config.get(name) for name in names)
+    return next((each for each in values if isinstance(each, int) and each > 0), 0)

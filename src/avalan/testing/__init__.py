@@ -1,0 +1,46 @@
+"""What to test with: models, engines and a hub, built in code in a moment, nothing downloaded.
+
+* `pico_llama`, `pico_qwen3_5`, `pico_tokenizer`: random weights and real files.
+* `pico_detr`, `pico_bart`, `pico_mbart50`: the same for images, summaries and translations.
+* `ScriptedEngine`, `ScriptedGeneratingEngine`, `scripted_model`, `saying`: what they are told to.
+* `LocalHub`: a model hub on this machine, for the code that downloads.
+"""
+
+from avalan.testing.detector import pico_detr
+from avalan.testing.hub import LocalHub
+from avalan.testing.pico import (
+    BOS,
+    CHAT_TEMPLATE,
+    EOS,
+    ROLES,
+    pico_llama,
+    pico_qwen3_5,
+    pico_tokenizer,
+)
+from avalan.testing.scripted import (
+    Script,
+    ScriptedEngine,
+    ScriptedGeneratingEngine,
+    saying,
+    scripted_model,
+)
+from avalan.testing.sequence import pico_bart, pico_mbart50
+
+__all__ = [
+    "BOS",
+    "CHAT_TEMPLATE",
+    "EOS",
+    "ROLES",
+    "LocalHub",
+    "Script",
+    "ScriptedEngine",
+    "ScriptedGeneratingEngine",
+    "pico_bart",
+    "pico_detr",
+    "pico_llama",
+    "pico_mbart50",
+    "pico_qwen3_5",
+    "pico_tokenizer",
+    "saying",
+    "scripted_model",
+]
