@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
+from avalan.errors import ConfigurationError
+from avalan.model.decode.limits import for_one_answer
 from avalan.model.decode.loop import decode
 from avalan.model.decode.sampling import check_settings
 from avalan.model.engine import GeneratingEngine, SteppingEngine
@@ -20,10 +22,11 @@ def generate(
     """The answer of `model` to the prompt `token_ids`; nothing is computed before it is iterated.
 
     Raises:
-        ConfigurationError: a setting is out of its range.
+        ConfigurationError: a setting is out of its range, or the engine cannot honour it.
         ModelError: the prompt does not fit, or the engine fails.
     """
     check_settings(settings)
+    settings = for_one_answer(settings, len(token_ids))
     engine = model.engine
     if isinstance(engine, SteppingEngine):
         return decode(
@@ -33,6 +36,11 @@ def generate(
             tokenizer=model.tokenizer,
             settings=settings,
             report=report,
+        )
+    if not settings.use_cache:
+        raise ConfigurationError(
+            f"The engine of {model.name!r} decodes by itself and keeps its own cache, so use_cache "
+            "cannot be off; leave it on."
         )
     return _timed(engine, token_ids, settings, report)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from avalan.errors import ModelError
 from avalan.model.decode.constraint import Constraint, is_nothing, restrict
+from avalan.model.decode.limits import for_one_answer
 from avalan.model.decode.sampling import Row, check_settings, draw, logprobs, process
 from avalan.model.decode.stopping import StopScanner
 from avalan.model.detokenize import Detokenizer
@@ -36,9 +37,10 @@ def decode(
     """Feed `token_ids` to `state` and yield what the model says next.
 
     A token is yielded before the next one is computed. The last token is yielded but not fed, so
-    afterwards `state` holds everything up to it. The answer ends at an end token (which is yielded,
-    its text empty), a stop string, `max_new_tokens`, the end of the model's context, or where the
-    constraint allows nothing more.
+    afterwards `state` holds everything up to it; with `use_cache` off it holds only what it held
+    and `token_ids`, which are read again for each token. The answer ends at an end token (which is
+    yielded, its text empty), a stop string, `max_new_tokens`, the end of the model's context, or
+    where the constraint allows nothing more.
 
     Args:
         report: filled while the tokens come; its times leave out whatever the consumer does.
@@ -46,13 +48,15 @@ def decode(
         eos_ids: tokens that end the answer; left open, the tokenizer's.
 
     Raises:
-        ConfigurationError: a setting is out of its range.
+        ConfigurationError: a setting is out of its range, or is for another way of decoding.
         ModelError: the prompt is empty or does not fit, or the model gives no finite numbers.
     """
     check_settings(settings)
+    settings = for_one_answer(settings, state.length + len(token_ids))
     answer = _Answer(tokenizer, settings, token_ids, constraint)
     ends = tokenizer.eos_ids if eos_ids is None else eos_ids
     report.finish_reason = "interrupted"  # Stands unless an end is reached.
+    before = None if settings.use_cache else engine.fork(state)
     started = perf_counter()
     logits = engine.feed(state, token_ids)
     limit = min(settings.max_new_tokens, engine.context_length - state.length + 1)
@@ -72,7 +76,10 @@ def decode(
         if finish is not None:
             return
         started = perf_counter()
-        logits = engine.feed(state, answer.token_ids[-1:])
+        if before is None:
+            logits = engine.feed(state, answer.token_ids[-1:])
+        else:
+            logits = engine.feed(engine.fork(before), [*token_ids, *answer.token_ids])
 
 
 class _Answer:

@@ -13,6 +13,7 @@ from avalan.errors import ConfigurationError
 from avalan.model.entities import GenerationSettings
 
 Row = NDArray[np.float32]
+MOST_BEAMS = 256
 
 
 def logprobs(logits: Row) -> Row:
@@ -119,8 +120,13 @@ def check_settings(settings: GenerationSettings) -> None:
         ConfigurationError: one is not; the sentence says which range is.
     """
     k, penalty, warmth = settings.top_k, settings.repetition_penalty, settings.temperature
+    beams, length = settings.num_beams, settings.length_penalty
     rules = (
         ("max_new_tokens", settings.max_new_tokens >= 1, "at least 1"),
+        ("max_length", settings.max_length is None or settings.max_length >= 1, "at least 1"),
+        ("min_length", settings.min_length is None or settings.min_length >= 0, "at least 0"),
+        ("num_beams", beams is None or 1 <= beams <= MOST_BEAMS, f"from 1 to {MOST_BEAMS}"),
+        ("length_penalty", length is None or -1e3 <= length <= 1e3, "from -1000 to 1000"),
         ("temperature", warmth in (None, 0) or 1e-3 <= warmth <= 1e3, "0, or from 0.001 to 1000"),
         ("top_k", k is None or k >= 1, "at least 1"),
         ("top_p", settings.top_p is None or 0 < settings.top_p <= 1, "above 0 and at most 1"),

@@ -1,0 +1,94 @@
+"""TOML tables as dataclasses, read strictly: the fields are the keys, their types the demands."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from avalan.errors import ConfigurationError
+
+_DEMANDS: dict[Any, str] = {
+    str: "a text in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple[str, ...]: "a list of texts",
+}
+
+
+def field_types(kind: type) -> dict[str, Any]:
+    """The type of each field of the dataclass `kind`, without its `| None`."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: _demanded(hints[field.name]) for field in dataclasses.fields(kind)}
+
+
+def read_fields(
+    kinds: Mapping[str, Any], table: Mapping[str, Any], section: str, file: str
+) -> dict[str, Any]:
+    """The values of `table`, each as its kind wants it; what the table leaves out stays out.
+
+    Args:
+        kinds: type by key, as from `field_types`.
+        section: the table's name, for the sentences; so is `file`.
+
+    Raises:
+        ConfigurationError: a key is unknown or a value is of another type.
+    """
+    check_keys(table, kinds, file, section=section)
+    return {
+        key: _value(kinds[key], value, f"{section}.{key}", file) for key, value in table.items()
+    }
+
+
+def check_keys(
+    table: Mapping[str, Any], known: Iterable[str], file: str, *, section: str = ""
+) -> None:
+    """Raise for the first key of `table` that is not `known`, naming a near one."""
+    names = list(known)
+    prefix = f"{section}." if section else ""
+    for key in table:
+        if key not in names:
+            keys = ", ".join(prefix + name for name in names)
+            hint = near(key, names, prefix)
+            raise ConfigurationError(
+                f"{file} has a key {prefix + key!r} that means nothing here; "
+                f"{hint or f'the keys are: {keys}.'}"
+            )
+
+
+def near(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """`did you mean 'x'?`, or nothing where nothing is near; `prefix` goes before the x."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {prefix + found[0]!r}?" if found else ""
+
+
+def _value(kind: Any, value: Any, key: str, file: str) -> Any:
+    if kind is float and type(value) is int:
+        return float(value)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        if all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif type(value) is kind:
+        return value
+    raise ConfigurationError(
+        f"The value of {key} in {file} is {_shown(value)}, but it must be {_DEMANDS[kind]}."
+    )
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+    return repr(value)
+
+
+def _demanded(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        return next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    return hint

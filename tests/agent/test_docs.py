@@ -1,0 +1,59 @@
+"""docs/agents.md does what it says: its blocks are run, in order, in one folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avalan.agent.specification import SECTIONS, key_types
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "agents.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(bash|python) run\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("agents")
+
+
+@pytest.mark.xdist_group("docs-agents")
+@pytest.mark.parametrize(("language", "text"), BLOCKS, ids=range(len(BLOCKS)))
+def test_blocks_are_run(language: str, text: str, folder: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    python = [sys.executable, "-W", "error", "-c", text]
+    bash = ["bash", "-euo", "pipefail", "-c", text]
+    done = subprocess.run(
+        python if language == "python" else bash,
+        cwd=folder,
+        env=os.environ | {"AVALAN_HOME": str(folder / "home"), "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or done.stderr
+
+
+def test_every_block_of_code_is_run() -> None:
+    assert len(BLOCKS) == PAGE.count("\n```") // 2 == 3
+
+
+def test_links_lead_to_files() -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", PAGE)
+    assert targets
+    assert not [target for target in targets if not (DOCS / target).exists()]
+
+
+def test_the_table_names_the_sections_and_keys_that_exist() -> None:
+    rows = re.findall(r"^\| `\[(\w+)\]` \|(.*)\|$", PAGE, re.MULTILINE)
+    assert [name for name, _ in rows] == list(SECTIONS)
+    for name, keys in rows:
+        named = set(re.findall(r"`(\w+)`", keys))
+        assert named <= set(key_types(name))
+    agent = dict(rows)["agent"]
+    assert set(re.findall(r"`(\w+)`", agent)) == set(key_types("agent"))
