@@ -17,7 +17,7 @@ override Q := $(value Q)
 override DOCS := $(value DOCS)
 export Q DOCS
 
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench recordings clean
 
 help:
 	@echo 'make run                    answer three questions from real documents, with evidence'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test                   run the tests'
 	@echo 'make check                  formatter, linter, types, licences, wheel'
 	@echo 'make bench                  the slow tests and the comparisons; takes a while'
+	@echo 'make recordings             record the bundled model and draw the pictures in docs/images'
 	@echo 'make clean                  remove what these commands made'
 
 run: .venv/base.stamp
@@ -45,6 +46,9 @@ check: .venv/test.stamp
 bench: .venv/test.stamp
 	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+recordings: .venv/base.stamp
+	$(BIN)/python scripts/recordings.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

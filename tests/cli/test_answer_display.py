@@ -220,7 +220,7 @@ WORDS = st.sampled_from(["bed ", "日本語", "naïve ", "🙂 ", "a" * 130 + " 
 
 @given(
     words=st.lists(WORDS, min_size=1, max_size=25).map("".join),
-    width=st.integers(60, 130),
+    width=st.integers(20, 130),
     data=st.data(),
 )
 def test_no_line_but_a_sources_exceeds_the_terminal(
@@ -233,7 +233,7 @@ def test_no_line_but_a_sources_exceeds_the_terminal(
     found = passage(text, source=f"/home/somebody/{'folder/' * 9}notes.md", heading=words)
     with pytest.MonkeyPatch.context() as patch:
         shown = screen(looked_up((found, made)), patch, width=width)
-    lines = [line for line in shown.splitlines() if not line.startswith(" source ")]
+    lines = [line for line in shown.splitlines() if "/home/somebody" not in line]
     assert all(cell_width(line) <= width for line in lines)
 
 
@@ -271,7 +271,7 @@ def test_the_trace_names_every_number_and_judge(monkeypatch: pytest.MonkeyPatch)
         "draft 'Paris', confidence 0.830",
         "say it from 0.500 on; judge memory",
         "passages found 1, read 1",
-        "/notes/garden.md:100–189 Garden",
+        "/notes/garden.md:100–189  Garden",
         "relevance 0.900, BM25 4.00, support full, utility 4",
         "quotes 'six in the evening'",
         "confidence 0.800; quote it from 0.500 on; judge reader",

@@ -8,9 +8,11 @@ from typing import Any
 
 from avalan.cli.console import Console, Part, cell_width
 from avalan.cli.display.layout import (
+    LEAST_BESIDE,
     MAX_WIDTH,
     Piece,
     bar,
+    hang,
     path_text,
     shorten,
     shorten_path,
@@ -30,6 +32,10 @@ _SUPPORT_DOTS = {"full": 3, "partial": 2, "none": 0}
 _RELEVANT = 0.5
 _LABEL = 14
 """Columns of the labels on the left."""
+_MARGIN = 3
+"""Columns before what stands below its label."""
+_BAR = 17
+"""Columns of a bar with its number and the gap after them."""
 
 
 # --- for programs -------------------------------------------------------------------------------
@@ -144,8 +150,15 @@ class Screen:
         self._grades(answer)
         self._footer(answer)
 
-    def _row(self, label: str, *parts: Part) -> None:
-        self._console.print((f" {label:<{_LABEL - 1}}", "dim"), *parts)
+    def _row(self, label: str, *parts: Part, cut: bool = True) -> None:
+        lead = (f" {label:<{_LABEL - 1}}", "dim")
+        for line in hang(lead, parts, self._width, indent=_LABEL, margin=_MARGIN, cut=cut):
+            self._console.print(*line, wrap=False)
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether labels stand above what they are for."""
+        return self._width - _LABEL < LEAST_BESIDE
 
     def _bar(self, probability: float, style: str) -> list[Piece]:
         full, empty = bar(probability, self._draw)
@@ -173,23 +186,38 @@ class Screen:
     def _passages(self, answer: Answer) -> None:
         if answer.retrieved and not answer.passages:
             self._row("passages", "none shares a word with the question")
-        num_read = len(answer.readings)
-        labels = ["passages", f"read {num_read} of {len(answer.passages)}"]
+        labels = self._passage_labels(answer)
         chosen = quoted_rank(answer)
-        room = self._width - _LABEL - 17
-        places = [self._place(passage, room) for passage in answer.passages[:num_read]]
+        room = self._room
+        places = [
+            self._place(passage, room) for passage, _ in zip(answer.passages, labels, strict=False)
+        ]
         most = max(map(cell_width, places), default=0)
         for rank, (reading, place) in enumerate(zip(answer.readings, places, strict=True)):
-            label = labels[rank] if rank < len(labels) and num_read > 1 else labels[0] * (not rank)
             tone = "green" if rank == chosen else "" if reading.relevance >= _RELEVANT else "dim"
             gap = " " * (most - cell_width(place) + 2)
-            heading = shorten(answer.passages[rank].heading, room - most - 2, self._draw)
+            left = room - most - 2
+            heading = shorten(answer.passages[rank].heading, left if left > 0 else room, self._draw)
             self._row(
-                label,
+                labels[rank],
                 *self._bar(reading.relevance, "green" if rank == chosen else "cyan"),
                 (place, tone),
                 (gap + heading if heading else "", "dim"),
             )
+
+    def _passage_labels(self, answer: Answer) -> list[str]:
+        num_read = len(answer.readings)
+        read = f"read {num_read} of {len(answer.passages)}" if num_read > 1 else ""
+        labels = [f"passages, {read}"] if self._is_narrow and read else ["passages", read]
+        return (labels + [""] * num_read)[:num_read]
+
+    @property
+    def _room(self) -> int:
+        """Columns for a passage's place and heading: beside its bar, or on lines of their own."""
+        beside = self._width - _LABEL - _BAR
+        if beside >= LEAST_BESIDE:
+            return beside
+        return self._width - (_MARGIN if self._is_narrow else _LABEL)
 
     def _place(self, passage: Passage, room: int) -> str:
         offsets = f":{passage.start}{self._draw.dash}{passage.end}"
@@ -207,7 +235,7 @@ class Screen:
         if answer.citations:
             parts.append((" [1]", "dim"))
         for line in wrap(parts, self._width - 4):
-            self._console.print((f" {self._draw.edge} ", f"bold {color}"), *line)
+            self._console.print((f" {self._draw.edge} ", f"bold {color}"), *line, wrap=False)
 
     def _evidence(self, answer: Answer) -> None:
         for number, citation in enumerate(answer.citations, 1):
@@ -215,10 +243,9 @@ class Screen:
             if citation.offsets_in == "extracted":
                 place += " of its text"
             path = path_text(citation.source)
-            self._row("source", (f"[{number}] ", "bold"), path, (place, "dim"))
-            sentence = self._sentence(answer, citation)
-            for first, line in enumerate(wrap(sentence, self._width - _LABEL) if sentence else []):
-                self._row("sentence" if not first else "", *line)
+            self._row("source", (f"[{number}] ", "bold"), path, (place, "dim"), cut=False)
+            if sentence := self._sentence(answer, citation):
+                self._row("sentence", *sentence)
         if answer.text is not None and not answer.citations:
             self._row("memory", *self._bar(answer.confidence, "green"), ("no source", "dim"))
 

@@ -12,6 +12,9 @@ from avalan.cli.console import Part, cell_width, neutralise
 MAX_WIDTH = 100
 """Columns; longer lines are hard to read."""
 
+LEAST_BESIDE = 28
+"""Columns that words need beside a label; with fewer, they go below it."""
+
 Piece = tuple[str, str]
 """A text and its style."""
 
@@ -76,39 +79,111 @@ def stars(grade: int, draw: Symbols, *, most: int = 5) -> str:
     return draw.star * grade + draw.no_star * (most - grade)
 
 
-def wrap(parts: Sequence[Part], width: int) -> list[list[Piece]]:
+def wrap(
+    parts: Sequence[Part], width: int, *, start: int = 0, cut: bool = True
+) -> list[list[Piece]]:
     """Lines of at most `width` columns; white space between words becomes one space or a break.
 
-    Control characters are made visible first, because they then take columns. A word that is
-    wider than a line is cut, and wide scripts break between any two characters.
+    Control characters are made visible first, because they then take columns. Wide scripts break
+    between any two characters; other words break only where they are wider than a line.
+
+    Args:
+        start: columns that are taken on the first line already.
+        cut: break such words; otherwise they stay whole, for the terminal to break, so that what
+            is copied from it has no line break inside.
     """
     lines: list[list[Piece]] = [[]]
-    used = 0
-    for gap, word in _words(parts, max(width, 8)):
+    used = start
+    for gap, word in _words(parts, max(width, 8) if cut else None):
         size = _width(word)
-        if used and used + gap + size > width:
+        if used and used + gap + size > width and (size <= width or used > width):
             lines.append([])
             used = 0
-        if used and gap:
+        if lines[-1] and gap:
             before, after = lines[-1][-1][1], word[0][1]
             lines[-1].append((" ", before if before == after else ""))
             used += 1
         lines[-1] += word
         used += size
-    return [_merged(line) for line in lines]
+    return [merged(line) for line in lines]
+
+
+def hang(
+    lead: Part,
+    parts: Sequence[Part],
+    width: int,
+    *,
+    indent: int,
+    margin: int = 2,
+    cut: bool = True,
+) -> list[list[Piece]]:
+    """Lines of at most `width` columns that begin with `lead`, and then with `indent` spaces.
+
+    What fits on one line stays as it is, space for space. Where the words would have too few
+    columns beside `lead`, they go below it, under `margin` spaces; one of blanks is left out.
+
+    Args:
+        cut: as of `wrap`.
+    """
+    first, rest = _pieces([lead]), _pieces(parts)
+    is_narrow = width - indent < LEAST_BESIDE
+    is_blank = not "".join(text for text, _ in first).strip()
+    fits = _width([*first, *rest]) <= width and not any("\n" in text for text, _ in rest)
+    if fits and not (is_narrow and is_blank):
+        return [[*first, *rest]]
+    if not is_narrow:
+        start = max(_width(first) - indent, 0)
+        lines = wrap(rest, width - indent, start=start, cut=cut)
+        return [[*first, *lines[0]], *([(" " * indent, ""), *line] for line in lines[1:])]
+    below = [[(" " * margin, ""), *line] for line in wrap(rest, width - margin, cut=cut)]
+    return below if is_blank else [[(text.rstrip(), style) for text, style in first], *below]
+
+
+def fold(parts: Sequence[Part], width: int) -> list[Piece]:
+    """The parts with line breaks in place of spaces wherever a line would exceed `width`.
+
+    A line that fits stays as it is, one that does not keeps its indentation, and words stay whole.
+    """
+    folded: list[Piece] = []
+    for number, line in enumerate(_lines(_pieces(parts))):
+        rows = [line] if _width(line) <= width else _indented(line, width)
+        for place, row in enumerate(rows):
+            folded += [("\n", ""), *row] if number or place else row
+    return folded
+
+
+def _indented(line: list[Piece], width: int) -> list[list[Piece]]:
+    text = "".join(text for text, _ in line)
+    margin = len(text) - len(text.lstrip(" "))
+    indent = min(margin, width // 3)
+    first, *others = wrap(line, width - indent, start=margin - indent, cut=False)
+    return [[(" " * margin, ""), *first], *([(" " * indent, ""), *row] for row in others)]
+
+
+def _pieces(parts: Sequence[Part]) -> list[Piece]:
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    return [(neutralise(text), style) for text, style in pairs if text]
+
+
+def _lines(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    lines: list[list[Piece]] = [[]]
+    for text, style in pieces:
+        first, *others = text.split("\n")
+        lines[-1] += [(first, style)] if first else []
+        lines += [[(other, style)] if other else [] for other in others]
+    return lines
 
 
 _WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60"
 _TOKEN = re.compile(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
 
 
-def _words(parts: Sequence[Part], width: int) -> Iterator[tuple[int, list[Piece]]]:
+def _words(parts: Sequence[Part], width: int | None) -> Iterator[tuple[int, list[Piece]]]:
     """What stays together on a line, and whether (1 or 0) a space stands before it."""
     word: list[Piece] = []
     gap = 0
-    for part in parts:
-        text, style = (part, "") if isinstance(part, str) else part
-        for token in _TOKEN.findall(neutralise(text)):
+    for text, style in _pieces(parts):
+        for token in _TOKEN.findall(text):
             breaks = bool(word) and re.search(f"[{_WIDE}]", word[-1][0] + token)
             if token.isspace() or breaks:
                 yield from _cut(word, gap, width)
@@ -118,12 +193,12 @@ def _words(parts: Sequence[Part], width: int) -> Iterator[tuple[int, list[Piece]
     yield from _cut(word, gap, width)
 
 
-def _cut(word: list[Piece], gap: int, width: int) -> Iterator[tuple[int, list[Piece]]]:
+def _cut(word: list[Piece], gap: int, width: int | None) -> Iterator[tuple[int, list[Piece]]]:
     """The word, in pieces where it is wider than a line."""
     held: list[Piece] = []
     characters = [(character, style) for text, style in word for character in text]
-    if _width(word) <= width:
-        held, characters = word, []
+    if width is None or _width(word) <= width:
+        width, held, characters = 0, word, []
     for character in characters:
         if _width([*held, character]) > width:
             yield gap, held
@@ -137,14 +212,15 @@ def _width(word: Sequence[Piece]) -> int:
     return sum(cell_width(text) for text, _ in word)
 
 
-def _merged(line: list[Piece]) -> list[Piece]:
-    merged: list[Piece] = []
+def merged(line: Sequence[Piece]) -> list[Piece]:
+    """The same line, neighbours of one style in one piece."""
+    pieces: list[Piece] = []
     for text, style in line:
-        if merged and merged[-1][1] == style:
-            merged[-1] = (merged[-1][0] + text, style)
+        if pieces and pieces[-1][1] == style:
+            pieces[-1] = (pieces[-1][0] + text, style)
         else:
-            merged.append((text, style))
-    return merged
+            pieces.append((text, style))
+    return pieces
 
 
 def shorten(text: str, width: int, draw: Symbols) -> str:
@@ -176,7 +252,8 @@ def path_text(source: str) -> str:
 
     A line break in a name is shown as its picture, so that a path stays on its line.
     """
-    path, here, home = Path(source), Path.cwd(), Path.home()
+    # Where the system knows no home folder, `~` stays as it is, and no path lies in it.
+    path, here, home = Path(source), Path.cwd(), Path(os.path.expanduser("~"))
     if path.is_relative_to(here):
         shown = os.path.relpath(path, here)
     else:

@@ -3,10 +3,12 @@
 from typing import Any
 
 from avalan.cli.console import Console, Part
-from avalan.cli.display.layout import MAX_WIDTH, Symbols, path_text, shorten, symbols, wrap
+from avalan.cli.display.layout import MAX_WIDTH, Symbols, hang, path_text, shorten, symbols
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 
 _INDENT = 12
+_LEAST = 40
+"""Columns of a quotation that are shown, even where it then needs several lines."""
 
 
 class Trace:
@@ -41,7 +43,7 @@ class Trace:
         self._detail(_bound("look it up", event.threshold, event.judge))
 
     def _drafted(self, event: Drafted) -> None:
-        draft = shorten(event.text, self._console.width - 30, self._draw)
+        draft = self._shortened(event.text, 30)
         self._line("memory", f"draft {draft!r}, confidence {_three(event.confidence)}")
         self._detail(_bound("say it", event.threshold, event.judge))
 
@@ -61,7 +63,7 @@ class Trace:
             self._detail("quotes nothing")
         else:
             quoted = passage.text[slice(*reading.span)]
-            self._detail(f"quotes {shorten(quoted, self._console.width - 24, self._draw)!r}")
+            self._detail(f"quotes {self._shortened(quoted, 24)!r}")
         sure = f"confidence {_three(reading.confidence)}"
         self._detail(f"{sure}; {_bound('quote it', event.threshold, event.judge)}")
         if reading.features:
@@ -84,16 +86,20 @@ class Trace:
         )
         self._console.print()
 
+    def _shortened(self, text: str, taken: int) -> str:
+        width = min(self._console.width, MAX_WIDTH)
+        return shorten(text, max(width - taken, _LEAST), self._draw)
+
     def _line(self, name: str, text: str) -> None:
-        self._print([(f"{name:<{_INDENT}}", "bold")], text, "")
+        self._print((f"{name:<{_INDENT}}", "bold"), text, "")
 
     def _detail(self, text: str) -> None:
-        self._print([" " * _INDENT], text, "dim")
+        self._print(" " * _INDENT, text, "dim")
 
-    def _print(self, lead: list[Part], text: str, style: str) -> None:
-        for line in wrap([(text, style)], min(self._console.width, MAX_WIDTH) - _INDENT):
-            self._console.print(*lead, *line)
-            lead = [" " * _INDENT]
+    def _print(self, lead: Part, text: str, style: str) -> None:
+        width = min(self._console.width, MAX_WIDTH)
+        for line in hang(lead, [(text, style)], width, indent=_INDENT, cut=False):
+            self._console.print(*line, wrap=False)
 
 
 def _three(value: float) -> str:

@@ -1,0 +1,247 @@
+"""A download on the screen: its files, those on their way with a bar each, and all together.
+
+On a terminal a few lines are redrawn, at most twelve times a second; in a pipe a line follows when
+a file is there, and from time to time while a large one comes.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from avalan.cli.console import Console, cell_width
+from avalan.cli.display.flow import Line
+from avalan.cli.display.frames import FRAME_S
+from avalan.cli.display.generation import Frame, Size
+from avalan.cli.display.layout import Symbols, bar, shorten, shorten_path, symbols
+from avalan.cli.display.screen import Screen, is_live, terminal_size
+from avalan.cli.display.units import bytes_text, seconds_text
+from avalan.hub.events import (
+    Event,
+    FileAdvanced,
+    FileBroken,
+    FileFinished,
+    FileStarted,
+    Finished,
+    Started,
+    Waiting,
+    watching,
+)
+
+_LINE_EVERY_S = 10.0
+_WINDOW_S = 5.0
+"""Over which the speed is a mean."""
+_BAR = 20
+_WIDE, _NARROW = 72, 52
+_SIZES = 22
+"""Columns of `  999.9 MB of 999.9 MB`."""
+_ALL = "in all"
+
+
+class Progress:
+    """How far a download is; fed with events, in the order in which they happen."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, int] = {}
+        self.done: dict[str, int] = {}
+        self.active: list[str] = []
+        self.finished: list[str] = []
+        self.remark = ""
+        self._resumed_bytes = 0
+        self._samples: list[tuple[float, int]] = []
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files."""
+        return sum(self.sizes.values())
+
+    @property
+    def done_bytes(self) -> int:
+        """Of all files, what is here."""
+        return sum(self.done.values())
+
+    def take(self, event: Event, now: float) -> None:
+        """`event` happened at `now`, in seconds; files that were not announced are passed over."""
+        if getattr(event, "file", None) not in (None, *self.sizes):
+            return
+        match event:
+            case Waiting(name=name):
+                self.remark = f"another program downloads {name}; waiting for it"
+            case Started(sizes=sizes):
+                self.sizes, self.done, self.remark = dict(sizes), dict.fromkeys(sizes, 0), ""
+                self.active, self.finished, self._samples = [], [], []
+                self._resumed_bytes = 0
+            case FileStarted(file=file, num_bytes=size):
+                self.active.append(file)
+                self.done[file] = size
+                self._resumed_bytes += size
+            case FileAdvanced(file=file, num_bytes=size):
+                self.done[file] = size
+                self.remark = ""
+            case FileBroken(file=file, reason=reason, wait_s=wait):
+                self.remark = f"{file}: {reason}; again in {seconds_text(wait)}"
+            case FileFinished(file=file):
+                self.active.remove(file)
+                self.done[file] = self.sizes[file]
+                self.finished.append(file)
+            case Finished():
+                self.remark = ""
+        self._sample(now)
+
+    def _sample(self, now: float) -> None:
+        self._samples.append((now, self.done_bytes - self._resumed_bytes))
+        while len(self._samples) > 2 and self._samples[1][0] < now - _WINDOW_S:
+            self._samples.pop(0)
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """Of the last seconds; None where that is too little to tell."""
+        if len(self._samples) < 2:
+            return None
+        (start, before), (end, after) = self._samples[0], self._samples[-1]
+        return (after - before) / (end - start) if end - start > 0.2 and after > before else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Until all is there, at the speed of the last seconds."""
+        speed = self.bytes_per_s
+        return (self.size_bytes - self.done_bytes) / speed if speed else None
+
+
+def progress_lines(progress: Progress, width: int, draw: Symbols) -> list[Line]:
+    """A line for each file on its way, one for all, and a remark if there is one."""
+    if not progress.sizes:
+        return [_remark(progress.remark, width, draw)] if progress.remark else []
+    row = _Row(width, max(map(len, [*progress.sizes, _ALL])), draw)
+    lines = [
+        row.line(shorten_path(file, row.label, draw), progress.done[file], progress.sizes[file])
+        for file in progress.active
+    ]
+    total = row.line(_ALL, progress.done_bytes, progress.size_bytes, style="bold")
+    figures = _figures(progress)
+    if figures and _width(total) + len(figures) + 3 <= width:
+        lines.append([*total, (f" {draw.middle} {figures}", "figures")])
+    else:
+        lines += [total, _remark(figures, width, draw)] if figures else [total]
+    return [*lines, _remark(progress.remark, width, draw)] if progress.remark else lines
+
+
+def finished_line(file: str, size: int, width: int, draw: Symbols) -> Line:
+    """A file that is here."""
+    text = f"  {bytes_text(size)}"
+    name = shorten_path(file, max(width - len(text) - 2, 4), draw)
+    return [(f"  {name}", ""), (text, "figures")]
+
+
+class _Row:
+    """How the columns of a screen are shared among a name, a bar, a percentage and the sizes."""
+
+    def __init__(self, width: int, longest: int, draw: Symbols) -> None:
+        self._draw = draw
+        self._bar = _BAR if width >= _WIDE else _BAR // 2 if width >= _NARROW else 0
+        self._has_sizes = width >= _NARROW
+        taken = 2 + 2 + self._bar + 5 + (_SIZES if self._has_sizes else 0)
+        self.label = max(min(longest, width - taken), 6)
+
+    def line(self, name: str, done: int, size: int, *, style: str = "") -> Line:
+        """A name of at most `label` columns, and how much of it is here."""
+        share = min(done / size, 1.0) if size else 1.0
+        full, empty = bar(share, self._draw, width=self._bar)
+        sizes = f"  {bytes_text(done)} of {bytes_text(size)}" if self._has_sizes else ""
+        lead = f"  {name.ljust(self.label)}  "
+        return [(lead, style), (full, "step1"), (empty, "sign"), (f" {share:4.0%}{sizes}", style)]
+
+
+def _remark(text: str, width: int, draw: Symbols) -> Line:
+    return [(f"  {shorten(text, width - 2, draw)}", "figures")]
+
+
+def _width(line: Line) -> int:
+    return sum(cell_width(text) for text, _ in line)
+
+
+def _figures(progress: Progress) -> str:
+    speed, left = progress.bytes_per_s, progress.left_s
+    if speed is None or left is None:
+        return ""
+    return f"{bytes_text(round(speed))}/s, {seconds_text(left)} left"
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[None]:
+    """Downloads that happen inside are shown."""
+    if console.quiet or console.as_json:
+        yield
+        return
+    with ExitStack() as stack:
+        view = _Moving(console, stack) if is_live(console) else _Plain(console)
+        stack.enter_context(watching(view.see))
+        yield
+
+
+class _Moving:
+    """On a terminal. It takes the screen with the first event, so that no other is troubled."""
+
+    def __init__(self, console: Console, stack: ExitStack) -> None:
+        self._console = console
+        self._stack = stack
+        self._draw = symbols(interactive=True)
+        self._screen: Screen | None = None
+        self._progress = Progress()
+        self._drawn_at = -FRAME_S
+        self._told = 0
+
+    def see(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, Started):
+            self._told = 0
+        self._progress.take(event, now)
+        is_over = isinstance(event, Finished)
+        nothing = not self._progress.sizes and not self._progress.remark
+        if nothing or (is_over and self._screen is None):
+            return
+        if now - self._drawn_at >= FRAME_S or is_over:
+            self._drawn_at = now
+            self._show(is_over=is_over)
+
+    def _show(self, *, is_over: bool) -> None:
+        if self._screen is None:
+            self._screen = self._stack.enter_context(Screen(self._console))
+        size = terminal_size()
+        # Less by one: a line as wide as the screen would wrap on some terminals.
+        width = max(size.width - 1, 20)
+        done = self._progress.finished[self._told :]
+        self._told += len(done)
+        finished = [
+            finished_line(file, self._progress.sizes.get(file, 0), width, self._draw)
+            for file in done
+        ]
+        below = [] if is_over else progress_lines(self._progress, width, self._draw)
+        frame = Frame(
+            size=Size(width=size.width, height=size.height), finished=finished, below=below
+        )
+        self._screen.draw(frame)
+
+
+class _Plain:
+    """In a pipe: lines on stderr."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress()
+        self._told_at = time.monotonic()
+
+    def see(self, event: Event) -> None:
+        now = time.monotonic()
+        self._progress.take(event, now)
+        match event:
+            case FileFinished(file=file) if file in self._progress.sizes:
+                self._console.note(f"{file}  {bytes_text(self._progress.sizes[file])}")
+                self._told_at = now
+            case Waiting() | FileBroken():
+                self._console.note(self._progress.remark)
+            case FileAdvanced() if now - self._told_at > _LINE_EVERY_S:
+                self._told_at = now
+                done, size = self._progress.done_bytes, self._progress.size_bytes
+                figures = _figures(self._progress)
+                more = f", {figures}" if figures else ""
+                self._console.note(f"{bytes_text(done)} of {bytes_text(size)}{more}")

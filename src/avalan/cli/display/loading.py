@@ -1,0 +1,113 @@
+"""What a model is once it is loaded: its parameters counted, its layers by kind."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avalan import extras
+from avalan.cli.display.parts import summed
+from avalan.errors import ModelError
+from avalan.hub.folder import find_onnx_decoder
+from avalan.model.engine import load_engine
+from avalan.model.entities import EngineSettings
+
+# Nothing from the network, and no code that came with the model.
+_OWN_FILES = {"local_files_only": True, "trust_remote_code": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model in memory."""
+
+    engine: str
+    """onnx, or transformers."""
+    seconds: float
+    """It took to load."""
+    device: str
+    num_parameters: int | None
+    """Counted; tied matrices once. None where the engine does not show them."""
+    parameters: dict[str, int]
+    """Part → how many."""
+    memory_bytes: int | None
+    """Of the parameters and buffers."""
+    modules: dict[str, int]
+    """Class of a layer → how many; those that hold parameters themselves."""
+    vocab_size: int | None
+    """Width of the logits."""
+
+
+def load(folder: Path, settings: EngineSettings) -> Loaded:
+    """Load the model in `folder` and look at it.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        ModelError: it cannot be loaded.
+    """
+    is_onnx = find_onnx_decoder(folder) is not None and settings.weight_type == "auto"
+    if is_onnx and settings.engine in ("auto", "onnx"):
+        return _load_onnx(folder, settings)
+    return _load_transformers(folder, settings)
+
+
+def _load_onnx(folder: Path, settings: EngineSettings) -> Loaded:
+    started = time.perf_counter()
+    engine = load_engine("onnx", folder, settings)
+    seconds = time.perf_counter() - started
+    logits = engine.feed(engine.start(), [0])  # type: ignore[union-attr]
+    engine.close()
+    return Loaded(
+        engine="onnx",
+        seconds=seconds,
+        device=settings.device,
+        num_parameters=None,
+        parameters={},
+        memory_bytes=None,
+        modules={},
+        vocab_size=int(logits.shape[-1]),
+    )
+
+
+def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
+    torch: Any = extras.load("torch", extra="transformers")
+    transformers: Any = extras.load("transformers", extra="transformers")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    started = time.perf_counter()
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **_OWN_FILES)
+        name = (config.architectures or [None])[0]
+        # The class that wrote the files, so that no part of them is left out.
+        cls = getattr(transformers, name or "", None) or transformers.AutoModel
+        model = cls.from_pretrained(folder, use_safetensors=True, dtype="auto", **_OWN_FILES)
+        model = model.to(torch.device(settings.device))
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise ModelError(
+            f"The model in {folder} cannot be loaded ({reason}); see what its files say without "
+            "--load."
+        ) from error
+    seconds = time.perf_counter() - started
+    named = [(name, each.numel()) for name, each in model.named_parameters()]
+    held = [*model.parameters(), *model.buffers()]
+    output = model.get_output_embeddings()
+    return Loaded(
+        engine="transformers",
+        seconds=seconds,
+        device=settings.device,
+        num_parameters=sum(count for _, count in named),
+        parameters=summed(named),
+        memory_bytes=sum(each.numel() * each.element_size() for each in held),
+        modules=_modules(model),
+        vocab_size=None if output is None else int(output.weight.shape[0]),
+    )
+
+
+def _modules(model: Any) -> dict[str, int]:
+    holders = (
+        type(module).__name__
+        for module in model.modules()
+        if next(module.parameters(recurse=False), None) is not None
+    )
+    return dict(Counter(holders).most_common())

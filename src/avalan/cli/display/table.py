@@ -1,0 +1,137 @@
+"""Tables as text: aligned columns, or a block for each row where the columns have no room."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from avalan.cli.console import cell_width, neutralise
+from avalan.cli.display.layout import Piece, hang, wrap
+
+Table = tuple[list[str], list[list[str]]]
+"""Headers and rows."""
+
+_GAP = 2
+_TABLE = re.compile(r"(?m)^ {0,3}\|.*\n {0,3}\|[ |:-]*-[ |:-]*$(\n {0,3}\|.*)*")
+
+
+def drawn(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], width: int | None
+) -> Iterator[list[Piece]]:
+    """The lines of a table: numbers to the right, and no word broken in two.
+
+    Args:
+        width: columns of the terminal; None for a pipe, where each row is one line.
+    """
+    cells = cells_of(rows)
+    right = numeric_columns(headers, cells)
+    widths = column_widths(headers, cells, right, width)
+    if widths is None:
+        assert width is not None
+        yield from stacked(headers, cells, width)
+        return
+    yield from _row(headers, widths, right, "bold")
+    for row in cells:
+        yield from _row(row, widths, right, "")
+
+
+def split_markdown(text: str, width: int) -> Iterator[str | Table]:
+    """Markdown in pieces: the tables that have no room in `width` columns, and what is between."""
+    rest = 0
+    for match in _TABLE.finditer(text):
+        headers, _, *rows = (_markdown_cells(line) for line in match[0].splitlines())
+        cells = [(row + [""] * len(headers))[: len(headers)] for row in rows]
+        columns = zip(headers, *cells, strict=True)
+        if sum(max(map(cell_width, column)) + _GAP for column in columns) > width:
+            yield text[rest : match.start()]
+            yield headers, cells
+            rest = match.end()
+    yield text[rest:]
+
+
+def _markdown_cells(line: str) -> list[str]:
+    inner = re.sub(r"^\s*\|?|\|?\s*$", "", line)
+    cells = (cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inner))
+    return [re.sub(r"\*\*|`", "", cell) for cell in cells]
+
+
+def cells_of(rows: Iterable[Sequence[object]]) -> list[list[str]]:
+    """Each value as text on one line; None is empty."""
+    return [[_cell(value) for value in row] for row in rows]
+
+
+def numeric_columns(headers: Sequence[str], cells: list[list[str]]) -> list[bool]:
+    """Which columns hold numbers alone, and so stand to the right."""
+    columns: Iterable[Sequence[str]] = zip(*cells, strict=True) if cells else [[] for _ in headers]
+    return [bool(column) and all(map(_is_number, column)) for column in columns]
+
+
+def column_widths(
+    headers: Sequence[str],
+    cells: list[list[str]],
+    right: Sequence[bool],
+    width: int | None,
+) -> list[int] | None:
+    """Columns of a terminal for each column; None where their words have no room beside each other.
+
+    A column of numbers is as wide as its widest cell; the others share what is left.
+    """
+    columns = list(zip(headers, *cells, strict=True))
+    wanted = [max(map(cell_width, column)) for column in columns]
+    if width is None or sum(wanted) + _GAP * (len(wanted) - 1) <= width:
+        return wanted
+    found = [
+        most if is_number else max(map(cell_width, " ".join(column).split()), default=0)
+        for column, most, is_number in zip(columns, wanted, right, strict=True)
+    ]
+    spare = width - sum(found) - _GAP * (len(found) - 1)
+    if spare < 0 and cells:
+        return None
+    for _ in range(spare):
+        neediest = max(range(len(found)), key=lambda place: wanted[place] - found[place])
+        found[neediest] += 1
+    return found
+
+
+def stacked(headers: Sequence[str], cells: list[list[str]], width: int) -> list[list[Piece]]:
+    """A block for each row, with a line or more for each cell that is not empty."""
+    label = max(map(cell_width, headers), default=0) + _GAP
+    lines: list[list[Piece]] = []
+    for row in cells:
+        lines += [[]] if lines else []
+        for header, cell in zip(headers, row, strict=True):
+            name = (header + " " * (label - cell_width(header)), "dim")
+            if header.strip() and cell.strip():
+                lines += hang(name, [cell], width, indent=label, cut=False)
+            elif cell.strip():
+                lines += wrap([(cell, "bold")], width, cut=False)
+    return lines
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return neutralise(text).replace("\n", "␊").replace("\t", " ")
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip()[:1].isdigit() or cell in ("", "-", "–")
+
+
+def _row(
+    row: Sequence[str], widths: Sequence[int], right: Sequence[bool], style: str
+) -> Iterator[list[Piece]]:
+    """The lines of one row; a cell that is wider than its column takes several."""
+    columns = [_cell_lines(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for number in range(max(map(len, columns), default=0)):
+        texts = [column[number] if number < len(column) else "" for column in columns]
+        text = (" " * _GAP).join(map(_padded, texts, widths, right)).rstrip()
+        yield [(text, style)]
+
+
+def _cell_lines(cell: str, width: int) -> list[str]:
+    if cell_width(cell) <= width:
+        return [cell]
+    return ["".join(text for text, _ in line) for line in wrap([cell], width, cut=False)]
+
+
+def _padded(cell: str, width: int, right: bool) -> str:
+    gap = " " * (width - cell_width(cell))
+    return gap + cell if right else cell + gap

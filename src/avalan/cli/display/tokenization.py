@@ -1,0 +1,80 @@
+"""A text as its tokens: boxes on a terminal, a table in a pipe, JSON for programs."""
+
+import os
+from collections.abc import Sequence
+
+from avalan.cli.console import Console
+from avalan.cli.display.palette import Painter
+from avalan.cli.display.tokens import Glyphs, box, glyphs, row_lines, row_starts, visible
+from avalan.model.entities import Token
+from avalan.model.nlp.steps import Step
+from avalan.model.tokenization import ReadToken
+
+NARROWEST = 8
+"""Columns of the narrowest box that says something."""
+WIDEST_TEXT = 60
+_LONGEST = 1_000_000
+
+
+def show(tokens: Sequence[ReadToken], console: Console) -> None:
+    """Boxes that tell the kinds apart by colour and shape; plain lines where nothing is drawn."""
+    if not console.interactive or os.environ.get("TERM") == "dumb":
+        console.table(["id", "kind", "text"], [_row(token) for token in tokens])
+        return
+    painter, draw = Painter(), glyphs()
+    width = max(console.width, NARROWEST)
+    boxes = [box(_step(token), draw, width=width, widest_text=WIDEST_TEXT) for token in tokens]
+    starts = row_starts([each.width for each in boxes], width)
+    for start, end in zip(starts, [*starts[1:], len(boxes)], strict=True):
+        for line in row_lines(boxes[start:end]):
+            console.write("".join(painter.paint(text, names) for text, names in line) + "\n")
+
+
+def counts_text(tokens: Sequence[ReadToken], text: str) -> str:
+    """`9 tokens (2 control, 1 added) · 21 characters · 3.0 characters per token`."""
+    kinds = [token.kind for token in tokens]
+    named = {"control": kinds.count("special"), "added": kinds.count("added")}
+    of_which = ", ".join(f"{count} {name}" for name, count in named.items() if count)
+    parts = [f"{len(tokens):,} token{'' if len(tokens) == 1 else 's'}"]
+    if of_which:
+        parts[0] += f" ({of_which})"
+    parts.append(f"{len(text):,} character{'' if len(text) == 1 else 's'}")
+    ratio = characters_per_token(tokens, text)
+    return " · ".join([*parts, *([f"{ratio:.1f} characters per token"] if ratio else [])])
+
+
+def characters_per_token(tokens: Sequence[ReadToken], text: str) -> float | None:
+    """Of the tokens that stand for a part of the text; None where there is none."""
+    count = sum(token.end > token.start for token in tokens)
+    return len(text) / count if count else None
+
+
+def document(tokens: Sequence[ReadToken], text: str) -> dict[str, object]:
+    """The same as JSON values."""
+    return {
+        "text": text,
+        "num_tokens": len(tokens),
+        "num_characters": len(text),
+        "characters_per_token": characters_per_token(tokens, text),
+        "tokens": [
+            {
+                "id": token.token_id,
+                "text": token.text,
+                "token": token.token,
+                "kind": token.kind,
+                "start": token.start,
+                "end": token.end,
+            }
+            for token in tokens
+        ],
+    }
+
+
+def _row(token: ReadToken) -> list[object]:
+    signs = visible(token.text, Glyphs(), width=_LONGEST)
+    return [token.token_id, token.kind, "".join(text for text, _ in signs)]
+
+
+def _step(token: ReadToken) -> Step:
+    made = Token(token_id=token.token_id, text=token.text, logprob=0.0, probability=1.0)
+    return Step(token=made, piece=token.text, kind=token.kind)

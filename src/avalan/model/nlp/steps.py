@@ -1,0 +1,102 @@
+"""The steps of a generation: its tokens with what a screen or a file needs to know besides."""
+
+import math
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from avalan.model.entities import GenerationReport, Token
+
+TokenKind = Literal["plain", "added", "special"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of decoding, as it can be shown and kept."""
+
+    token: Token
+    piece: str
+    """The token's own text, also where it adds none to the answer."""
+    kind: TokenKind = "plain"
+    time_s: float = 0.0
+    """Seconds of the model from the prompt to this token, whatever the screen did meanwhile."""
+
+    @property
+    def probability(self) -> float:
+        """Of the token, by the model itself: before temperature and filters."""
+        return math.exp(min(self.token.logprob, 0.0))
+
+
+class Source(Protocol):
+    """A stream of tokens with its report, as `TokenStream`."""
+
+    report: GenerationReport
+
+    def __aiter__(self) -> AsyncIterator[Token]: ...
+
+
+class Reader(Protocol):
+    """The part of a tokenizer that names its tokens."""
+
+    def decode(self, token_ids: list[int], skip_special_tokens: bool = False) -> str:
+        """The text of token ids."""
+
+
+async def steps_of(
+    tokens: Source, tokenizer: Reader, *, added_ids: Collection[int] = ()
+) -> AsyncIterator[Step]:
+    """The tokens with their own texts, kinds and times.
+
+    Args:
+        added_ids: tokens that were added to the vocabulary and control nothing.
+    """
+    clock = Clock()
+    count = 0
+    async for token in tokens:
+        count += 1
+        yield Step(
+            token=token,
+            piece=piece(token, tokenizer.decode([token.token_id])),
+            kind=kind(token, added_ids),
+            time_s=clock.time_s(count, tokens.report),
+        )
+
+
+def piece(token: Token, alone: str) -> str:
+    """A token's own text, given what it decodes to `alone`.
+
+    Some tokenizers drop the space that joins a word to the one before when they decode it alone;
+    what the token added to the answer has it.
+    """
+    is_same = bool(alone.strip()) and token.text.strip() == alone.strip()
+    return token.text if is_same and not token.special else alone
+
+
+def kind(token: Token, added_ids: Collection[int]) -> TokenKind:
+    """Whether a token controls, was added, or is an ordinary one."""
+    if token.special:
+        return "special"
+    return "added" if token.token_id in added_ids else "plain"
+
+
+class Clock:
+    """When each token was made, though several may have come by the time that one is looked at.
+
+    A report tells how many tokens there are and how long they took, at one moment. Between two such
+    moments the tokens are taken as evenly spaced.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._time_s = 0.0
+
+    def time_s(self, number: int, report: GenerationReport) -> float:
+        """Seconds of the model until the token `number`, counted from 1 and in order."""
+        count = max(report.usage.completion_tokens, number)
+        now = max(report.timings.prefill_s + report.timings.decode_s, self._time_s)
+        if self._count == 0 and number == 1:
+            now, count = report.timings.prefill_s, 1
+        share = (number - self._count) / (count - self._count) if count > self._count else 1.0
+        self._time_s += (now - self._time_s) * share
+        self._count = number
+        return self._time_s
