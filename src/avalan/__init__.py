@@ -3,10 +3,19 @@
 The public names load on first use (PEP 562), so that `import avalan` stays cheap.
 """
 
+import os
 from importlib import import_module
-from typing import Any
 
-__version__ = "0.1.0"
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # Most of the time of this import would be typing's.
+    from typing import Any
+
+# Nothing leaves the machine: some builds of ONNX Runtime report its use to their makers, and read
+# this when they are loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+with open(os.path.join(os.path.dirname(__file__), "VERSION.txt"), encoding="ascii") as _file:
+    __version__ = _file.read().strip()
 
 _PUBLIC = {
     "AvalanError": "avalan.errors",
@@ -17,7 +26,7 @@ _PUBLIC = {
 __all__ = ["AvalanError", "GenerationSettings", "TextGenerationModel", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'avalan' has no attribute {name!r}")

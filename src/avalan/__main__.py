@@ -1,8 +1,51 @@
-"""`python -m avalan`."""
+"""The way in, of the command `avalan` and of `python -m avalan`.
 
+The rest is imported inside `start`, where Ctrl-C ends the command without a traceback; before and
+after it, Python itself has the word.
+"""
+
+import os
+import signal
 import sys
+from typing import Any
 
-from avalan.cli import main
+from avalan import extras
+
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code, as of `avalan.cli.main`.
+    """
+    return start("avalan.cli")
+
+
+def start(module: str) -> int:
+    """Import `module` and run its `main`, quiet about Ctrl-C at any time."""
+    try:
+        _replace(signal.default_int_handler, _leave)
+        loaded = extras.load(module)
+        _replace(_leave, signal.default_int_handler)
+        code: int = loaded.main()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    # Everything is said; what Python still tidies up is not worth a traceback.
+    _replace(signal.default_int_handler, _leave)
+    return code
+
+
+def _replace(handler: Any, other: Any) -> None:
+    """Let `other` handle Ctrl-C in place of `handler`; whoever else does, or ignores it, stays."""
+    if signal.getsignal(signal.SIGINT) == handler:
+        signal.signal(signal.SIGINT, other)
+
+
+def _leave(*_: object) -> None:
+    os._exit(INTERRUPTED)
+
 
 if __name__ == "__main__":
     sys.exit(main())

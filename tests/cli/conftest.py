@@ -1,8 +1,14 @@
 """What the command line sees is the machine of a person who has just installed avalan."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import pytest
+from huggingface_hub import constants
+
+from avalan.testing import LocalHub
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +22,21 @@ def _fresh_machine(
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def hub(local_hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A hub on this machine, for which this process's client is made; nobody is logged in."""
+    for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING"))]:
+        monkeypatch.delenv(name)
+    given = local_hub.environment()
+    for name in ("HF_HUB_CACHE", "HF_HUB_ETAG_TIMEOUT"):
+        monkeypatch.setenv(name, given[name])
+    path = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", local_hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", local_hub.url + path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(local_hub.cache_dir))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(local_hub.cache_dir / "token"))
+    yield local_hub
+    huggingface_hub.close_session()

@@ -186,6 +186,23 @@ def test_the_json_document_holds_the_text_and_what_it_cost(
     assert set(document["timings"]) == {"prefill_s", "ttft_s", "decode_s", "tokens_per_s"}
 
 
+def test_reasoning_is_no_part_of_an_agents_answer(
+    says: Callable[[str], Path], capfd: CAPFD, tmp_path: Path
+) -> None:
+    says("")
+    path = tmp_path / "tokenizer" / "tokenizer_config.json"
+    template = json.loads(path.read_text())["chat_template"] + "{# </think> #}"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    file = str(says("<think>Hm.</think>Hola."))
+    assert main(["agent", "run", file, "?", "--quiet"]) == 0
+    assert capfd.readouterr().out == "Hola."
+    assert main(["agent", "run", file, "?"]) == 0
+    assert capfd.readouterr().err.startswith("¦ Hm.\n\n")
+    assert main(["agent", "run", file, "?", "--no-reasoning", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert (document["agent"], document["text"], document["reasoning"]) == ("Leo", "Hola.", None)
+
+
 def test_the_footer_tells_what_the_answer_cost(run: Callable[..., Said]) -> None:
     footer = run("Hello", "--set", "run.max_new_tokens=20").err
     assert " input tokens · 20 output tokens · ttft " in footer

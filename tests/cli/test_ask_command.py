@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.cli import main
-from avalan.cli.commands.ask import questions
+from avalan.cli.questions import MOST_BYTES, questions
 from avalan.compress.export import export
 from avalan.errors import ConfigurationError
 from avalan.reflection import panel as panels
@@ -472,15 +472,24 @@ def read(*lines: bytes) -> list[tuple[int, str | None]]:
     ]
 
 
-def test_among_plain_questions_a_brace_begins_an_object() -> None:
-    assert read(b"Why?\n", b'{"question": "How?"}\n', b"{broken\n", b"[sic] who?\n") == [
+def test_among_plain_questions_only_an_object_is_one() -> None:
+    assert read(
+        b"{x: 1} is what in Python?\n", b'{"question": "How?"}\n', b"{} or []?\n", b"[sic] who?\n"
+    ) == [(1, "{x: 1} is what in Python?"), (2, "How?"), (3, "{} or []?"), (4, "[sic] who?")]
+    assert read(b"Why?\n", b"{\n", b"5\n", b'"Who?"\n') == [
         (1, "Why?"),
-        (2, "How?"),
-        (3, None),
-        (4, "[sic] who?"),
+        (2, "{"),
+        (3, "5"),
+        (4, '"Who?"'),
     ]
     assert read(b"\xef\xbb\xbf\r\n", b"Why?\r\n") == [(2, "Why?")]
     assert read(b"\xef\xbb\xbfWhy?\r\n") == [(1, "Why?")]
+
+
+@pytest.mark.parametrize("line", [b'{"question": "How', b'{ "question" : 5}', b'{"query": "How?"}'])
+def test_an_object_without_a_question_is_no_question_anywhere(line: bytes) -> None:
+    assert read(line, b"Why?") == [(1, None), (2, None)]
+    assert read(b"Why?", line) == [(1, "Why?"), (2, None)]
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n{", exclude_categories=["Cs"]))))
@@ -530,25 +539,31 @@ def test_a_question_that_fails_does_not_end_the_batch(
     [
         ([""], 2, "The question is empty"),
         ([], 2, "The question is empty"),
-        (["?", "--threshold", "7"], 1, "--threshold is 7, but a probability lies between 0 and 1"),
+        (["?", "--threshold", "7"], 2, "--threshold is 7, but a probability lies between 0 and 1"),
         (["?", "--threshold", "high"], 2, "'high' is not a number"),
-        (["?", "--min-confidence", "-1"], 1, "--min-confidence is -1"),
-        (["?", "--top-k", "0"], 1, "--top-k is 0"),
+        (["?", "--threshold", "nan"], 2, "--threshold is nan"),
+        (["?", "--min-confidence", "-1"], 2, "--min-confidence is -1"),
+        (["?", "--top-k", "0"], 2, "--top-k is 0"),
         (["?", "--top-k", "many"], 2, "'many' is not a whole number"),
         (["?", "--retrieve", "sometimes"], 2, "invalid choice: 'sometimes'"),
         (["?", "--docs", "nowhere"], 1, "There is no file or folder at"),
         (["?", "--docs", "empty"], 1, "holds no text that can be indexed"),
         (["?", "--docs", "photo.png"], 1, "photo.png cannot be indexed"),
         (["?", "--index", "nope"], 1, "There is no index at"),
-        (["?", "--index", "a/b"], 1, "An index cannot be called 'a/b'"),
-        (["?", "--index", ""], 1, "An index cannot be called ''"),
+        (["?", "--index", "a/b"], 2, "An index cannot be called 'a/b'"),
+        (["?", "--index", ""], 2, "An index cannot be called ''"),
         (["?", "--docs", "notes", "--index", "x"], 2, "give one of them"),
         (["?", "--model", "nobody/nothing"], 1, "nobody/nothing"),
         (["?", "--model", "empty"], 1, "empty"),
+        (["?", "--model", ""], 2, "The name of the model is empty"),
+        (["?", "--model", "http://here/model"], 2, "A model's URI begins with 'ai://'"),
+        (["?", "--model", "ai://nowhere/model"], 2, "the provider 'nowhere'"),
+        (["?", "--device", "toaster"], 2, "There is no device called 'toaster'; choose cpu"),
         (["?", "--questions", "q.txt"], 2, "give one of them"),
         (["--questions", "missing.txt"], 1, "missing.txt cannot be read (No such file"),
         (["--questions", "notes"], 1, "notes cannot be read (Is a directory"),
-        (["--questions", "-", "--threshold", "7"], 1, "--threshold is 7"),
+        (["--questions", "-", "--threshold", "7"], 2, "--threshold is 7"),
+        (["--questions", ""], 2, "--questions names no file"),
         (["two", "words"], 2, "put quotes around"),
     ],
 )
@@ -565,10 +580,55 @@ def test_bad_input_is_one_sentence(
     assert "Traceback" not in said.err
 
 
+def test_questions_from_a_closed_standard_input_are_wrong_usage() -> None:
+    command = f'"{sys.executable}" -m avalan ask --questions - --model rules <&-'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "which is closed" in done.stderr
+
+
 def test_what_is_piped_must_be_text(run: Run) -> None:
     said = run(piped=b"\xff\xfe")
     assert (said.code, said.out) == (2, "")
     assert "not UTF-8 text" in said.err
+
+
+def test_a_question_without_an_end_is_refused_in_bounded_memory(run: Run) -> None:
+    said = run(piped=b"x" * (MOST_BYTES + 1))
+    assert (said.code, said.out) == (2, "")
+    assert "longer than 1,000,000 bytes" in said.err
+    command = f'yes beds | "{sys.executable}" -m avalan ask --docs notes --model rules'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+
+
+def test_a_line_without_an_end_is_an_error_and_the_next_is_a_question(run: Run) -> None:
+    piped = b"x" * (2 * MOST_BYTES + 5) + b"\n" + BEDS.encode()
+    said = run("--questions", "-", "--docs", "notes", piped=piped)
+    assert said.code == 1
+    first, second = rows(said)
+    assert first == {"error": "Line 1 is longer than 1,000,000 bytes; shorten it.", "line": 1}
+    assert second["answer"] == ANSWER
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "avalan", "ask", "Who are you?", "--quiet"],
+        ["-c", "from avalan.model.load import open_model; open_model()"],
+    ],
+    ids=["command", "library"],
+)
+def test_a_model_leaves_nothing_in_the_home_folder(words: list[str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = os.environ | {"HOME": str(home)}
+    environment.pop("XDG_CACHE_HOME", None)
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [sys.executable, *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(home.rglob("*")) == []
 
 
 # --- cost ---------------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """What reaches a terminal, a pipe and a program."""
 
+import fcntl
 import io
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -172,21 +175,138 @@ def test_a_full_disk_is_one_sentence() -> None:
         full.close()
 
 
-def test_a_closed_stdout_is_no_error() -> None:
-    script = "from avalan.cli.console import Console; c = Console(); c.print('x'); c.json(1)"
-    command = f'exec "{sys.executable}" -c "{script}" >&-'
-    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+def in_bash(command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
 
 
-def test_rich_is_imported_by_a_terminal_table_alone() -> None:
+@pytest.mark.parametrize("words", ["--version", "--json", "ask why? --model rules --quiet"])
+def test_a_closed_stdout_is_one_sentence(words: str) -> None:
+    done = in_bash(f'"{sys.executable}" -m avalan {words} >&-')
+    assert done.returncode == 1
+    assert "because the standard output is closed" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("act", ["print('x')", "write('x')", "json(1)", "table(['a'], [])"])
+def test_a_result_is_never_dropped_for_want_of_a_stdout(
+    act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(StateError, match="standard output is closed"):
+        eval(f"console.{act}", {"console": Console(stderr=Stream())})
+
+
+def test_a_closed_stderr_loses_remarks_only() -> None:
+    done = in_bash(f'"{sys.executable}" -m avalan --version --quiet 2>&-')
+    assert (done.returncode, done.stdout[:7]) == (0, "avalan ")
+    assert in_bash(f'"{sys.executable}" -m avalan modle 2>&-').returncode == 2
+
+
+def test_no_file_takes_the_place_of_a_closed_stream() -> None:
+    script = (
+        "import os, sys; from avalan.cli import main; main(['--version']); "
+        "print(os.open(os.devnull, os.O_RDONLY) > 2)"
+    )
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        assert in_bash(f'"{sys.executable}" -c "{script}" {closed}').stdout.endswith("True\n")
+
+
+def test_what_cannot_be_written_is_told_with_its_own_remedy() -> None:
+    done = in_bash(f'"{sys.executable}" -m avalan --version 1</dev/null')
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The output cannot be written (Bad file descriptor); write it elsewhere.\n"
+    )
+
+
+# --- narrow terminals ---------------------------------------------------------------------------
+
+SENTENCE = "The index at 'notes' cannot be read (Permission denied); check its permissions."
+FOLDED = """\
+The index at 'notes' cannot be
+read (Permission denied);
+check its permissions.
+"""
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of thirty columns, without colour."""
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.mark.usefixtures("narrow")
+def test_sentences_break_at_spaces_on_a_terminal_and_nowhere_in_a_pipe() -> None:
+    assert said(lambda console: console.print(SENTENCE), terminal=True) == FOLDED
+    assert said(lambda console: console.print(SENTENCE)) == SENTENCE + "\n"
+    for tell in (Console.note, Console.error):
+        err = Stream(terminal=True)
+        tell(Console(stdout=Stream(), stderr=err), SENTENCE)
+        assert err.written.decode() == FOLDED
+
+
+@pytest.mark.usefixtures("narrow")
+def test_streams_and_commands_to_copy_are_left_to_the_terminal() -> None:
+    assert said(lambda console: console.print(SENTENCE, end=""), terminal=True) == SENTENCE
+    whole = said(lambda console: console.print(SENTENCE, wrap=False), terminal=True)
+    assert whole == SENTENCE + "\n"
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_progress_line_ends_with_a_word_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR")
+    for text, shown in (("step 120/3,800 · loss 2.310 · 58 min", "step 120/3,800 · loss 2.310 ·"),
+                        ("日" * 20, "日" * 14)):  # fmt: skip
+        err = Stream(terminal=True)
+        Console(stdout=Stream(), stderr=err).progress(text)
+        assert err.written.decode() == "\r\x1b[K" + shown
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_table_of_markdown_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR")
+    row = [f"figure-{number}" for number in range(6)]
+    source = f"# Card\n\n|{'|'.join('abcdef')}|\n|{'---|' * 6}\n|{'|'.join(row)}|\n\nEnd."
+    shown = said(lambda console: console.markdown(source), terminal=True)
+    assert all(figure in shown for figure in row)
+    assert "…" not in shown
+
+
+def test_markdown_reaches_a_terminal_without_unicode() -> None:
+    source = "# Title\n\n* é\n\n---\n"
+    shown = said(lambda console: console.markdown(source), terminal=True, encoding="ascii")
+    assert "\\xe9" in shown
+    assert " * " in shown
+
+
+def test_a_width_that_nothing_fits_into_is_left_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    assert Console(stdout=Stream(terminal=True)).width == 20
+
+
+def test_the_width_is_that_of_the_terminal_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = pty.openpty()
+    try:
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 44, 0, 0))
+        with open(follower, "w", closefd=False) as err:
+            assert Console(stdout=Stream(), stderr=err).width == 44
+    finally:
+        os.close(follower)
+        os.close(leader)
+    assert Console(stdout=Stream(), stderr=Stream()).width == 80
+
+
+def test_rich_is_imported_by_markdown_on_a_terminal_alone() -> None:
     script = (
         "import sys; from avalan.cli.console import Console; c = Console(); "
-        "c.print('x'); c.note('y'); print('rich' in sys.modules, file=sys.stderr); "
-        "c.table(['a'], [[1]]); print('rich' in sys.modules, file=sys.stderr)"
+        "c.print('x'); c.table(['a'], [[1]]); print('rich' in sys.modules, file=sys.stderr); "
+        "c.markdown('# a'); print('rich' in sys.modules, file=sys.stderr)"
     )
     piped = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert piped.stderr.split() == [b"y", b"False", b"False"]
+    assert piped.stderr.split() == [b"False", b"False"]
 
     leader, follower = pty.openpty()
     try:
@@ -196,4 +316,4 @@ def test_rich_is_imported_by_a_terminal_table_alone() -> None:
     finally:
         os.close(follower)
         os.close(leader)
-    assert terminal.stderr.split() == [b"y", b"False", b"True"]
+    assert terminal.stderr.split() == [b"False", b"True"]

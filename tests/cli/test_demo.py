@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avalan import cli, state
-from avalan.cli import demo
+from avalan.cli import demonstration as demo
 from avalan.retrieval.index import Index, named
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def test_three_questions_are_answered_each_with_its_evidence(shown: str) -> None
         assert "┃ " in part
     look_up, known, nowhere = parts[1:]
     assert "listed identifiers" in look_up
-    assert re.search(r"source .*nonlocal\.rst bytes \d+–\d+", look_up)
+    assert re.search(r"source .*nonlocal\.rst\s+bytes \d+–\d+", look_up)
     assert "look it up" in look_up
     assert "no need to look it up" in known
     assert "I don't know: the documents do not say." in nowhere

@@ -10,7 +10,7 @@ import pytest
 from avalan import testing
 from avalan.cli import main
 from avalan.compress.export import export
-from avalan.evaluate import calibration, examples
+from avalan.evaluate import calibration, examples, tasks
 from avalan.reflection import tokens
 
 Captured = pytest.CaptureFixture[str]
@@ -107,15 +107,25 @@ def test_without_a_checkout_g3_is_skipped_with_a_sentence(
     ("words", "code", "complaint"),
     [
         ([], 2, "--task grounded-qa"),
-        (["--task", "poetry"], 1, "no task called 'poetry'"),
-        (["--task", "grounded-qa", "--level", "G7"], 1, "no level 'G7'"),
-        (["--task", "retrieval-decision", "--level", "G2"], 1, "choose from: G0, G1, G3"),
-        (["--task", "grounded-qa", "--split", "train"], 1, "choose validation or test"),
-        (["--task", "grounded-qa", "--num", "0"], 1, "--num is 0"),
+        (["--task", "poetry"], 2, "no task called 'poetry'"),
+        (["--task", "grounded-qa", "--level", "G7"], 2, "no level 'G7'"),
+        (["--task", "retrieval-decision", "--level", "G2"], 2, "choose from: G0, G1, G3"),
+        (["--task", "grounded-qa", "--split", "train"], 2, "choose validation or test"),
+        (["--task", "grounded-qa", "--num", "0"], 2, "--num is 0"),
+        (["--task", "grounded-qa", "--num", "99999999999"], 2, "at most 1,000,000"),
+        (["--task", "grounded-qa", "--seed", "-1"], 2, "--seed is -1"),
+        (["--task", "grounded-qa", "--top-k", "0"], 2, "--top-k is 0"),
+        (["--task", "grounded-qa", "--engine", "steam"], 2, "no engine called 'steam'"),
+        (["--task", "grounded-qa", "--num-threads", "0"], 2, "--num-threads is 0"),
+        (["", "--task", "grounded-qa"], 2, "name of the model is empty"),
+        (["reader", "--task", "grounded-qa"], 2, "'reader' is not a language model"),
         (["--task", "grounded-qa", "--num", "many"], 2, "not a whole number"),
         (["--task", "grounded-qa", "--data", "nowhere"], 1, "nowhere"),
         (["--task", "grounded-qa", "--out", "x.json"], 2, "--out goes with --calibrate"),
         (["--calibrate"], 2, "--out FILE"),
+        (["--calibrate", "--out", "x.json", "--top-k", "0"], 2, "--top-k is 0"),
+        (["--calibrate", "--out", "x.json", "--seed", "-1"], 2, "--seed is -1"),
+        (["--calibrate", "--out", "x.json", "--task", "grounded-qa"], 2, "leave --task and"),
         (["--calibrate", "--out", "x.json", "--split", "test"], 2, "must stay unseen"),
         (["--calibrate", "--out", "nowhere/x.json"], 1, "cannot be written"),
         (["default", "--calibrate", "--out", "x.json"], 2, "what --calibrate chooses"),
@@ -136,8 +146,14 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_is_not_there_is_named(capsys: Captured) -> None:
-    words = ("models/nowhere", "--task", "retrieval-decision", "--num", "2")
+def test_a_model_that_is_not_there_is_named_before_another_is_measured(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a model was measured")
+
+    monkeypatch.setattr(tasks, "run", never)
+    words = ("bundled", "models/nowhere", "--task", "retrieval-decision", "--num", "2")
     assert "models/nowhere" in evaluate(capsys, *words, code=1)[1]
 
 

@@ -217,7 +217,7 @@ def test_documents_of_a_folder_that_is_gone_can_be_forgotten(notes: Path, capsys
         (["add", "notes/photo.png"], 1, "cannot be indexed: its type .png"),
         (["add", ""], 1, "A path is empty"),
         (["add"], 2, "needed: PATH"),
-        (["add", "notes", "--name", "a/b"], 1, "An index cannot be called 'a/b'"),
+        (["add", "notes", "--name", "a/b"], 2, "An index cannot be called 'a/b'"),
         (["search", "tea"], 1, "make it with: avalan index add PATH"),
         (["search", "  "], 2, "The query is empty"),
         (["search", "tea", "--top-k", "0"], 2, "0 is not a number of passages"),

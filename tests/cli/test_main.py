@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,11 @@ def test_underscores_in_an_options_name_are_dashes() -> None:
 def test_a_value_may_begin_with_a_dash() -> None:
     args = parsed(["model", "run", "--system", "-terse", "--temperature", "-1"])
     assert (args.system, args.temperature) == ("-terse", -1.0)
+
+
+def test_a_value_after_an_equals_sign_may_have_spaces() -> None:
+    args = parsed(["model", "run", "--system=You are Leo.", "--stop_on_keyword=a = b", "x"])
+    assert (args.system, args.stop_strings) == ("You are Leo.", ["a = b"])
 
 
 def test_after_two_dashes_everything_is_text() -> None:
@@ -243,6 +249,50 @@ def test_a_file_that_the_system_refuses_is_one_sentence(
     assert main([]) == 1
     err = capsys.readouterr().err
     assert err.startswith("The system refused 'notes.txt' (File exists); check the path")
+
+
+def test_a_home_folder_that_nobody_knows_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AVALAN_HOME", "~nobody-of-this-name/avalan")
+    assert main(["index", "list"]) == 1
+    assert capsys.readouterr().err.startswith("Your home folder is not known")
+
+
+def test_a_folder_that_was_deleted_under_our_feet_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Beds are watered at six.")
+    (tmp_path / "gone").mkdir()
+    words = f'ask "When are beds watered?" --model rules --docs "{tmp_path}/notes.txt"'
+    script = f'cd "{tmp_path}/gone"; rmdir ../gone; "{sys.executable}" -m avalan {words}'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The current folder does not exist any more")
+
+
+@pytest.mark.parametrize("device", ["", "toaster", "cpu:", "cuda:-1"])
+def test_a_device_that_no_machine_has_is_wrong_usage(
+    device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["index", "list", f"--device={device}"]) == 2
+    assert f"no device called {device!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["ask", "--help"], ["model", "train", "-h"]])
+@pytest.mark.parametrize("width", [1, 20, 30, 50, 79])
+def test_help_breaks_no_word_and_fits(
+    words: list[str],
+    width: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main(words) == 0
+    whole = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert sorted(shown.split()) == sorted(whole.split())
+    for line in shown.partition("\nTry:\n")[0].splitlines():
+        assert len(line) <= max(width, 20) or len(line.split()) == 1
 
 
 def test_an_english_locale_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:

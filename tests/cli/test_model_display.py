@@ -86,7 +86,7 @@ def test_an_export_says_what_it_wrote(checkpoint: Path, tmp_path: Path, capfd: C
     ("more", "code", "sentence"),
     [
         ([], 2, "--out DIR"),
-        (["--out", "x", "--precision", "int3"], 1, "no precision called 'int3'"),
+        (["--out", "x", "--precision", "int3"], 2, "'fp32', 'int8', 'int4'"),
     ],
 )
 def test_an_export_that_cannot_be_is_one_sentence(

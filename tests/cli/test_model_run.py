@@ -4,10 +4,12 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +23,10 @@ from avalan.compress.export import export
 from avalan.model import bundled
 from avalan.model.entities import Message
 from avalan.model.nlp import text as text_models
+from avalan.model.nlp.recording import read_recording
 from avalan.testing import ScriptedEngine, pico_llama, pico_tokenizer, saying, scripted_model
 
+AVALAN = Path(sys.executable).with_name("avalan")
 CAPFD = pytest.CaptureFixture[str]
 
 
@@ -168,8 +172,17 @@ def test_a_terminal_is_not_driven_by_the_model(
 
 def test_the_footer_tells_count_first_token_and_speed(run: Callable[..., Said]) -> None:
     footer = run("Hello", "--max-new-tokens", "20").err
-    assert footer.startswith("20 tokens · first after ")
-    assert footer.endswith(" tokens/s · cut off at its limit\n")
+    pattern = (
+        r"\d+ input tokens · 20 output tokens · ttft \S+ ms · [\d,.]+ t/s · cut off at its limit\n"
+    )
+    assert re.fullmatch(pattern, footer)
+
+
+def test_the_footer_tells_the_time_to_the_nth_token(run: Callable[..., Said]) -> None:
+    words = ["Hello", "--max-new-tokens", "20", "--display-time-to-n-token"]
+    assert " · ttnt(10) " in run(*words, "10").err
+    assert "ttnt" not in run(*words, "30").err
+    assert "ttnt" not in run(*words).err  # 256, which does not come.
 
 
 def test_the_seed_decides_what_is_drawn(run: Callable[..., Said]) -> None:
@@ -211,7 +224,158 @@ def test_a_person_is_asked_on_a_terminal(pico: Path) -> None:
         os.close(follower)
         os.close(leader)
     assert done.returncode == 0
-    assert done.stderr.startswith(b"Prompt: 3 tokens")
+    assert b"Prompt: " in done.stderr
+    assert b" 3 output tokens" in done.stderr
+
+
+# --- tokens, recordings --------------------------------------------------------------------------
+
+SHOWS_TOKENS = ["--display-tokens", "--display-probabilities", "--display-pause", "25"]
+
+
+@pytest.mark.parametrize("words", [["--quiet"], [], ["--quiet", *SHOWS_TOKENS], SHOWS_TOKENS])
+def test_a_pipe_is_not_changed_by_the_token_display(
+    says: Callable[[str], None], capfdbinary: pytest.CaptureFixture[bytes], words: list[str]
+) -> None:
+    says(HOSTILE)
+    assert main(["model", "run", "any", "?", *words]) == 0
+    assert capfdbinary.readouterr().out == HOSTILE.encode()
+
+
+def test_a_word_after_an_optional_value_is_the_prompt(run: Callable[..., Said]) -> None:
+    words = ["--json", "--max-new-tokens", "3"]
+    expected = json.loads(run("Hello", *words).out)["text"]
+    for option in ("--display-tokens", "--display-pause", "--display-time-to-n-token"):
+        assert json.loads(run(option, "Hello", *words).out)["text"] == expected
+        assert json.loads(run(option, "12", "Hello", *words).out)["text"] == expected
+    assert json.loads(run("Hello", *words, "--display-pause").out)["text"] == expected
+
+
+def test_the_json_document_holds_the_tokens_when_they_are_asked_for(
+    run: Callable[..., Said],
+) -> None:
+    words = ["Hello", "--json", "--max-new-tokens", "5"]
+    assert "tokens" not in json.loads(run(*words).out)
+    document = json.loads(run(*words, "--display-tokens").out)
+    tokens = document["tokens"]
+    assert len(tokens) == 5
+    assert "".join(token["text"] for token in tokens) == document["text"]
+    for token in tokens:
+        logprobs = [each["logprob"] for each in token["alternatives"]]
+        assert len(logprobs) == 11
+        assert logprobs == sorted(logprobs, reverse=True)
+        # Greedy: the chosen token is the most probable one.
+        assert token["alternatives"][0]["id"] == token["id"]
+        assert token["alternatives"][0]["logprob"] == token["logprob"]
+
+
+def test_the_tokens_have_the_models_own_probabilities_whatever_is_sampled(
+    run: Callable[..., Said],
+) -> None:
+    words = ["Hello", "--json", "--max-new-tokens", "1", "--display-tokens"]
+    (greedy,) = json.loads(run(*words).out)["tokens"]
+    (warm,) = json.loads(run(*words, "--temperature", "50", "--seed", "3").out)["tokens"]
+    assert greedy["alternatives"] == warm["alternatives"]
+
+
+def test_a_replay_is_the_recorded_answer(
+    run: Callable[..., Said], tmp_path: Path, capfd: CAPFD
+) -> None:
+    path = str(tmp_path / "run.jsonl")
+    first = run("Hello", "--max-new-tokens", "12", "--quiet", "--record", path)
+    code = main(["model", "run", "--replay", path, "--quiet"])
+    assert Said(code, *capfd.readouterr()) == first
+
+
+def test_a_replayed_document_has_the_recorded_tokens(
+    run: Callable[..., Said], tmp_path: Path, capfd: CAPFD
+) -> None:
+    path = str(tmp_path / "run.jsonl")
+    words = ["--json", "--display-tokens"]
+    first = json.loads(run("Hello", "--max-new-tokens", "12", "--record", path, *words).out)
+    assert main(["model", "run", "--replay", path, *words]) == 0
+    assert json.loads(capfd.readouterr().out) == first
+
+
+def test_a_replay_loads_no_model(run: Callable[..., Said], tmp_path: Path) -> None:
+    path = str(tmp_path / "run.jsonl")
+    run("Hello", "--max-new-tokens", "2", "--record", path)
+    script = (
+        "import sys\n"
+        "from avalan.cli import main\n"
+        f"assert main(['model', 'run', '--replay', {path!r}]) == 0\n"
+        "assert not {'onnxruntime', 'tokenizers', 'torch'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_interrupted_recording_can_be_replayed(pico: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    command = [sys.executable, "-m", "avalan", "model", "run", str(pico), "Hello", "--quiet"]
+    command += ["--max-new-tokens", "90000", "--record", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
+    assert process.stdout is not None
+    said = process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    recording = read_recording(path)
+    assert recording.report.finish_reason == "interrupted"
+    assert recording.text.encode() == said
+
+
+def test_the_display_runs_on_a_terminal_with_its_prompt_from_a_pipe(pico: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [AVALAN, "model", "run", str(pico), "--max-new-tokens", "6"]
+    command += ["--display-tokens", "--display-probabilities", "--display-pause"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=follower, stderr=follower)
+    os.close(follower)
+    assert process.stdin is not None
+    with process.stdin:
+        process.stdin.write(b"Who are you?\n")
+    data = b""
+    with suppress(OSError):  # The other end is closed.
+        while more := os.read(leader, 65536):
+            data += more
+    os.close(leader)
+    shown = data.decode()
+    assert process.wait(timeout=30) == 0
+    assert " 6 out" in shown
+    assert "cut off at its limit" in shown
+    assert "╭" in shown
+    assert shown.count("\x1b[?25h") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["--display-tokens", "0"], 2, "0 is not between 1 and"),
+        (["--display-tokens", "-3"], 2, "-3 is not between 1 and"),
+        (["--display-tokens=many"], 2, "'many' is not a whole number"),
+        (["--display-pause", "-1"], 2, "-1 is not between 0 and"),
+        (["--display-time-to-n-token", "0"], 2, "0 is not between 1 and"),
+        (["--display-probabilities-maximum", "1.5"], 2, "1.5 is not between 0 and 1"),
+        (["--display-probabilities-maximum", "nan"], 2, "nan is not between 0 and 1"),
+        (["--display-probabilities-sample-minimum", "-.1"], 2, "-.1 is not between 0 and 1"),
+        (["--replay", "x"], 2, "takes neither a model nor a prompt nor --record"),
+        (["--record", "{pico}/nowhere/x.jsonl"], 1, "its folder does not exist"),
+        (["--record", "{pico}/config.json"], 1, "is not a recording and is left as it is"),
+    ],
+)
+def test_what_cannot_be_shown_or_recorded_is_one_sentence(
+    run: Callable[..., Said], pico: Path, words: list[str], code: int, sentence: str
+) -> None:
+    said = run("Hello", *(word.format(pico=pico) for word in words))
+    assert (said.code, said.out, said.err.count("\n")) == (code, "", 1)
+    assert sentence in said.err
+
+
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "config.json"])
+def test_what_cannot_be_replayed_is_one_sentence(pico: Path, capfd: CAPFD, name: str) -> None:
+    assert main(["model", "run", "--replay", str(pico / name)]) == 1
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
 
 
 # --- how it ends --------------------------------------------------------------------------------
@@ -270,10 +434,10 @@ def test_a_reader_that_leaves_ends_the_answer(pico: Path) -> None:
         (["./nowhere", "x"], 1, "nowhere"),
         (["rules", "x"], 1, "is not a language model"),
         (["ai://someone/x", "x"], 1, "someone"),
-        (["{pico}", "x", "--engine", "guff"], 1, "no engine called 'guff'"),
-        (["{pico}", "x", "--top-p", "7"], 1, "top_p"),
-        (["{pico}", "x", "--max-new-tokens", "0"], 1, "max_new_tokens"),
-        (["{pico}", "x", "--device", "toaster"], 1, "toaster"),
+        (["{pico}", "x", "--engine", "guff"], 2, "no engine called 'guff'"),
+        (["{pico}", "x", "--top-p", "7"], 2, "top_p"),
+        (["{pico}", "x", "--max-new-tokens", "0"], 2, "max_new_tokens"),
+        (["{pico}", "x", "--device", "toaster"], 2, "toaster"),
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(

@@ -258,12 +258,22 @@ def test_an_interrupt_says_how_to_go_on_and_the_same_command_does(
     [
         (["nowhere.toml"], 1, "There is no recipe 'nowhere.toml'"),
         (["broken.toml"], 1, "is not valid TOML"),
-        (["pico.toml", "--set", "run.seeed=1"], 1, "did you mean 'run.seed'?"),
+        (["bad.toml"], 1, "run.seed is 'eight', but it must be a whole number"),
+        (["bad.toml", "--set", "run.num_steps=2"], 1, "run.seed is 'eight'"),
+        (["pico.toml", "--set", "run.seed=eight"], 2, "run.seed is 'eight'"),
+        (["pico.toml", "--set", "run.num_steps=99999999999"], 2, "from 1 to 10,000,000"),
+        (["pico.toml", "--set", "run.learning_rate=nan"], 2, "run.learning_rate is nan, but"),
+        (["pico.toml", "--set", "stage.until=1"], 2, "the stages are a list"),
+        (["pico.toml", "--set", "run.seeed=1"], 2, "did you mean 'run.seed'?"),
         (["pico.toml", "--set", "run.seed"], 2, "write it as section.key=value"),
         (["pico.toml", "--out", "pico.toml"], 1, "pico.toml is a file"),
-        (["pico.toml", "--out", "pico.toml/run"], 1, "cannot be written (Not a directory)"),
+        (["pico.toml", "--out", "pico.toml/run"], 1, "because pico.toml is a file; choose another"),
+        (["pico.toml", "--out", "/proc/run"], 1, "cannot be written (No such file or directory)"),
         (["pico.toml", "--out", "taken"], 1, "already holds 'model'"),
-        (["pico.toml", "--device", "toaster"], 1, "on cpu or cuda, not on 'toaster'"),
+        (["pico.toml", "--device", "toaster"], 2, "no device called 'toaster'"),
+        (["pico.toml", "--device", "mps"], 2, "on cpu or cuda, not on 'mps'"),
+        ([""], 2, "The name of the recipe is empty"),
+        (["pico.toml", "--out", ""], 2, "--out names no folder"),
         ([], 2, "needed: RECIPE"),
     ],
 )
@@ -271,12 +281,28 @@ def test_what_cannot_be_trained_is_one_sentence(
     recipe: str, train: Callable[..., Said], words: list[str], code: int, sentence: str
 ) -> None:
     Path("broken.toml").write_text("[run")
+    Path("bad.toml").write_text(RECIPE.replace("[run]", "[run]\nseed = 'eight'"))
     Path("taken/model").mkdir(parents=True)
     said = train(*words, "--quiet")
     assert said.code == code
     assert said.out == ""
     assert sentence in said.err
     assert said.err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_torch_is_loaded(recipe: str) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from avalan.cli import main\n"
+        "sys.exit(main(['model', 'train', *sys.argv[1:]]))"
+    )
+    command = [sys.executable, "-c", code, recipe, "--out", f"{recipe}/run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "The folder pico.toml/run cannot be made, because pico.toml is a file; choose another "
+        "with --out.\n"
+    )
 
 
 def test_another_recipe_in_the_folder_is_refused(recipe: str, train: Callable[..., Said]) -> None:

@@ -20,6 +20,7 @@ from avalan import hub
 from avalan.errors import ModelError, StateError
 from avalan.hub import download, events, transfer
 from avalan.hub.events import Event, FileBroken, FileFinished, FileStarted, Finished, Started
+from avalan.hub.found import find_cached
 from avalan.hub.layout import place_of
 from avalan.hub.remote import RemoteFile
 from avalan.testing import LocalHub
@@ -130,13 +131,14 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
     local_hub: LocalHub, fetch: Fetch, folder: Path, seen: list[Event]
 ) -> None:
     local_hub.add(NAME, folder)
-    local_hub.break_off("model.safetensors", after_bytes=100_000, times=2)
+    # More often than it would try without getting further.
+    local_hub.break_off("model.safetensors", after_bytes=40_000, times=6)
 
     found = fetch()
 
     assert (found / "model.safetensors").read_bytes() == WEIGHTS
-    assert sent(local_hub) == [(200, 100_000), (206, 100_000), (206, 56_000)]
-    assert [each.file for each in seen if isinstance(each, FileBroken)] == ["model.safetensors"] * 2
+    assert sent(local_hub) == [(200, 40_000), *[(206, 40_000)] * 5, (206, 16_000)]
+    assert [each.file for each in seen if isinstance(each, FileBroken)] == ["model.safetensors"] * 6
 
 
 def test_a_connection_that_never_gets_further_is_given_up_and_its_part_kept(
@@ -379,3 +381,25 @@ def test_the_token_does_not_travel_to_another_host(client: HfApi, tmp_path: Path
         (f"127.0.0.1:{port}", "Bearer hf_secret"),
         (f"localhost:{port}", None),
     ]
+
+
+def test_a_snapshot_that_is_half_linked_is_not_taken_for_a_model(
+    local_hub: LocalHub, fetch: Fetch, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "vocab.txt").write_text("Without it, the rest would pass for a model.")
+    commit = local_hub.add(NAME, folder)
+    link, linked = download._link, []
+
+    def stop_before_the_last(plan: download.Plan, file: RemoteFile) -> None:
+        if len(linked) == len(plan.files) - 1:
+            raise KeyboardInterrupt
+        linked.append(file.path)
+        link(plan, file)
+
+    monkeypatch.setattr(download, "_link", stop_before_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        fetch()
+
+    place = place_of(NAME, local_hub.cache_dir)
+    assert place.snapshots() == [commit]
+    assert find_cached(NAME, cache_dir=local_hub.cache_dir, revision=commit) is None

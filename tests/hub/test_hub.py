@@ -44,7 +44,7 @@ def test_name_that_can_only_be_a_folder_is_not_looked_up(name: str) -> None:
         ({"config.json": "[]"}, "does not say which model"),
         ({"config.json": "{"}, "is not readable JSON"),
         ({"config.json": '{"model_type": "llama"}'}, "has no weights"),
-        ({"config.json": '{"model_type": "llama"}', "pytorch_model.bin": ""}, "has no weights"),
+        ({"config.json": '{"model_type": "llama"}', "pytorch_model.bin": ""}, "pickled"),
     ],
 )
 def test_incomplete_folder_says_what_is_missing(

@@ -21,13 +21,19 @@ def test_model_has_its_engine_tokenizer_and_config(pico_onnx_folder: Path) -> No
         assert model.folder == pico_onnx_folder
 
 
-def test_auto_takes_onnx_where_there_is_a_decoder(
-    pico_folder: Path, pico_onnx_folder: Path
+def test_auto_takes_onnx_where_there_is_a_decoder_that_does_what_was_asked(
+    pico_folder: Path, pico_onnx_folder: Path, tmp_path: Path
 ) -> None:
     assert choose_engine(pico_onnx_folder, EngineSettings()) == "onnx"
     assert choose_engine(pico_folder, EngineSettings()) == "transformers"
-    assert choose_engine(pico_onnx_folder, EngineSettings(weight_type="bf16")) == "transformers"
     assert choose_engine(pico_onnx_folder, EngineSettings(engine="gguf")) == "gguf"
+    for name in ("model.onnx", "model.safetensors"):
+        (tmp_path / name).touch()
+    assert choose_engine(tmp_path, EngineSettings()) == "onnx"
+    for more in ({"weight_type": "bf16"}, {"attention": "eager"}, {"tokens": ("x",)}):
+        settings = EngineSettings(**more)  # type: ignore[arg-type]
+        assert choose_engine(tmp_path, settings) == "transformers"
+        assert choose_engine(pico_onnx_folder, settings) == "onnx"  # Which says what it cannot do.
 
 
 def test_uri_of_a_local_model_is_its_name(pico_onnx_folder: Path) -> None:

@@ -308,11 +308,16 @@ def test_an_interrupt_waits_for_the_step_and_keeps_it(
 
 def test_a_second_interrupt_does_not_wait(recipe: Recipe, tmp_path: Path) -> None:
     progress = silent(tmp_path)
-    with pytest.raises(KeyboardInterrupt), training._stopping_between_steps(progress):
-        signal.raise_signal(signal.SIGINT)
-        assert progress.is_stopping
-        signal.raise_signal(signal.SIGINT)
-        pytest.fail("the second interrupt was lost")
+
+    def interrupt_twice() -> None:
+        with training._stopping_between_steps(progress):
+            signal.raise_signal(signal.SIGINT)
+            assert progress.is_stopping
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("the second interrupt was lost")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_twice()
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_the_run_goes_on_later(

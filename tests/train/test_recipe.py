@@ -10,7 +10,14 @@ import pytest
 from avalan.cli import main
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
-from avalan.train.recipe import Loss, Recipe, load_recipe, recipe_from_table, shipped_recipes
+from avalan.train.recipe import (
+    EXAMPLE,
+    Loss,
+    Recipe,
+    load_recipe,
+    recipe_from_table,
+    shipped_recipes,
+)
 
 STAGE = "[[stage]]\nuntil = 1.0\nlookup = 1.0\nreading = 0.0\ndecisions = 0.0\n"
 
@@ -61,7 +68,7 @@ def test_a_file_beats_a_recipe_that_ships_under_the_same_name(
     ("text", "sentence"),
     [
         ("[run", "is not valid TOML: "),
-        ("", "needs at least one [[stage]]"),
+        ("", "The recipe own has no [[stage]], which says"),
         (f"[run]\nnum_step = 5\n{STAGE}", "'run.num_step' that means nothing here; did you mean"),
         (f"[rnu]\nseed = 5\n{STAGE}", "did you mean 'run'?"),
         (f"[run]\nseed = 'seven'\n{STAGE}", "run.seed is 'seven', but it must be a whole number"),
@@ -69,17 +76,32 @@ def test_a_file_beats_a_recipe_that_ships_under_the_same_name(
         (f"[run]\nbf16 = 1\n{STAGE}", "run.bf16 is 1, but it must be true or false"),
         (f"run = 5\n{STAGE}", "recipe's run is 5; write it as [run]"),
         ("[[stage]]\nuntil = 1.0\nlookup = 1.0\n", "incomplete; add: reading, decisions"),
-        ("[stage]\nuntil = 1.0\n", "needs at least one [[stage]]"),
+        ("[stage]\nuntil = 1.0\n", "has no [[stage]]"),
         (STAGE.replace("lookup = 1.0", "lookup = 0.0"), "must be ≥ 0 and not all be 0"),
         (STAGE.replace("reading = 0.0", "reading = -1.0"), "must be ≥ 0 and not all be 0"),
-        (STAGE.replace("until = 1.0", "until = 1.5"), "until is 1.5, but it must be from 0 to 1"),
-        (f"[model]\nvocab_size = 100\n{STAGE}", "model.vocab_size is 100, but it must be ≥ 276"),
-        (f"[model]\nhidden_size = 250\n{STAGE}", "must divide model.hidden_size into even parts"),
-        (f"[model]\nnum_kv_heads = 3\n{STAGE}", "model.num_kv_heads must divide model.num_heads"),
-        (f"[run]\nnum_steps = 0\n{STAGE}", "run.num_steps is 0, but it must be ≥ 1"),
-        (f"[run]\nlearning_rate = nan\n{STAGE}", "run.learning_rate must be > 0"),
-        (f"[run]\nseed = {2**32}\n{STAGE}", "run.seed must be < 2**32"),
-        (f"[loss]\ntext = -0.5\n{STAGE}", "loss.text is -0.5, but it must be ≥ 0"),
+        (STAGE.replace("until = 1.0", "until = 1.5"), "until is 1.5, but it must be above 0"),
+        (
+            f"[model]\nvocab_size = 100\n{STAGE}",
+            "model.vocab_size is 100, but it must be from 276 to 1,048,576",
+        ),
+        (
+            f"[model]\nhidden_size = 250\n{STAGE}",
+            "num_heads is 4, but it must divide model.hidden_size (250) into even",
+        ),
+        (
+            f"[model]\nnum_kv_heads = 3\n{STAGE}",
+            "num_kv_heads is 3, but it must divide model.num_heads (4)",
+        ),
+        (f"[run]\nnum_steps = 0\n{STAGE}", "run.num_steps is 0, but it must be from 1 to"),
+        (
+            f"[run]\nlearning_rate = nan\n{STAGE}",
+            "run.learning_rate is nan, but it must be > 0 and finite",
+        ),
+        (f"[run]\nnum_steps = 99999999999\n{STAGE}", "run.num_steps is 99999999999, but it must"),
+        (f"[run]\nsave_steps = {10**30}\n{STAGE}", "it must be from 1 to 10,000,000"),
+        (f"[run]\nweight_decay = inf\n{STAGE}", "run.weight_decay is inf"),
+        (f"[run]\nseed = {2**32}\n{STAGE}", "run.seed is 4294967296, but it must be from 0 to"),
+        (f"[loss]\ntext = -0.5\n{STAGE}", "loss.text is -0.5, but it must be from 0 to"),
         (f"[loss]\ntext = 0.0\nreflection = 0.0\n{STAGE}", "give text or reflection a weight"),
     ],
 )
@@ -105,6 +127,11 @@ def test_a_change_that_means_nothing_is_refused(key: str, value: str, sentence: 
     with pytest.raises(ConfigurationError) as caught:
         load_recipe("bundled", {key: value})
     assert sentence in str(caught.value)
+
+
+def test_the_stage_that_is_shown_to_whoever_has_none_can_be_used(tmp_path: Path) -> None:
+    lines = EXAMPLE.replace(", ", "\n")
+    assert len(load_recipe(written(tmp_path, f"[[stage]]\n{lines}\n")).stages) == 1
 
 
 def test_a_recipe_that_is_not_there_names_those_that_ship(tmp_path: Path) -> None:

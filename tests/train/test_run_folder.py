@@ -1,6 +1,7 @@
 """A run's folder: whose it is, which checkpoints count, what was reported."""
 
 import json
+import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -95,8 +96,41 @@ def test_a_file_is_no_folder(recipe: Recipe, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match=r"cannot be written \(Not a directory\)"):
+    with pytest.raises(StateError, match=r"cannot be made, because \S+/file is a file; choose"):
         run_folder.claim(recipe, tmp_path / "file" / "run")
+
+
+def test_whether_a_folder_can_be_written_is_found_out_without_a_trace(
+    recipe: Recipe, claimed: Path
+) -> None:
+    run_folder.check_writable(recipe, claimed.parent / "new" / "run", size_bytes=1)
+    run_folder.check_writable(recipe, claimed, size_bytes=1)
+    assert [path.name for path in claimed.parent.rglob("*")] == ["run", "recipe.json"]
+
+
+@pytest.mark.parametrize(
+    ("place", "size", "reason"),
+    [
+        ("file", 1, "file is a file; name a folder"),
+        ("file/run/deep", 1, "because {}/file is a file; choose another with --out"),
+        ("x" * 300, 1, r"cannot be written \(File name too long\); choose another with --out"),
+        ("run", 10**18, "takes 1,000,000,000,000,000,000 bytes, but the disk of {}/run has"),
+    ],
+)
+def test_what_keeps_a_run_from_its_folder_is_told_by_its_true_reason(
+    recipe: Recipe, tmp_path: Path, place: str, size: int, reason: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises((ConfigurationError, StateError), match=reason.format(tmp_path)):
+        run_folder.check_writable(recipe, tmp_path / place, size_bytes=size)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_says_so(recipe: Recipe, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StateError, match=r"cannot be written \(Permission denied\); choose"):
+        run_folder.check_writable(recipe, tmp_path / "run", size_bytes=1)
 
 
 # --- checkpoints ----------------------------------------------------------------------------------

@@ -36,6 +36,15 @@ class Agent:
         """What the model is told before each input."""
         self._lm = TextGenerationModel(model or specification.model, specification.engine)
 
+    @property
+    def model(self) -> Model:
+        """The loaded model.
+
+        Raises:
+            ConfigurationError: it is not loaded.
+        """
+        return self._lm.model
+
     def __enter__(self) -> Self:
         self._lm.open()
         return self

@@ -5,23 +5,28 @@ and turns every error that a person can act on into one sentence and an exit cod
 """
 
 import argparse
-import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 from avalan import __version__, extras
 from avalan.cli import help as help_text
-from avalan.cli.console import Console
+from avalan.cli.console import CLOSED, NO_SPACE, Console
 from avalan.cli.parser import Parser
 from avalan.cli.tree import Group, walk
-from avalan.errors import AvalanError, UsageError
+from avalan.errors import AvalanError, StateError, UsageError
 
 COMMANDS = {
     "ask": ("Answer from your documents, citing them", "avalan.cli.commands.ask"),
     "index": ("Make documents searchable, and search them", "avalan.cli.commands.index"),
+    "agent": ("Write and run agents, each a TOML file", "avalan.cli.commands.agent"),
     "model": ("Run, display, train, evaluate and export models", "avalan.cli.commands.model"),
+    "cache": ("Manage the models that were downloaded", "avalan.cli.commands.cache"),
+    "tokenizer": ("See how a tokenizer reads a text", "avalan.cli.commands.tokenizer"),
+    "completion": ("Let the Tab key complete commands", "avalan.cli.commands.completion"),
 }
 
 ABOUT = (
@@ -36,7 +41,15 @@ EXAMPLES = (
     "avalan index add notes/",
 )
 
-ROOT = Group("avalan", ABOUT, COMMANDS)
+# The kinds that torch or ONNX Runtime know; whether this machine has one is the engine's to say.
+DEVICE = r"(cpu|cuda|mps|xpu)(:\d{1,3})?"
+
+NO_HOME = (
+    "Your home folder is not known, because HOME is not set and the system knows none; set the "
+    "environment variable HOME and try again."
+)
+
+ROOT = Group("avalan", ABOUT, COMMANDS, EXAMPLES)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 an error to act on, 2 wrong usage, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _keep_standard_descriptors()
     try:
         return _guarded(words)
     except KeyboardInterrupt:
@@ -59,6 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     finally:
         _settle_output()
+
+
+def _keep_standard_descriptors() -> None:
+    """Let no file take the number of a standard stream that is closed: libraries write there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def interrupted(error: BaseException | None) -> bool:
@@ -76,9 +97,13 @@ def _guarded(words: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.filename is None and error.errno not in NO_SPACE and not _is_adrift():
             raise
         return _report(_refusal(error), words, code=1)
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # pathlib has no class of its own for it.
+            raise
+        return _report(NO_HOME, words, code=1)
 
 
 def _report(sentence: str, words: list[str], *, code: int) -> int:
@@ -91,6 +116,8 @@ def _report(sentence: str, words: list[str], *, code: int) -> int:
 
 def _refusal(error: OSError) -> str:
     """The net below the rooms' own errors: the operating system refused a file by name."""
+    if error.filename is None and _is_adrift():
+        return "The current folder does not exist any more; change to another and try again."
     place = "the disk" if error.filename is None else repr(error.filename)
     return (
         f"The system refused {place} ({error.strerror}); check the path, its permissions and "
@@ -98,7 +125,18 @@ def _refusal(error: OSError) -> str:
     )
 
 
+def _is_adrift() -> bool:
+    """Whether the folder that we stand in was deleted."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
 def _dispatch(words: list[str]) -> int:
+    if sys.stdout is None:
+        raise StateError(CLOSED)
     options = _before_dashes(words)
     if {"-h", "--help"} & set(options):
         place, _ = walk(ROOT, _without_help(words))
@@ -117,6 +155,10 @@ def _dispatch(words: list[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     if not (args.locale or "en").startswith("en"):
         raise UsageError(f"There is no translation into {args.locale!r}; choose one of: en.")
+    if args.device is not None and not re.fullmatch(DEVICE, args.device):
+        raise UsageError(
+            f"There is no device called {args.device!r}; choose cpu, cuda, cuda:1 or mps."
+        )
     console = Console(as_json=args.json, quiet=args.quiet, verbose=args.verbose)
     code: int = args.run(args, console)
     return code
@@ -130,7 +172,7 @@ def _card() -> Parser:
 
 
 def _help(console: Console, place: Group | Parser) -> int:
-    help_text.show(console, place, EXAMPLES if place is ROOT else ())
+    help_text.show(console, place, place.examples if isinstance(place, Group) else ())
     return 0
 
 
@@ -161,4 +203,5 @@ def _settle_output() -> None:
             try:
                 stream.flush()
             except (OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+                with suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -18,6 +18,15 @@ from typing import Any, TextIO
 from avalan import extras
 from avalan.errors import StateError
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (
+    "The result cannot be written, because the standard output is closed; leave '>&-' out, or "
+    "send it to a file or to /dev/null."
+)
+
+LEAST_WIDTH = 20
+"""Columns below which nothing is laid out; the terminal breaks the lines then."""
+
 Part = str | tuple[str, str]
 """A piece of a line: plain text, or (text, style) with a style such as "bold" or "dim cyan"."""
 
@@ -64,7 +73,7 @@ class Console:
         verbose: for commands that have more to tell.
         interactive: stdout is a terminal.
         answers: stdin is a terminal, so a person can be asked.
-        width: columns of the terminal; 80 where there is none.
+        width: as of `terminal_width`.
     """
 
     def __init__(
@@ -79,60 +88,77 @@ class Console:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
-        # None when the descriptor was closed before we started: then nothing is written.
+        # None when the descriptor was closed before we started.
         self._stdout: TextIO | None = stdout or sys.stdout
         self._stderr: TextIO | None = stderr or sys.stderr
         self.interactive = _is_terminal(self._stdout)
         self.answers = _is_terminal(sys.stdin)
-        self.width = shutil.get_terminal_size((80, 24)).columns
+        self.width = terminal_width(self._stderr)
         self._plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         self._progress_shown = False
 
     # --- stdout -----------------------------------------------------------------------------
 
-    def print(self, *parts: Part, end: str = "\n") -> None:
-        """A line for people: the parts, one after the other, then `end`."""
+    def print(self, *parts: Part, end: str = "\n", wrap: bool = True) -> None:
+        """A line for people: the parts, one after the other, then `end`.
+
+        Args:
+            wrap: on a terminal, break what is too long for its lines at spaces. Commands to copy
+                are better broken by the terminal.
+        """
         if not self.as_json:
             self._clear_progress()
-            _emit(self._stdout, self._render(parts, self._stdout) + end)
+            wraps = wrap and end == "\n"
+            _emit(self._output(), self._render(parts, self._stdout, wrap=wraps) + end)
 
     def write(self, text: str) -> None:
         """`text` exactly, UTF-8 in a pipe, at once: for streams and for `--quiet`."""
         if not self.as_json:
             self._clear_progress()
-            _emit(self._stdout, text)
+            _emit(self._output(), text)
 
     def json(self, value: Any, *, indent: int | None = None) -> None:
         """One JSON document on one line (or indented), with or without `as_json`."""
         self._clear_progress()
-        _emit(self._stdout, _to_json(value, indent) + "\n")
+        _emit(self._output(), _to_json(value, indent) + "\n")
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Aligned columns, numbers to the right; without rows, the headers alone."""
+        """Aligned columns, numbers to the right; without rows, the headers alone.
+
+        On a terminal that is too narrow for their words, a block of lines for each row.
+        """
         if self.as_json:
             return
-        cells = [[_cell(value) for value in row] for row in rows]
-        right = _numeric_columns(headers, cells)
-        if self.interactive and not self._plain:
-            self._rich_table(headers, cells, right)
-        else:
-            self.print("\n".join(_aligned([list(headers), *cells], right)))
+        drawn = extras.load("avalan.cli.display.table").drawn
+        for line in drawn(headers, rows, self.width if self.interactive else None):
+            self.print(*line, wrap=False)
 
     def markdown(self, text: str) -> None:
         """Markdown, drawn on a terminal and raw in a pipe."""
         if not self.interactive or self._plain:
             self.print(text.rstrip("\n"))
         elif not self.as_json:
-            from_rich = _rich("rich.markdown")
-            self._rich_console().print(from_rich.Markdown(neutralise(text)))
+            rich = extras.load("rich.console").Console(
+                file=self._stdout, width=self.width, highlight=False
+            )
+            tables = extras.load("avalan.cli.display.table")
+            for piece in tables.split_markdown(neutralise(text), self.width):
+                if isinstance(piece, str):
+                    with rich.capture() as drawn:
+                        rich.print(extras.load("rich.markdown").Markdown(piece))
+                    _emit(self._output(), drawn.get())
+                else:
+                    self.print()
+                    self.table(*piece)
+                    self.print()
 
     # --- stderr -----------------------------------------------------------------------------
 
-    def note(self, *parts: Part) -> None:
+    def note(self, *parts: Part, end: str = "\n") -> None:
         """A remark beside the result, on stderr; hidden by `quiet`."""
         if not self.quiet:
             self._clear_progress()
-            _emit(self._stderr, self._render(parts, self._stderr) + "\n")
+            _emit(self._stderr, self._render(parts, self._stderr, wrap=end == "\n") + end)
 
     def error(self, message: str) -> None:
         """What went wrong, on stderr: a sentence, or with `as_json` an object."""
@@ -140,13 +166,14 @@ class Console:
         if self.as_json:
             _emit(self._stderr, _to_json({"error": message}, None) + "\n")
         else:
-            _emit(self._stderr, self._render([(message, "red")], self._stderr) + "\n")
+            text = self._render([(message, "red")], self._stderr, wrap=True)
+            _emit(self._stderr, text + "\n")
 
     def progress(self, text: str) -> None:
         """A line on stderr that the next one replaces; only where a person can see it move."""
         if self.quiet or self.as_json or self._plain or not _is_terminal(self._stderr):
             return
-        line = neutralise(text).replace("\n", " ")[: max(self.width - 1, 1)]
+        line = _first_words(neutralise(text).replace("\n", " "), max(self.width - 1, 1))
         _emit(self._stderr, f"\r\x1b[K{line}")
         self._progress_shown = True
 
@@ -155,7 +182,7 @@ class Console:
     def ask(self, label: str) -> str:
         """A line typed by the person; the label goes to stderr. Empty at the end of input."""
         self._clear_progress()
-        _emit(self._stderr, self._render([(label, "bold")], self._stderr))
+        _emit(self._stderr, self._render([(label, "bold")], self._stderr, wrap=False))
         try:
             return sys.stdin.readline().rstrip("\n")
         except KeyboardInterrupt:
@@ -169,11 +196,24 @@ class Console:
             self._progress_shown = False
             _emit(self._stderr, "\r\x1b[K")
 
-    def _render(self, parts: Sequence[Part], stream: TextIO | None) -> str:
+    def _output(self) -> TextIO:
+        """stdout, which a result needs.
+
+        Raises:
+            StateError: it was closed before we started.
+        """
+        if self._stdout is None:
+            raise StateError(CLOSED)
+        return self._stdout
+
+    def _render(self, parts: Sequence[Part], stream: TextIO | None, *, wrap: bool) -> str:
         pairs = [(part, "") if isinstance(part, str) else part for part in parts]
         if not _is_terminal(stream):
-            return "".join(text for text, _ in pairs)
-        return "".join(self._styled(neutralise(text), style) for text, style in pairs)
+            return _text(pairs)
+        pairs = [(neutralise(text), style) for text, style in pairs]
+        if wrap and any(cell_width(line) > self.width for line in _text(pairs).split("\n")):
+            pairs = extras.load("avalan.cli.display.layout").fold(pairs, self.width)
+        return "".join(self._styled(text, style) for text, style in pairs)
 
     def _styled(self, text: str, style: str) -> str:
         if self._plain or not style or not text:
@@ -181,24 +221,25 @@ class Console:
         codes = ";".join(_SGR[word] for word in style.split())
         return f"\x1b[{codes}m{text}\x1b[0m"
 
-    def _rich_console(self) -> Any:
-        return _rich("rich.console").Console(file=self._stdout, width=self.width, highlight=False)
 
-    def _rich_table(
-        self, headers: Sequence[str], cells: list[list[str]], right: Sequence[bool]
-    ) -> None:
-        self._clear_progress()
-        text = _rich("rich.text").Text
-        table = _rich("rich.table").Table(box=None, pad_edge=False, header_style="bold")
-        for header, flush in zip(headers, right, strict=True):
-            table.add_column(text(header), justify="right" if flush else "left", overflow="fold")
-        for row in cells:
-            table.add_row(*map(text, row))
-        self._rich_console().print(table)
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Columns of the terminal that stdout is, or else `stream`; 80 for none, and never below 20."""
+    try:
+        otherwise = os.get_terminal_size(stream.fileno()).columns if stream else 80
+    except (OSError, ValueError):
+        otherwise = 80
+    return max(shutil.get_terminal_size((otherwise, 24)).columns, LEAST_WIDTH)
 
 
-def _rich(module: str) -> Any:
-    return extras.load(module)
+def _text(pairs: Sequence[tuple[str, str]]) -> str:
+    return "".join(text for text, _ in pairs)
+
+
+def _first_words(text: str, width: int) -> str:
+    """As many of the words as fit into `width` columns; of the first one, a part at least."""
+    while cell_width(text) > width:
+        text = text.rpartition(" ")[0] or text[:-1]
+    return text
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -230,9 +271,9 @@ def _emit(stream: TextIO | None, text: str) -> None:
     except OSError as error:
         if os.name == "nt" and error.errno == errno.EINVAL:  # Its word for a broken pipe.
             raise BrokenPipeError from None
-        reason = error.strerror or str(error)
+        remedy = "free some space or write" if error.errno in NO_SPACE else "write it"
         raise StateError(
-            f"The output cannot be written ({reason}); free some space or write elsewhere."
+            f"The output cannot be written ({error.strerror or error}); {remedy} elsewhere."
         ) from None
 
 
@@ -252,30 +293,6 @@ def _to_json(value: Any, indent: int | None) -> str:
     except UnicodeEncodeError:  # Lone surrogates, which only escapes can carry.
         return json.dumps(value, allow_nan=False, indent=indent)
     return text
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return neutralise(text).replace("\n", "␊").replace("\t", " ")
-
-
-def _numeric_columns(headers: Sequence[str], cells: list[list[str]]) -> list[bool]:
-    columns: Iterable[Sequence[str]] = zip(*cells, strict=True) if cells else [[] for _ in headers]
-    return [bool(column) and all(map(_is_number, column)) for column in columns]
-
-
-def _is_number(cell: str) -> bool:
-    return cell.strip()[:1].isdigit() or cell in ("", "-", "–")
-
-
-def _aligned(lines: list[list[str]], right: Sequence[bool]) -> list[str]:
-    widths = [max(map(cell_width, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(map(_padded, line, widths, right)).rstrip() for line in lines]
-
-
-def _padded(cell: str, width: int, right: bool) -> str:
-    gap = " " * (width - cell_width(cell))
-    return gap + cell if right else cell + gap
 
 
 def cell_width(text: str) -> int:

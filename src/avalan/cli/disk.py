@@ -25,13 +25,13 @@ class FoundModel:
 def hub_cache(override: str | None = None) -> Path:
     """The hub's cache folder, found as its own library finds it."""
     if override:
-        return Path(override).expanduser()
+        return _expanded(override)
     if explicit := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(explicit).expanduser()
+        return _expanded(explicit)
     if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
+        return _expanded(home) / "hub"
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(cache).expanduser() / "huggingface" / "hub"
+    return _expanded(cache) / "huggingface" / "hub"
 
 
 def hub_models(cache: Path) -> Iterator[FoundModel]:
@@ -54,7 +54,7 @@ def gguf_models(folder: Path) -> Iterator[FoundModel]:
 
 def ollama_models(home: Path | None = None) -> Iterator[FoundModel]:
     """What Ollama's manifests name; sizes are those that they state."""
-    root = home or Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser()
+    root = home or _expanded(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models")
     for registry in _listing(root / "manifests"):
         for owner in _listing(registry):
             for name in _listing(owner):
@@ -72,6 +72,11 @@ def indexes(home: Path) -> Iterator[tuple[str, int]]:
     for path in _listing(home / "indexes"):
         if path.suffix == ".sqlite":
             yield path.stem, _size(path)
+
+
+def _expanded(path: str) -> Path:
+    """The path with its `~`; as it is, where the system knows no home folder."""
+    return Path(os.path.expanduser(path))
 
 
 def _listing(folder: Path) -> list[Path]:

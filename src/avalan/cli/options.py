@@ -1,6 +1,9 @@
 """A dataclass's fields as a command's options: names, types, defaults and docstrings are its own.
 
 The docstring after a field is not kept at run time, so it is read from the source.
+
+A value that no machine could honour is wrong usage, and is refused where the options become
+settings; what depends on files, models or the network is found out later, and is not.
 """
 
 import argparse
@@ -11,9 +14,20 @@ import textwrap
 import types
 import typing
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
+
+from avalan import extras
+from avalan.errors import ConfigurationError, UsageError
+from avalan.model.entities import (
+    ATTENTIONS,
+    WEIGHT_TYPES,
+    EngineSettings,
+    GenerationSettings,
+)
+from avalan.reflection.settings import AskSettings
 
 Settings = TypeVar("Settings")
 
@@ -43,16 +57,70 @@ def add_fields(
     for name in names:
         flag = (flags or {}).get(name, "--" + name.replace("_", "-"))
         text = _help(field_docs(settings)[name], fields[name].default)
-        group.add_argument(flag, dest=name, help=text, default=None, **_kind(hints[name]))
+        kind = _kind(hints[name], fields[name].default)
+        group.add_argument(flag, dest=name, help=text, default=None, **kind)
 
 
 def from_args(settings: type[Settings], args: argparse.Namespace, **more: Any) -> Settings:
-    """The dataclass with the values that were given on the command line, and `more`."""
+    """The dataclass with the values that were given on the command line, and `more`.
+
+    Raises:
+        UsageError: a value is impossible.
+    """
     names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
     given = {name: getattr(args, name, None) for name in names}
     values = {name: value for name, value in given.items() if value is not None}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return settings(**values | lists | more)
+    made = settings(**values | lists | more)
+    if values and settings in _CHECKS:
+        with as_usage():
+            _CHECKS[settings](made)
+    return made
+
+
+@contextmanager
+def as_usage() -> Iterator[None]:
+    """What is refused inside are words of the command line: wrong usage.
+
+    Raises:
+        UsageError: for any `ConfigurationError`.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from error
+
+
+def _check_engine(settings: EngineSettings) -> None:
+    engines = extras.load("avalan.model.engine")
+    names = {
+        "engine": ("auto", *engines.ENGINES),
+        "weight_type": WEIGHT_TYPES,
+        "attention": ATTENTIONS,
+    }
+    for name, known in names.items():
+        if (value := getattr(settings, name)) not in known:
+            what = name.replace("_", " ")
+            raise UsageError(
+                f"There is no {what} called {value!r}; choose one of: {', '.join(known)}."
+            )
+    for name in ("tokens", "special_tokens"):
+        if not all(getattr(settings, name)):
+            flag = "--" + name.removesuffix("s").replace("_", "-")
+            raise UsageError(f"{flag} is empty; write the token's text, as in: {flag} '<my_token>'")
+    threads, most = settings.num_threads, engines.MOST_THREADS
+    if threads is not None and not 1 <= threads <= most:
+        raise UsageError(f"--num-threads is {threads}, but it must be from 1 to {most}.")
+
+
+# The rooms' own checks; they are heavy to import, so only a value that is given pays for them.
+_CHECKS: dict[type, Callable[[Any], None]] = {
+    AskSettings: lambda made: extras.load("avalan.reflection.loop").check_settings(made),
+    EngineSettings: _check_engine,
+    GenerationSettings: (
+        lambda made: extras.load("avalan.model.decode.sampling").check_settings(made)
+    ),
+}
 
 
 @cache
@@ -94,11 +162,11 @@ def number(text: str) -> float:
 _READERS: dict[type, Callable[[str], Any]] = {int: whole_number, float: number, str: str}
 
 
-def _kind(hint: Any) -> dict[str, Any]:
+def _kind(hint: Any, default: object) -> dict[str, Any]:
     if isinstance(hint, types.UnionType):
         hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
     if hint is bool:
-        return {"action": argparse.BooleanOptionalAction}
+        return {"action": "store_true" if default is False else argparse.BooleanOptionalAction}
     if typing.get_origin(hint) is tuple:
         inner = typing.get_args(hint)[0]
         return {"action": "append", "type": _READERS[inner], "metavar": METAVARS[inner]}
@@ -107,5 +175,6 @@ def _kind(hint: Any) -> dict[str, Any]:
 
 def _help(doc: str, default: object) -> str:
     text = doc.removesuffix(".").replace("%", "%%")
-    shown = "" if default in (None, ()) or default is dataclasses.MISSING else f" [{default}]"
+    is_open = default in (None, ()) or default is False or default is dataclasses.MISSING
+    shown = "" if is_open else f" [{default}]"
     return text[:1].lower() + text[1:] + shown

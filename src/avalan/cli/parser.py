@@ -6,11 +6,12 @@ underscore in an option's name is as good as a dash.
 """
 
 import argparse
-import shutil
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from avalan import extras
+from avalan.cli.console import terminal_width
 from avalan.errors import UsageError
 
 GLOBAL_FLAGS = {
@@ -78,7 +79,8 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """The text of `--help`."""
-        names = [_argument_name(action) for action in self._get_positional_actions()]
+        shown = [each for each in self._get_positional_actions() if each.help != argparse.SUPPRESS]
+        names = [_argument_name(action) for action in shown]
         self.usage = " ".join([self.prog, *names, "[OPTIONS]"])
         text = super().format_help().removeprefix("usage: ")
         text = text.replace("\npositional arguments:\n", "\nArguments:\n")
@@ -105,10 +107,16 @@ class Parser(argparse.ArgumentParser):
             action = self._option_string_actions.get(name)
             if action is None:
                 raise UsageError(unknown_option(self.prog, name, self._option_string_actions))
-            if not equals and action.nargs is None and queue and not self._knows(queue[0]):
+            if not equals and queue and self.takes(action, queue[0]):
                 equals, value = "=", queue.pop(0)
             options.append(name + equals + value)
         return options, arguments
+
+    def takes(self, action: argparse.Action, word: str) -> bool:
+        """Whether `word` is the value of an option: of an optional value, only a number is."""
+        if action.nargs == "?":
+            return is_number(word)
+        return action.nargs is None and not self._knows(word)
 
     def _knows(self, word: str) -> bool:
         return word == "--" or split_option(word)[0] in self._option_string_actions
@@ -116,7 +124,13 @@ class Parser(argparse.ArgumentParser):
 
 def looks_like_option(word: str) -> bool:
     """Whether a word is meant as an option, rather than as a text, a number or standard input."""
-    return len(word) > 1 and word[0] == "-" and " " not in word and not word[1].isdigit()
+    name = word.partition("=")[0]  # A value may have spaces.
+    return len(word) > 1 and word[0] == "-" and " " not in name and not word[1].isdigit()
+
+
+def is_number(word: str) -> bool:
+    """Whether a word reads as a number, as `15`, `-3` or `.5`."""
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", word) is not None
 
 
 def split_option(word: str) -> tuple[str, str, str]:
@@ -143,5 +157,5 @@ def _argument_name(action: argparse.Action) -> str:
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    width = min(shutil.get_terminal_size((80, 24)).columns - 2, 98)
+    width = min(terminal_width() - 2, 98)
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=width)

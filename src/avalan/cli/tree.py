@@ -28,6 +28,8 @@ class Group(NamedTuple):
     prog: str
     about: str
     commands: Table
+    examples: Sequence[str] = ()
+    """Commands to copy, for the help."""
 
     def choose(self, word: str) -> "Group | Parser":
         """The group or the parser called `word`; its module is imported, and no other.
@@ -41,7 +43,7 @@ class Group(NamedTuple):
         prog = f"{self.prog} {word}"
         module = extras.load(name)
         if hasattr(module, "COMMANDS"):
-            return Group(prog, about, module.COMMANDS)
+            return Group(prog, f"{about}.", module.COMMANDS, getattr(module, "EXAMPLES", ()))
         parser = Parser(prog=prog, description=f"{about}.")
         module.configure(parser)
         return parser

@@ -22,6 +22,8 @@ TASKS: dict[str, tuple[LevelName, ...]] = {
 }
 """The levels of each task; prompts have no relations, so no G2."""
 
+MOST_EXAMPLES = 1_000_000
+
 Examples = QuestionSet | tuple[Prompt, ...]
 
 
@@ -63,17 +65,29 @@ def levels_of(task: str, wanted: Sequence[str] | None = None) -> tuple[LevelName
 
 def check(plan: Plan) -> None:
     """Raises ConfigurationError for what cannot be measured."""
-    levels_of(plan.task, plan.levels)
-    if plan.split not in get_args(Split):
-        choices = " or ".join(get_args(Split))
-        raise ConfigurationError(f"There is no split called {plan.split!r}; choose {choices}.")
-    for name, value in (("--num", plan.num), ("--top-k", plan.top_k)):
-        if value < 1:
-            raise ConfigurationError(f"{name} is {value}, but it must be at least 1.")
+    check_values(plan)
     if "G3" in plan.levels and plan.data is None:
         raise ConfigurationError(
             "G3 needs its files; name the tests/data of a checkout with: --data DIR"
         )
+
+
+def check_values(plan: Plan) -> None:
+    """Raises ConfigurationError for a value that is impossible, whatever files there are."""
+    levels_of(plan.task, plan.levels)
+    if plan.split not in get_args(Split):
+        choices = " or ".join(get_args(Split))
+        raise ConfigurationError(f"There is no split called {plan.split!r}; choose {choices}.")
+    check_numbers(plan.num, plan.seed, plan.top_k)
+
+
+def check_numbers(num: int, seed: int, top_k: int) -> None:
+    """Raises ConfigurationError for a number that is out of its range."""
+    for name, value, least in (("--num", num, 1), ("--seed", seed, 0), ("--top-k", top_k, 1)):
+        if value < least:
+            raise ConfigurationError(f"{name} is {value}, but it must be at least {least}.")
+    if num > MOST_EXAMPLES:
+        raise ConfigurationError(f"--num is {num}, but it must be at most {MOST_EXAMPLES:,}.")
 
 
 def run(

@@ -273,6 +273,8 @@ def _write_ref(plan: Plan) -> None:
     if plan.revision == plan.model.commit:
         return
     path = plan.place.ref(plan.revision)
+    if path.is_file() and path.read_text(encoding="ascii") == plan.model.commit:
+        return  # The cache may be one that this person only reads.
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     new.write_text(plan.model.commit, encoding="ascii")

@@ -33,9 +33,9 @@ def check_folder(folder: Path, *, pickled: bool = False) -> Path:
     if not has_weights(folder, pickled=pickled):
         if has_weights(folder, pickled=True):
             raise ModelError(
-                f"The model folder {folder} has only pickled weights (pytorch_model.bin), a format "
-                "that can hold code; get it with safetensors, or, if you trust whoever made it, "
-                "add --allow-pickle."
+                f"The model folder {folder} has only pickled weights (pytorch_model.bin), which "
+                "can run any code when they are loaded; get the model with safetensors, or, if you "
+                "trust whoever made it, add --allow-pickle."
             )
         raise ModelError(
             f"The model folder {folder} has no weights (*.safetensors or *.onnx); "

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from avalan.hub.folder import has_weights
+
 PREFIX = "models--"
 PARTIAL = ".incomplete"
 
@@ -67,9 +69,13 @@ def place_of(name: str, cache_dir: str | Path | None) -> Place:
 
 
 def names_on_disk(cache_dir: str | Path | None) -> list[str]:
-    """The models of which there is at least one file, sorted."""
+    """The models of which there are weights, sorted."""
     folders = [path for path in listing(cache_root(cache_dir)) if path.name.startswith(PREFIX)]
-    return sorted(name_of(path) for path in folders if Place(path).snapshots())
+    return sorted(name_of(path) for path in folders if _has_weights(Place(path)))
+
+
+def _has_weights(place: Place) -> bool:
+    return any(has_weights(place.snapshot(commit)) for commit in place.snapshots())
 
 
 def name_of(folder: Path) -> str:

@@ -170,9 +170,9 @@ def check_weights(model: RemoteModel) -> None:
         return
     if pickled := pickled_weights(model):
         raise ModelError(
-            f"The model {model.name!r} has only pickled weights ({pickled[0].path}), a format that "
-            "can hold code, so avalan does not load them unless --allow-pickle says so; look for "
-            "the same model with safetensors: avalan model search "
+            f"The model {model.name!r} has only pickled weights ({pickled[0].path}), which can run "
+            "any code when they are loaded, so avalan does not load them unless --allow-pickle "
+            "says so; look for the same model with safetensors: avalan model search "
             f"{model.name.rpartition('/')[2]!r} --filter safetensors"
         )
     suffixes = {PurePosixPath(file.path).suffix for file in model.files}

@@ -6,6 +6,9 @@ from typing import Literal
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
+WEIGHT_TYPES = ("auto", "fp32", "f32", "bf16", "fp16", "f16")
+ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2", "flex_attention")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -41,6 +44,8 @@ class Token:
     """The most probable tokens of the raw logits, best first; the chosen one may be among them."""
     special: bool = False
     """True for control and reflection tokens."""
+    reasoning: bool = False
+    """True where the text, and the tags around it, are the model's reasoning and no answer."""
 
     def __str__(self) -> str:
         return self.text
@@ -60,6 +65,19 @@ class GenerationSettings:
 
     max_new_tokens: int = 256
     """Most tokens to generate."""
+    max_length: int | None = None
+    """Most tokens in all: the prompt's and the answer's; for a sequence-to-sequence model the
+    answer's alone, with its start token. Where given, max_new_tokens does not count."""
+    min_length: int | None = None
+    """Least tokens, counted as for max_length; for sequence-to-sequence models only, and left
+    open, as the model says."""
+    num_beams: int | None = None
+    """Drafts that are kept beside each other, of which the most probable one wins (beam search);
+    for sequence-to-sequence models only, and left open, as the model says."""
+    early_stopping: bool | None = None
+    """End a beam search as soon as there are num_beams whole answers."""
+    length_penalty: float | None = None
+    """Of a beam search: above 0 favours long answers, below 0 short ones."""
     do_sample: bool | None = None
     """Draw tokens at random; left open, true when a temperature above 0 is given."""
     temperature: float | None = None
@@ -80,6 +98,12 @@ class GenerationSettings:
     """How many of the most probable tokens to report beside each token."""
     skip_special_tokens: bool = True
     """Leave control tokens out of the text; they are generated and counted all the same."""
+    start_thinking: bool = False
+    """Take the answer to begin with reasoning, where neither the chat template nor the model opens
+    it with a tag."""
+    use_cache: bool = True
+    """Keep what the model has read; without, it reads everything again for each token, which is
+    slow and gives the same answer."""
 
     @property
     def samples(self) -> bool:
@@ -97,9 +121,26 @@ class EngineSettings:
     device: str = "cpu"
     """Where it computes: cpu, cuda, cuda:1, mps."""
     weight_type: str = "auto"
-    """Number format of the weights: auto, fp32, bf16, fp16."""
+    """Number format of the weights: auto, fp32, bf16, fp16 (f32 and f16 are the same)."""
     attention: str = "auto"
-    """Attention of the transformers engine: auto, eager, sdpa, flash_attention_2."""
+    """Attention of the transformers engine: auto, eager, sdpa, and on CUDA flash_attention_2 and
+    flex_attention."""
+    low_cpu_mem_usage: bool = False
+    """Keep one copy of the weights in memory at most while loading, even where that is slower."""
+    tokenizer: str | None = None
+    """Another tokenizer than the model's own: a folder, or a model on the hub."""
+    tokens: tuple[str, ...] = ()
+    """A token to add to the tokenizer; the transformers engine makes room for it in the model."""
+    special_tokens: tuple[str, ...] = ()
+    """The same for a control token, which texts cannot spell."""
+    trust_remote_code: bool = False
+    """Run Python code that came with the model and can do whatever you can; only where you trust
+    whoever wrote it."""
+    allow_pickle: bool = False
+    """Load pickled weights (*.bin) where a model has no others; only numbers are taken from them,
+    but safetensors cannot hold anything else in the first place."""
+    access_token: str | None = field(default=None, repr=False)
+    """The hub's access token; left open, that of the environment."""
     revision: str | None = None
     """Branch, tag or commit of a model on the hub."""
     cache_dir: str | None = None
@@ -135,3 +176,34 @@ class GenerationReport:
         """Decoding speed over the tokens after the first; 0 when there are fewer than two."""
         num_later = self.usage.completion_tokens - 1
         return num_later / self.timings.decode_s if num_later > 0 < self.timings.decode_s else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A rectangle of an image, in pixels from its top left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __str__(self) -> str:
+        corners = (self.left, self.top, self.right, self.bottom)
+        left, top, right, bottom = (f"{corner:.0f}" for corner in corners)
+        return f"({left}, {top})–({right}, {bottom})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEntity:
+    """Something that was seen in an image; `str(entity)` is a line to read."""
+
+    label: str
+    """What it is, in the model's words."""
+    score: float
+    """How sure the model is: a probability, 0 to 1."""
+    box: Box | None = None
+    """Where it is, if the model says so."""
+
+    def __str__(self) -> str:
+        where = "" if self.box is None else f" at {self.box}"
+        return f"{self.label} {self.score:.2f}{where}"

@@ -1,19 +1,20 @@
 """From a model's name to a model that can run: find its files, choose its engine, load both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from avalan import hub
-from avalan.errors import ConfigurationError
+from avalan import extras, hub
+from avalan.errors import ConfigurationError, ModelError
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model import bundled
-from avalan.model.engine import Engine, SteppingEngine, load_engine
+from avalan.model.engine import Engine, GrowingEngine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
-from avalan.model.prompt import Tokenizer, load_tokenizer, read_json
+from avalan.model.prompt import Tokenizer, configured_eos_ids, load_tokenizer, read_json
 from avalan.model.uri import parse_uri
+from avalan.model.vocabulary import DEFINITION, add_tokens
 
 DEFAULT = "bundled"
 
@@ -73,8 +74,9 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     """
     settings = settings or EngineSettings()
     folder = find_folder(name, settings)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = _tokenizer(folder, settings)
     engine = load_engine(choose_engine(folder, settings), folder, settings)
+    _fit_vocabulary(engine, tokenizer, settings)
     return Model(
         name=name,
         folder=folder,
@@ -104,13 +106,89 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
             f"{uri.model!r} is not a language model and generates no text; "
             "it can be named where avalan asks or evaluates. Give 'bundled', a folder or a hub id."
         )
-    return hub.resolve(uri.model, cache_dir=settings.cache_dir, revision=settings.revision)
+    return hub.resolve(
+        uri.model,
+        cache_dir=settings.cache_dir,
+        revision=settings.revision,
+        token=settings.access_token,
+        pickled=settings.allow_pickle,
+        code=settings.trust_remote_code,
+    )
+
+
+def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:
+    """The local folder of the tokenizer called `name`, downloaded if need be.
+
+    Args:
+        name: `bundled`, a folder with a `tokenizer.json`, that file, or a model on the hub.
+        settings: for the hub; the revision is the model's, so it is not used.
+
+    Raises:
+        ConfigurationError: the name is reserved for something else.
+        ModelError: there is no such tokenizer.
+    """
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return path
+    if path.is_file() and path.name == DEFINITION:
+        return path.parent
+    if name in bundled.RESERVED:
+        return find_folder(name, settings)
+    if not hub.is_hub_id(name):
+        raise ModelError(
+            f"There is no tokenizer {name!r}; give a folder with a {DEFINITION}, a hub id such as "
+            "'Qwen/Qwen3-0.6B', or 'bundled'."
+        )
+    found: Path = extras.load("avalan.hub.tokenizer").find_tokenizer(
+        name,
+        cache_dir=settings.cache_dir,
+        revision=settings.revision,
+        token=settings.access_token,
+    )
+    return found
 
 
 def choose_engine(folder: Path, settings: EngineSettings) -> str:
-    """The engine's name: the one asked for, or else the lightest that reads these files."""
+    """The engine's name: the one asked for, or else the lightest that does what was asked."""
     if settings.engine != "auto":
         return settings.engine
-    if find_onnx_decoder(folder) and settings.weight_type == "auto":
-        return "onnx"
-    return "transformers"
+    if find_onnx_decoder(folder) is None:
+        return "transformers"
+    asks_for_more = (
+        settings.weight_type != "auto"
+        or settings.attention != "auto"
+        or bool(settings.tokens or settings.special_tokens)
+    )
+    return "transformers" if asks_for_more and any(folder.glob("*.safetensors")) else "onnx"
+
+
+def _tokenizer(folder: Path, settings: EngineSettings) -> Tokenizer:
+    """The model's tokenizer or the one asked for, with the tokens asked for."""
+
+    def change(definition: str) -> str:
+        return add_tokens(definition, settings.tokens, settings.special_tokens)
+
+    if settings.tokenizer is None:
+        return load_tokenizer(folder, change=change)
+    other = find_tokenizer_folder(settings.tokenizer, replace(settings, revision=None))
+    return load_tokenizer(other, change=change, eos_ids=configured_eos_ids(folder))
+
+
+def _fit_vocabulary(engine: Engine, tokenizer: Tokenizer, settings: EngineSettings) -> None:
+    """Make room in the model for tokens that were added.
+
+    Raises:
+        ModelError: the engine cannot.
+    """
+    is_changed = settings.tokenizer or settings.tokens or settings.special_tokens
+    if not is_changed or not isinstance(engine, SteppingEngine):
+        return
+    if tokenizer.vocab_size <= engine.vocab_size:
+        return
+    if not isinstance(engine, GrowingEngine):
+        raise ModelError(
+            f"The model has a place for {engine.vocab_size} tokens and the tokenizer has "
+            f"{tokenizer.vocab_size}, and this engine's files cannot be changed; add no tokens, or "
+            "run the model's safetensors with the engine 'transformers'."
+        )
+    engine.grow(tokenizer.vocab_size)

@@ -9,12 +9,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tokenizers
 
 from avalan import extras
-from avalan.errors import ModelError
+from avalan.errors import AvalanError, ModelError
 from avalan.model.entities import Message
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -66,6 +67,8 @@ class Tokenizer:
             if token.special
         )
         """Ids of the control and reflection tokens."""
+        self.added_ids = frozenset(self._added.values()) - self.special_ids
+        """Ids of the tokens that were added to the vocabulary and control nothing."""
         self.eos_ids = frozenset(eos_ids) | self._named_ids("eos_token")
         """Ids that end an answer."""
         self.vocab_size = max(self._trusted.get_vocab(with_added_tokens=True).values()) + 1
@@ -75,6 +78,16 @@ class Tokenizer:
     def has_chat_template(self) -> bool:
         """Whether `encode_chat` follows the model's own template."""
         return self._chat_template is not None
+
+    @property
+    def chat_template(self) -> str | None:
+        """The template's source."""
+        return self._chat_template
+
+    @property
+    def added_tokens(self) -> Mapping[str, int]:
+        """The tokens that stand beside the vocabulary, control tokens among them, and their ids."""
+        return MappingProxyType(self._added)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text: no control token comes out, whatever the text says."""
@@ -87,6 +100,13 @@ class Tokenizer:
         the whole character, so `text[offsets[i][0]:offsets[j][1]]` always covers tokens i to j.
         """
         return self._encode_plain(text, self._plain)
+
+    def encode_with_controls(self, text: str) -> tuple[list[int], list[Offset]]:
+        """What the tokenizer's own files make of `text`: control tokens in it are parsed, and those
+        that they put before and after a text are there. To look at; a prompt is made by the others.
+        """
+        encoding = self._trusted.encode(_LONE_SURROGATE.sub("\ufffd", text))
+        return encoding.ids, encoding.offsets
 
     def encode_template(self, text: str) -> list[int]:
         """Token ids of trusted text: control tokens in it are parsed. Never pass it a content."""
@@ -107,14 +127,19 @@ class Tokenizer:
         """
         if self._chat_template is None:
             return self._opening_ids() + self.encode("\n\n".join(m.content for m in messages))
-        # Jinja2 is loaded for models that have a template, when it is first needed.
-        parts = extras.load("avalan.model.template").render(
-            self._chat_template,
-            messages,
-            special_tokens=self._special_tokens,
-            add_generation_prompt=add_generation_prompt,
-        )
+        parts = self._rendered(messages, add_generation_prompt=add_generation_prompt)
         return self.encode_parts((part.text, part.trusted) for part in parts)
+
+    def generation_prompt(self, messages: Sequence[Message]) -> str:
+        """What the chat template says after the last content, before the model's own words.
+
+        Raises:
+            ModelError: as `encode_chat`.
+        """
+        if self._chat_template is None:
+            return ""
+        parts = self._rendered(messages, add_generation_prompt=True)
+        return parts[-1].text if parts and parts[-1].trusted else ""
 
     def encode_parts(self, parts: Iterable[tuple[str, bool]]) -> list[int]:
         """Token ids of (text, trusted) pairs, in order; only trusted text has control tokens."""
@@ -135,12 +160,25 @@ class Tokenizer:
         text: str = self._trusted.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
         return text
 
+    def token(self, token_id: int) -> str:
+        """How the vocabulary writes a token, as `Ġthe` or `<0x0A>`; empty for an unknown id."""
+        return self._trusted.id_to_token(token_id) or ""
+
     def token_id(self, text: str) -> int | None:
         """The id of the control token, or else of the one plain token, that reads `text`."""
         if text in self._added:
             return self._added[text]
         ids = self.encode(text)
         return ids[0] if len(ids) == 1 and self.decode(ids) == text else None
+
+    def _rendered(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> Any:
+        # Jinja2 is loaded for models that have a template, when it is first needed.
+        return extras.load("avalan.model.template").render(
+            self._chat_template,
+            messages,
+            special_tokens=self._special_tokens,
+            add_generation_prompt=add_generation_prompt,
+        )
 
     def _named_ids(self, name: str) -> frozenset[int]:
         token_id = self._added.get(self._special_tokens.get(name, ""))
@@ -190,8 +228,17 @@ class Tokenizer:
         return ids + more_ids, offsets + moved
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(
+    folder: Path,
+    *,
+    change: Callable[[str], str] | None = None,
+    eos_ids: Iterable[int] = (),
+) -> Tokenizer:
     """The tokenizer of the model in `folder`, from its `tokenizer.json` and the files beside it.
+
+    Args:
+        change: from the text of its `tokenizer.json` to the one to use.
+        eos_ids: further tokens that end an answer.
 
     Raises:
         ModelError: there is no `tokenizer.json`, or a file is not what its name says.
@@ -204,13 +251,14 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         )
     settings = read_json(folder / "tokenizer_config.json")
     try:
+        definition = path.read_text(encoding="utf-8")
         return Tokenizer(
-            path.read_text(encoding="utf-8"),
+            change(definition) if change else definition,
             chat_template=_read_chat_template(folder, settings),
             special_tokens=_special_tokens(settings),
-            eos_ids=_configured_eos_ids(folder),
+            eos_ids=[*eos_ids, *configured_eos_ids(folder)],
         )
-    except ModelError:
+    except AvalanError:
         raise
     except Exception as error:  # tokenizers raises bare Exception for a broken definition
         raise ModelError(
@@ -256,7 +304,8 @@ def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
     return tokens
 
 
-def _configured_eos_ids(folder: Path) -> list[int]:
+def configured_eos_ids(folder: Path) -> list[int]:
+    """The tokens that end an answer, as the model's own configuration says."""
     for name in ("generation_config.json", "config.json"):
         ids = read_json(folder / name).get("eos_token_id")
         if ids is not None:

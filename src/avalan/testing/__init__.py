@@ -1,6 +1,7 @@
 """What to test with: models, engines and a hub, built in code in a moment, nothing downloaded.
 
 * `pico_llama`, `pico_qwen3_5`, `pico_tokenizer`: random weights and real files.
+* `pico_speaker`: real files too, of a model that always says the same.
 * `pico_detr`, `pico_bart`, `pico_mbart50`: the same for images, summaries and translations.
 * `ScriptedEngine`, `ScriptedGeneratingEngine`, `scripted_model`, `saying`: what they are told to.
 * `LocalHub`: a model hub on this machine, for the code that downloads.
@@ -13,8 +14,10 @@ from avalan.testing.pico import (
     CHAT_TEMPLATE,
     EOS,
     ROLES,
+    THINKING_TEMPLATE,
     pico_llama,
     pico_qwen3_5,
+    pico_speaker,
     pico_tokenizer,
 )
 from avalan.testing.scripted import (
@@ -31,6 +34,7 @@ __all__ = [
     "CHAT_TEMPLATE",
     "EOS",
     "ROLES",
+    "THINKING_TEMPLATE",
     "LocalHub",
     "Script",
     "ScriptedEngine",
@@ -40,6 +44,7 @@ __all__ = [
     "pico_llama",
     "pico_mbart50",
     "pico_qwen3_5",
+    "pico_speaker",
     "pico_tokenizer",
     "saying",
     "scripted_model",

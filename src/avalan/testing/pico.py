@@ -5,6 +5,7 @@ The code under test takes the same path with them as with a real model.
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from avalan import extras
+from avalan.model.entities import Message
+from avalan.model.prompt import load_tokenizer
+from avalan.model.vocabulary import add_tokens
 
 BOS, EOS = "<s>", "</s>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -22,6 +26,8 @@ CHAT_TEMPLATE = (
     "<|{{ message['role'] }}|>\n{{ message['content'] }}{{ eos_token }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
+THINKING_TEMPLATE = CHAT_TEMPLATE.replace("{% endif %}", "<think>\n{% endif %}")
+"""It opens the model's reasoning, as that of DeepSeek-R1 does."""
 _LINES = (
     "The quick brown fox jumps over the lazy dog near the river bank.",
     "Who are you? I am a small model with random weights, and I know nothing.",
@@ -79,6 +85,47 @@ def pico_llama(
     _write_json(folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 1})
     save_file = extras.load("safetensors.numpy", extra="transformers").save_file
     weights = _llama_weights(shape, np.random.default_rng(seed))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def pico_speaker(
+    folder: Path,
+    pieces: Sequence[str],
+    *,
+    chat_template: str = THINKING_TEMPLATE,
+    **config: Any,
+) -> Path:
+    """Write a Llama that always says `pieces` and ends; returns `folder`.
+
+    Each piece is a token of its own, and each token leads to the next one: layers that add nothing,
+    and an output row that is the vector of the token before.
+
+    Args:
+        pieces: all different, and none a token already; `<think>` and the like may be among them.
+        chat_template: must end every prompt in the same token.
+        config: as in `pico_llama`.
+    """
+    pico_tokenizer(folder)
+    path = folder / "tokenizer.json"
+    path.write_text(add_tokens(path.read_text(encoding="utf-8"), pieces), encoding="utf-8")
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    _write_json(folder / "tokenizer_config.json", settings | {"chat_template": chat_template})
+    tokenizer = load_tokenizer(folder)
+    shape = _llama_config({"vocab_size": tokenizer.vocab_size, "tie_word_embeddings": False})
+    weights = _llama_weights(shape, np.random.default_rng(0))
+    for name, table in weights.items():
+        if name.endswith(("o_proj.weight", "down_proj.weight", "lm_head.weight")):
+            table[:] = 0
+        elif name.endswith("norm.weight"):
+            table[:] = 1
+    prompt_ids = tokenizer.encode_chat([Message(role="user", content="?")])
+    said = [prompt_ids[-1], *(tokenizer.added_tokens[piece] for piece in pieces), 1]
+    for before, after in pairwise(said):
+        weights["lm_head.weight"][after] = weights["model.embed_tokens.weight"][before]
+    _write_json(folder / "config.json", shape | config)
+    _write_json(folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 1})
+    save_file = extras.load("safetensors.numpy", extra="transformers").save_file
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 

@@ -16,6 +16,9 @@ from typing import Any
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
 
+EXAMPLE = "until = 1.0, lookup = 0.2, reading = 0.5, decisions = 0.3"
+"""A stage, for those who have none."""
+
 MIN_VOCAB_SIZE = 276
 """256 bytes, 5 control tokens and 15 reflection tokens."""
 
@@ -180,7 +183,10 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
         raise ConfigurationError(_unknown(min(unknown), [*sections, "stage"]))
     made = {key: _fields(kind, table.get(key, {}), key) for key, kind in sections.items()}
     if not stages or not isinstance(stages, list):
-        raise ConfigurationError("A recipe needs at least one [[stage]]; see recipes/bundled.toml.")
+        raise ConfigurationError(
+            f"The recipe {name} has no [[stage]], which says what is read until when; add one with "
+            f"a line for each of: {EXAMPLE}."
+        )
     made["stages"] = tuple(_fields(Stage, stage, "stage") for stage in stages)
     recipe = Recipe(name=name, **made)
     _check_values(recipe)
@@ -218,60 +224,71 @@ def _fields(kind: type, values: Any, section: str) -> Any:
 _TYPE_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
-# The least that each number may be; the loss's weights may be 0 too.
-_LEAST: dict[str, float] = {
-    "model.vocab_size": MIN_VOCAB_SIZE,
-    "model.hidden_size": 2,
-    "model.num_layers": 1,
-    "model.num_heads": 1,
-    "model.num_kv_heads": 1,
-    "model.intermediate_size": 1,
-    "model.context_length": 16,
-    "run.seed": 0,
-    "run.num_steps": 1,
-    "run.rows_per_step": 1,
-    "run.warmup_steps": 0,
-    "run.weight_decay": 0,
-    "run.save_steps": 1,
-    "run.tokenizer_records": 0,
-    "run.tokenizer_repeats": 0,
-    **{f"loss.{row.name}": 0 for row in dataclasses.fields(Loss)},
+# From where to where each number may be; the loss's weights may be 0 too. The upper ends are
+# beyond what anybody trains, and below what a slip of the finger makes.
+_RANGES: dict[str, tuple[float, float]] = {
+    "model.vocab_size": (MIN_VOCAB_SIZE, 2**20),
+    "model.hidden_size": (2, 2**16),
+    "model.num_layers": (1, 1_000),
+    "model.num_heads": (1, 1_000),
+    "model.num_kv_heads": (1, 1_000),
+    "model.intermediate_size": (1, 2**20),
+    "model.context_length": (16, 2**20),
+    "run.seed": (0, 2**32 - 1),
+    "run.num_steps": (1, 10**7),
+    "run.rows_per_step": (1, 10**5),
+    "run.warmup_steps": (0, 10**7),
+    "run.decay_share": (0, 1),
+    "run.weight_decay": (0, 1_000),
+    "run.save_steps": (1, 10**7),
+    "run.tokenizer_records": (0, 10**7),
+    "run.tokenizer_repeats": (0, 10**4),
+    **{f"loss.{row.name}": (0, 1_000) for row in dataclasses.fields(Loss)},
+    "loss.shown_share": (0, 1),
 }
 
 
 def _check_values(recipe: Recipe) -> None:
     """Raise for the first value that no run could use."""
-    model, loss, run = recipe.model, recipe.loss, recipe.run
-    for name, least in _LEAST.items():
-        section, _, key = name.partition(".")
-        value = getattr(getattr(recipe, section), key)
+    model, loss = recipe.model, recipe.loss
+    for name, (least, most) in _RANGES.items():
         # Written so that not-a-number fails too.
-        if not least <= value < math.inf:
-            raise ConfigurationError(f"The recipe's {name} is {value}, but it must be ≥ {least}.")
-    for name, holds, demand in (
-        ("model.rope_theta", 0 < model.rope_theta < math.inf, "be > 0"),
-        ("model.num_heads", model.hidden_size % (2 * model.num_heads) == 0,
-         "divide model.hidden_size into even parts"),
-        ("model.num_kv_heads", model.num_heads % model.num_kv_heads == 0,
-         "divide model.num_heads"),
-        ("run.seed", run.seed < 2**32, "be < 2**32"),
-        ("run.learning_rate", 0 < run.learning_rate < math.inf, "be > 0"),
-        ("run.max_grad_norm", 0 < run.max_grad_norm < math.inf, "be > 0"),
-        ("run.decay_share", 0 <= run.decay_share <= 1, "be from 0 to 1"),
-        ("loss.shown_share", loss.shown_share <= 1, "be from 0 to 1"),
-        ("loss", loss.text + loss.reflection > 0, "give text or reflection a weight"),
-    ):  # fmt: skip
-        if not holds:
-            raise ConfigurationError(f"The recipe's {name} must {demand}.")
+        if not least <= _value(recipe, name) <= most:
+            raise _impossible(recipe, name, f"be from {least:,} to {most:,}")
+    for name in ("model.rope_theta", "run.learning_rate", "run.max_grad_norm"):
+        if not 0 < _value(recipe, name) < math.inf:
+            raise _impossible(recipe, name, "be > 0 and finite")
+    if model.hidden_size % (2 * model.num_heads):
+        demand = f"divide model.hidden_size ({model.hidden_size}) into even parts"
+        raise _impossible(recipe, "model.num_heads", demand)
+    if model.num_heads % model.num_kv_heads:
+        demand = f"divide model.num_heads ({model.num_heads})"
+        raise _impossible(recipe, "model.num_kv_heads", demand)
+    if not loss.text + loss.reflection:
+        raise ConfigurationError("The recipe's loss must give text or reflection a weight.")
     for stage in recipe.stages:
         _check_stage(stage)
+
+
+def _value(recipe: Recipe, name: str) -> float:
+    section, _, key = name.partition(".")
+    value: float = getattr(getattr(recipe, section), key)
+    return value
+
+
+def _impossible(recipe: Recipe, name: str, demand: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The recipe's {name} is {_value(recipe, name)}, but it must {demand}."
+    )
 
 
 def _check_stage(stage: Stage) -> None:
     shares = {row.name: getattr(stage, row.name) for row in dataclasses.fields(stage)}
     until = shares.pop("until")
     if not 0 < until <= 1:
-        raise ConfigurationError(f"A stage's until is {until}, but it must be from 0 to 1.")
+        raise ConfigurationError(
+            f"A stage's until is {until}, but it must be above 0 and at most 1."
+        )
     if not all(0 <= share < math.inf for share in shares.values()) or not sum(shares.values()):
         raise ConfigurationError(
             f"The shares of the stage until {until} must be ≥ 0 and not all be 0."

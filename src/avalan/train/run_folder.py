@@ -9,12 +9,15 @@
 Nothing here needs torch.
 """
 
+import errno
 import json
 import re
 import shutil
 import struct
+import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,34 @@ def check(recipe: Recipe, out: Path) -> None:
         )
 
 
+def check_writable(recipe: Recipe, out: Path, *, size_bytes: int) -> None:
+    """Check that the run of `recipe` can be written into `out`, by trying; nothing is left there.
+
+    Args:
+        size_bytes: of one checkpoint.
+
+    Raises:
+        ConfigurationError: as `check`.
+        StateError: `out` cannot be made or written, or a checkpoint has no room there.
+    """
+    with _writing(out):
+        check(recipe, out)
+        absent = [folder for folder in (out, *out.parents) if not folder.exists()]
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=out):
+                free = shutil.disk_usage(out).free
+        finally:
+            for folder in absent:
+                with suppress(OSError):
+                    folder.rmdir()
+    if free < size_bytes:
+        raise StateError(
+            f"A checkpoint takes {size_bytes:,} bytes, but the disk of {out} has {free:,} left; "
+            "free some space or choose another folder with --out."
+        )
+
+
 def claim(recipe: Recipe, out: Path) -> None:
     """Make `out` the folder of `recipe`; nothing changes if it is that already.
 
@@ -71,7 +102,7 @@ def claim(recipe: Recipe, out: Path) -> None:
     """
     check(recipe, out)
     path = out / RECIPE
-    try:
+    with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f"{RECIPE}.partial"
         probe.write_text(json.dumps(asdict(recipe), indent=1, sort_keys=True))
@@ -79,10 +110,24 @@ def claim(recipe: Recipe, out: Path) -> None:
             probe.unlink()
         else:
             probe.replace(path)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn what the system refuses into the reason, and what to do about it."""
+    try:
+        yield
     except OSError as error:
+        file = next((path for path in out.parents if path.is_file()), None)
+        if file is not None:
+            raise StateError(
+                f"The folder {out} cannot be made, because {file} is a file; choose another with "
+                "--out."
+            ) from None
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space or choose" if full else "choose"
         raise StateError(
-            f"The folder {out} cannot be written ({error.strerror}); free some space or choose "
-            "another with --out."
+            f"The folder {out} cannot be written ({error.strerror}); {remedy} another with --out."
         ) from None
 
 

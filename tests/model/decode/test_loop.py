@@ -102,7 +102,7 @@ def test_answer_ends_where_the_context_does(tokenizer: Tokenizer) -> None:
 
 
 def test_prompt_that_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(ModelError, match="at most 2 tokens, but 0 are held and 3 more"):
+    with pytest.raises(ModelError, match="at most 2 tokens, but the prompt has 3, 1 too many"):
         next(run(engine_saying([70], context_length=2), tokenizer))
 
 

@@ -206,7 +206,7 @@ def test_weight_type_that_onnx_cannot_honour_is_refused(pico_onnx_folder: Path) 
 
 
 def test_unknown_weight_type_lists_those_there_are(pico_folder: Path) -> None:
-    with pytest.raises(ModelError, match="choose one of: auto, fp32, bf16, fp16"):
+    with pytest.raises(ModelError, match="choose one of: auto, fp32, f32, bf16, fp16, f16"):
         load_engine("transformers", pico_folder, EngineSettings(weight_type="fp3"))
 
 

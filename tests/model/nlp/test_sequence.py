@@ -140,6 +140,10 @@ def test_unknown_language_is_answered_with_near_ones(mbart_folder: Path) -> None
 def test_model_without_languages_is_no_translator(bart_folder: Path) -> None:
     with pytest.raises(ModelError, match="has no languages to choose from; call it as a Seq"):
         translated(bart_folder)
+    with TranslationModel(str(bart_folder)) as translate:
+        translate.loaded.processor.src_lang = "en"
+        with pytest.raises(ModelError, match="has no languages to choose from"):
+            asyncio.run(translate(TEXT, source_language="en", destination_language="es"))
 
 
 def test_tokenizer_of_sentencepiece_is_read(mbart_folder: Path, tmp_path: Path) -> None:
@@ -348,11 +352,13 @@ def test_event_loop_goes_on_while_the_model_writes(bart_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("num_beams", [1, 4])
-def test_cancelled_call_stops_the_model(bart_folder: Path, num_beams: int) -> None:
-    endless = GenerationSettings(num_beams=num_beams, max_length=1_000, min_length=1_000)
+def test_cancelled_call_stops_the_model(tmp_path: Path, num_beams: int) -> None:
+    length = 50_000
+    folder = testing.pico_bart(tmp_path, max_position_embeddings=length)
+    endless = GenerationSettings(num_beams=num_beams, max_length=length, min_length=length)
 
     async def main() -> float:
-        with SequenceToSequenceModel(str(bart_folder)) as rewrite:
+        with SequenceToSequenceModel(str(folder)) as rewrite:
             answer = asyncio.create_task(rewrite(TEXT, endless))
             await asyncio.sleep(0.2)
             answer.cancel()
@@ -361,8 +367,20 @@ def test_cancelled_call_stops_the_model(bart_folder: Path, num_beams: int) -> No
             started = time.perf_counter()
         return time.perf_counter() - started
 
-    assert asyncio.run(main()) < 1.0
+    assert asyncio.run(main()) < 5.0
     assert not workers()
+
+
+def test_half_an_answer_is_never_taken_for_a_whole_one(bart_folder: Path) -> None:
+    async def main() -> None:
+        rewrite = SequenceToSequenceModel(str(bart_folder)).open()
+        answer = asyncio.create_task(rewrite(TEXT))
+        await asyncio.sleep(0.01)
+        rewrite.close()
+        with pytest.raises(ModelError, match="was closed before it had finished"):
+            await answer
+
+    asyncio.run(main())
 
 
 def test_module_is_light_and_a_missing_extra_is_an_instruction() -> None:

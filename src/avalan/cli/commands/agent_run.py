@@ -6,13 +6,15 @@ import dataclasses
 from typing import Any
 
 from avalan import extras
-from avalan.cli.commands.model_run import read_prompt
+from avalan.cli.commands.model_run import kept, read_prompt
 from avalan.cli.commands.train import changes
 from avalan.cli.console import Console
-from avalan.cli.display.figures import REMARKS, Figures, figures_text
+from avalan.cli.display.output import finish, show
+from avalan.cli.display.settings import DisplaySettings
+from avalan.cli.options import add_fields, from_args
 from avalan.cli.parser import Parser
 from avalan.errors import ConfigurationError, UsageError
-from avalan.model.entities import GenerationReport
+from avalan.model.nlp.steps import Step, steps_of
 
 ABOUT = """\
 Give an agent an input and show its answer.
@@ -49,11 +51,13 @@ def configure(parser: Parser) -> None:
         help="change a value of the file, as run.seed=8 or template.language=French; may be "
         "repeated",
     )
+    add_fields(parser, DisplaySettings, ["reasoning"])
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Stream the answer; 130 when it was interrupted."""
+    display = from_args(DisplaySettings, args)
     # Whatever is wrong with the file is said before anything is asked for or loaded.
     agent = extras.load("avalan.agent.loop").Agent(_specification(args))
     if console.verbose:
@@ -65,7 +69,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "cat letter.txt | avalan agent run FILE"
         )
     with agent:
-        return asyncio.run(_answer(agent, prompt, console))
+        return asyncio.run(_answer(agent, prompt, display, console))
 
 
 def _specification(args: argparse.Namespace) -> Any:
@@ -91,60 +95,14 @@ def _can_be_used(file: str) -> bool:
     return True
 
 
-async def _answer(agent: Any, prompt: str, console: Console) -> int:
+async def _answer(agent: Any, prompt: str, display: DisplaySettings, console: Console) -> int:
     stream = await agent(prompt)
-    text: list[str] = []
-    code = 0
-    try:
-        async for token in stream:
-            text.append(token.text)
-            _show(token.text, console)
-    except asyncio.CancelledError:  # Ctrl-C: what was said so far stays said.
-        code = 130
+    tokenizer = agent.model.tokenizer
+    steps = steps_of(stream, tokenizer, added_ids=tokenizer.added_ids)
+    taken: list[Step] = []
+    code = await show(kept(steps, taken), stream.report, display, console)
     await stream.aclose()
-    _finish(console, agent.specification, "".join(text), stream.report)
+    found = agent.specification
+    head = {"agent": found.persona.name, "model": found.model}
+    finish(head, taken, stream.report, display, console)
     return code
-
-
-def _show(text: str, console: Console) -> None:
-    """Exact bytes for pipes and `--quiet`; on a terminal, text that cannot drive it."""
-    if console.quiet:
-        console.write(text)
-    else:
-        console.print(text, end="")
-
-
-def _finish(console: Console, specification: Any, text: str, report: GenerationReport) -> None:
-    if console.as_json:
-        console.json(_document(specification, text, report))
-        return
-    if console.interactive and not console.quiet and not text.endswith("\n"):
-        console.print()
-    console.note((figures_text(_figures(report)), "dim"))
-
-
-def _figures(report: GenerationReport) -> Figures:
-    usage = report.usage
-    return Figures(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        ttft_s=report.timings.ttft_s if usage.completion_tokens else None,
-        nth=0,
-        tokens_per_s=report.tokens_per_s or None,
-        remark=REMARKS.get(report.finish_reason or "interrupted", ""),
-    )
-
-
-def _document(specification: Any, text: str, report: GenerationReport) -> dict[str, object]:
-    return {
-        "agent": specification.persona.name,
-        "model": specification.model,
-        "text": text,
-        "finish_reason": report.finish_reason or "interrupted",
-        "usage": dataclasses.asdict(report.usage),
-        "timings": {
-            **dataclasses.asdict(report.timings),
-            "ttft_s": report.timings.ttft_s,
-            "tokens_per_s": report.tokens_per_s,
-        },
-    }

@@ -1,21 +1,20 @@
 """`avalan ask`: a question in, an answer with its evidence out, or the reason why there is none."""
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, get_args
+from typing import Any, get_args
 
 from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.display import answer as show
 from avalan.cli.display.layout import path_text
 from avalan.cli.display.trace import Trace, step
-from avalan.cli.options import add_fields, field_docs, from_args
+from avalan.cli.options import add_fields, as_usage, field_docs, from_args
 from avalan.cli.parser import Parser
-from avalan.errors import AvalanError, ConfigurationError, UsageError
+from avalan.cli.questions import opened, questions, read_question
+from avalan.errors import AvalanError, UsageError
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
 from avalan.reflection.settings import AskSettings, Retrieve
@@ -80,9 +79,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     _check_words(args)
     settings = from_args(AskSettings, args)
     loop = extras.load("avalan.reflection.loop")
-    loop.check_settings(settings)
     if args.questions is not None:
-        with _lines(args.questions) as lines:
+        with opened(args.questions) as lines:
             return _answer_all(lines, args, settings, console)
     question = read_question(args.question, console)
     with open_index(args, console) as index, open_panel(args) as panel:
@@ -100,33 +98,6 @@ def _check_words(args: argparse.Namespace) -> None:
         raise UsageError("There is a QUESTION and a file of --questions; give one of them.")
 
 
-def read_question(question: str | None, console: Console) -> str:
-    """The question from the argument, the pipe, or the person at the terminal.
-
-    Raises:
-        UsageError: it is empty, or what was piped is not text.
-    """
-    if question is None:
-        question = console.ask("Question: ") if console.answers else _piped()
-    if not question.strip():
-        raise UsageError(
-            "The question is empty; write it after the command, or pipe it in: "
-            'avalan ask "How long may a file name be?"'
-        )
-    return question
-
-
-def _piped() -> str:
-    if sys.stdin is None:
-        return ""
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"The piped question is not UTF-8 text (byte {error.start}); convert it first."
-        ) from None
-
-
 # --- documents and judges -----------------------------------------------------------------------
 
 
@@ -135,7 +106,9 @@ def open_index(args: argparse.Namespace, console: Console) -> AbstractContextMan
     if args.docs:
         return _temporary(args.docs, console)
     if args.index is not None:
-        return Index.open(named(args.index))
+        with as_usage():
+            path = named(args.index)
+        return Index.open(path)
     return Index.open(named()) if named().exists() else nullcontext()
 
 
@@ -158,7 +131,10 @@ def _temporary(paths: list[str], console: Console) -> Iterator[Index]:
 def open_panel(args: argparse.Namespace) -> Any:
     """The judges that `--model` names."""
     panels = extras.load("avalan.reflection.panel")
-    return panels.open_panel(args.model, from_args(EngineSettings, args))
+    with as_usage():
+        if args.model is not None:
+            extras.load("avalan.model.uri").parse_uri(args.model)
+        return panels.open_panel(args.model, from_args(EngineSettings, args))
 
 
 # --- one question -------------------------------------------------------------------------------
@@ -201,7 +177,7 @@ def _say(answer: Answer, console: Console) -> None:
     if answer.text is None:
         console.error(answer.reason or "")
     elif console.interactive:
-        console.print(answer.text)
+        console.print(answer.text, wrap=False)
     else:
         console.write(answer.text)
 
@@ -242,26 +218,6 @@ def _document(events: Iterator[Event], *, trace: bool) -> tuple[dict[str, Any], 
 # --- many questions -----------------------------------------------------------------------------
 
 
-@contextmanager
-def _lines(name: str) -> Iterator[Iterator[bytes]]:
-    """The lines of a file, or of standard input as they come."""
-    if name == "-":
-        yield iter(sys.stdin.buffer if sys.stdin else ())
-        return
-    with _opened(Path(name)) as file:
-        yield iter(file)
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise ConfigurationError(
-            f"The questions in {path} cannot be read ({error.strerror}); name a text file with "
-            "a question on each line."
-        ) from None
-
-
 def _answer_all(
     lines: Iterator[bytes], args: argparse.Namespace, settings: AskSettings, console: Console
 ) -> int:
@@ -280,35 +236,3 @@ def _answer_all(
                 found, code = {"error": str(error), "line": number}, 1
             console.json(found)
     return code
-
-
-def questions(lines: Iterator[bytes]) -> Iterator[tuple[int, str | ConfigurationError]]:
-    """Each line's number (from 1) with its question, or what is wrong with it; blank ones pass.
-
-    A file whose first line begins with `{` is JSON lines throughout; elsewhere, only the lines
-    that begin so are.
-    """
-    all_json: bool | None = None
-    for number, line in enumerate(lines, 1):
-        if not line.strip(b"\xef\xbb\xbf \t\r\n"):
-            continue
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            is_object = text.startswith("{")
-            all_json = is_object if all_json is None else all_json
-            yield number, _question(text) if all_json or is_object else text
-        except UnicodeDecodeError:
-            yield number, ConfigurationError(f"Line {number} is not UTF-8 text; convert it first.")
-        except ConfigurationError as error:
-            yield number, ConfigurationError(f"Line {number} {error}")
-
-
-def _question(text: str) -> str:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ConfigurationError('is not JSON; write it as {"question": "…"}.') from None
-    question = row.get("question") if isinstance(row, dict) else None
-    if not isinstance(question, str) or not question.strip():
-        raise ConfigurationError('holds no question; write it as {"question": "…"}.')
-    return question

@@ -70,8 +70,7 @@ def download(
     plan = _plan(args, token, console, pickled=pickled)
     missing = plan.missing_bytes
     preflight = _preflight(plan, args, console) if missing else None
-    with extras.load("avalan.cli.display.download").shown(console):
-        folder: Path = extras.load("avalan.hub.download").run(plan)
+    folder = _run(plan, console)
     extras.load("avalan.hub.headers").read_headers(folder)
     document = {
         "model": plan.model.name,
@@ -84,6 +83,16 @@ def download(
         "preflight": preflight,
     }
     return plan, folder, document
+
+
+def _run(plan: Any, console: Console) -> Path:
+    try:
+        with extras.load("avalan.cli.display.download").shown(console):
+            folder: Path = extras.load("avalan.hub.download").run(plan)
+    except KeyboardInterrupt:
+        console.note("What has arrived is kept, and the same command goes on from there.")
+        raise
+    return folder
 
 
 def _require_hub_name(name: str) -> None:
@@ -121,16 +130,24 @@ def _preflight(plan: Any, args: argparse.Namespace, console: Console) -> dict[st
     config = extras.load("avalan.hub.download").read_config(plan)
     readiness = extras.load("avalan.cli.display.readiness")
     preflight = readiness.survey_for(plan, config, device=args.device)
+    if not console.as_json:
+        console.note((plan.model.name, "bold"), "  ", _heading(plan))
+        hang = extras.load("avalan.cli.display.layout").hang
+        for label, text in readiness.rows(preflight):
+            width = console.width if console.interactive else 10_000
+            for line in hang(f"  {label:<8}", [text], width, indent=10):
+                console.note(*line)
+    document: dict[str, Any] = readiness.document(preflight)
+    return document
+
+
+def _heading(plan: Any) -> str:
     model = plan.model
     count = sum(model.parameters.values())
     parts = [
         f"{bytes_text(plan.size_bytes)} in {len(plan.files)} files",
-        *([f"{count_text(count)} parameters"] if count else []),
-        *([model.licence] if model.licence else []),
+        f"{count_text(count)} parameters" if count else None,
+        model.licence,
         f"{plan.revision} at {model.commit[:7]}",
     ]
-    console.note((model.name, "bold"), "  ", " · ".join(parts))
-    for label, text in readiness.rows(preflight):
-        console.note(f"  {label:<8}", text)
-    document: dict[str, Any] = readiness.document(preflight)
-    return document
+    return " · ".join(part for part in parts if part)

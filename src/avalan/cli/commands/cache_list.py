@@ -16,7 +16,7 @@ _DAY_S = 86400
 EXAMPLES = """\
 With --json a list of objects: name, folder, size_bytes, partial_bytes, used, revisions, each with
 commit, refs, size_bytes, modified, and files with name, size_bytes, blob. Files of one content
-have one blob, which is stored once.
+have one blob, which is stored once. With --quiet the names alone.
 
 Try:
   avalan cache list
@@ -48,6 +48,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     models = _chosen(listing, args.model)
     if console.as_json:
         console.json([_document(model) for model in models])
+    elif console.quiet:
+        for model in models:
+            console.print(model.name)
     elif args.model:
         for number, model in enumerate(models):
             if number:
@@ -55,7 +58,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             _print_model(console, model, with_files=not args.summary)
     else:
         if models and not args.summary:
-            console.table(["model", "size", "revisions", "files", "last used"], map(_row, models))
+            console.table(
+                ["model", "size", "revisions", "files", "last used", ""], map(_row, models)
+            )
             console.print()
         _print_totals(console, listing)
     return 0
@@ -78,13 +83,13 @@ def _chosen(listing: Any, names: list[str]) -> list[Any]:
 
 
 def _row(model: Any) -> list[str]:
-    unfinished = " (unfinished)" if model.partial_bytes else ""
     return [
         model.name,
         bytes_text(model.size_bytes),
-        f"{len(model.revisions)}{unfinished}",
+        str(len(model.revisions)),
         str(model.num_files),
         age(time.time() - model.used) if model.used else "",
+        "unfinished" if model.partial_bytes else "",
     ]
 
 
@@ -97,10 +102,8 @@ def _print_totals(console: Console, listing: Any) -> None:
         console.print((f"{count}, {size}", "bold"), f" in {listing.folder}")
     partial = sum(model.partial_bytes for model in listing.models)
     if partial:
-        console.print(
-            (f"{bytes_text(partial)} of unfinished downloads, which go on with: ", "dim"),
-            ("avalan cache download --model NAME", "dim"),
-        )
+        console.print((f"{bytes_text(partial)} of unfinished downloads, which go on with:", "dim"))
+        console.print(("  avalan cache download --model NAME", "dim"), wrap=False)
     if listing.num_others:
         others = _plural(listing.num_others, "dataset or the like", "datasets and the like")
         console.print((f"{others} of other programs, {bytes_text(listing.other_bytes)}", "dim"))

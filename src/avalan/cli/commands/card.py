@@ -14,6 +14,7 @@ from avalan import __version__, state
 from avalan.cli import disk
 from avalan.cli.console import Console
 from avalan.cli.disk import FoundModel
+from avalan.cli.display.layout import hang
 from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.machine import BYTES_PER_WEIGHT, WEIGHT_SHARE, Machine, parameters_that_fit, survey
 from avalan.cli.parser import Parser
@@ -21,6 +22,7 @@ from avalan.errors import ModelError
 from avalan.model import bundled
 
 MOST_ROWS = 8
+TRY = "Try"
 
 NEXT = (
     'avalan ask "What is this about?" --docs .',
@@ -93,7 +95,7 @@ def _print_card(
     _section(console, "Models on disk", rows or [("none",)])
     sizes = [(name, bytes_text(size)) for name, size in indexes]
     _section(console, "Indexes", sizes or [("none yet; make one with: avalan index add FOLDER",)])
-    _section(console, "Try", [(command,) for command in NEXT])
+    _section(console, TRY, [(command,) for command in NEXT])
 
 
 def _machine_rows(machine: Machine) -> list[tuple[str, str]]:
@@ -132,7 +134,15 @@ def _section(console: Console, title: str, rows: Sequence[Sequence[str]]) -> Non
     shown = rows[:MOST_ROWS]
     widths = [max(len(row[i]) for row in shown) for i in range(len(shown[0]))]
     for row in shown:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        console.print("  " + "  ".join(cells).rstrip())
+        first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        if others:
+            _print_row(console, f"  {first}  ", "  ".join(others).rstrip())
+        else:
+            console.print(f"  {first}".rstrip(), wrap=title != TRY)
     if len(rows) > MOST_ROWS:
         console.print((f"  and {len(rows) - MOST_ROWS} more, all in: avalan --json", "dim"))
+
+
+def _print_row(console: Console, label: str, text: str) -> None:
+    for line in hang(label, [text], console.width, indent=len(label), margin=4, cut=False):
+        console.print(*line, wrap=False)

@@ -10,7 +10,7 @@ from typing import Any
 from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.display.units import seconds_text
-from avalan.cli.options import add_fields, from_args, whole_number
+from avalan.cli.options import add_fields, as_usage, from_args, whole_number
 from avalan.cli.parser import Parser
 from avalan.errors import StateError, UsageError
 from avalan.model.entities import EngineSettings
@@ -86,7 +86,9 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
     reports = extras.load("avalan.evaluate.report")
     plan = _plan(args, tasks, console)
     settings = from_args(EngineSettings, args)
-    panels = {name: partial(_open_panel, name, settings) for name in _names(args.models, PANELS)}
+    names = _names(args.models, PANELS)
+    _find(names, settings)
+    panels = {name: partial(_open_panel, name, settings) for name in names}
     report = tasks.run(plan, panels, tell=lambda step: _show_step(step, console))
     if console.as_json:
         console.json(reports.document(report))
@@ -97,7 +99,8 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
 
 def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
     wanted = None if args.level is None else [level.strip() for level in args.level.split(",")]
-    levels = tasks.levels_of(args.task, wanted)
+    with as_usage():
+        levels = tasks.levels_of(args.task, wanted)
     data = _data(args)
     if data is None and "G3" in levels and wanted is None:
         console.note(
@@ -114,6 +117,8 @@ def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
         top_k=args.top_k,
         data=data,
     )
+    with as_usage():
+        tasks.check_values(plan)
     tasks.check(plan)
     return plan
 
@@ -128,6 +133,15 @@ def _data(args: argparse.Namespace) -> Path | None:
 def _names(models: list[str], otherwise: tuple[str, ...]) -> list[str]:
     """Each panel once; `rules` is what everything is compared with."""
     return list(dict.fromkeys([*models, "rules"] if models else otherwise))
+
+
+def _find(names: list[str], settings: EngineSettings) -> None:
+    """Every model is found before the first is measured."""
+    load = extras.load("avalan.model.load")
+    with as_usage():
+        for name in names:
+            if name not in PANELS:
+                load.find_folder(name, settings)
 
 
 def _open_panel(name: str, settings: EngineSettings) -> Any:
@@ -175,6 +189,7 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
     calibration = extras.load("avalan.evaluate.calibration")
     settings = from_args(EngineSettings, args)
     names = _names(args.models, ("bundled", "rules"))
+    _find(names, settings)
     validation = calibration.validation(data, seed=args.seed)
     with extras.load("contextlib").ExitStack() as stack:
         judges = {name: _open_judge(name, settings, stack) for name in names}
@@ -192,6 +207,10 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
 
 def _checked(args: argparse.Namespace) -> Path:
     """The file to write; whatever forbids calibrating is said before an hour is spent."""
+    with as_usage():
+        extras.load("avalan.evaluate.tasks").check_numbers(args.num, args.seed, args.top_k)
+    if args.task is not None or args.level is not None:
+        raise UsageError("--calibrate fits on all validation data; leave --task and --level out.")
     if args.split != "validation":
         raise UsageError(
             f"--calibrate with --split {args.split} would fit on the data that must stay unseen; "
@@ -199,7 +218,7 @@ def _checked(args: argparse.Namespace) -> Path:
         )
     if DEFAULT in args.models:
         raise UsageError("'default' is what --calibrate chooses; name a model, or leave it out.")
-    if args.out is None:
+    if not args.out:
         raise UsageError("Calibration needs a file to write; name it with: --out FILE")
     out = Path(args.out).expanduser()
     if out.is_dir() or not os.access(out.parent, os.W_OK):

@@ -11,7 +11,7 @@ from typing import Any
 from avalan.cli.console import Console
 from avalan.cli.display.layout import MAX_WIDTH, path_text, wrap
 from avalan.cli.display.units import bytes_text
-from avalan.cli.options import whole_number
+from avalan.cli.options import as_usage, whole_number
 from avalan.errors import AvalanError, UsageError
 from avalan.retrieval import store
 from avalan.retrieval.index import (
@@ -35,6 +35,33 @@ Try:
   avalan index search "how long may a file name be"
   avalan ask "How long may a file name be?" """
 
+ADD_EXAMPLES = """\
+Adding again reads only what has changed since, and drops what is gone.
+
+Try:
+  avalan index add notes/
+  avalan index add handbook.md faq/ --name handbook"""
+
+SEARCH_EXAMPLES = """\
+Try:
+  avalan index search "parking for visitors"
+  avalan index search "parking for visitors" --name handbook --top-k 3"""
+
+LIST_EXAMPLES = """\
+Try:
+  avalan index list
+  avalan index list --json"""
+
+SHOW_EXAMPLES = """\
+Try:
+  avalan index show handbook
+  avalan index show handbook garden.md --text"""
+
+REMOVE_EXAMPLES = """\
+Try:
+  avalan index remove handbook garden.md
+  avalan index remove handbook"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """One parser for each verb."""
@@ -46,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("paths", nargs="+", metavar="PATH", help=".txt .md .rst .py .html, or folders")
     _add_name(add)
     add.add_argument("--rebuild", action="store_true", help="start the index anew from these paths")
+    add.epilog = ADD_EXAMPLES
     add.set_defaults(run=_add)
 
     search = verbs.add_parser("search", help="show the passages that a question is about")
@@ -55,21 +83,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     search.add_argument(
         "--top-k", type=_count, default=5, metavar="K", help="how many passages to show [5]"
     )
+    search.epilog = SEARCH_EXAMPLES
     search.set_defaults(run=_search)
 
     listing = verbs.add_parser("list", help="show the indexes there are")
     listing.description = "Show the indexes there are."
+    listing.epilog = LIST_EXAMPLES
     listing.set_defaults(run=_list)
 
     show = verbs.add_parser("show", help="show an index's documents, or one document's passages")
     show.description = "Show the documents of an index, or the passages or text of one of them."
     _add_place(show, "a document: its path, or the end of one")
     show.add_argument("--text", action="store_true", help="the text that offsets count in")
+    show.epilog = SHOW_EXAMPLES
     show.set_defaults(run=_show)
 
     remove = verbs.add_parser("remove", help="delete an index, or forget documents")
     remove.description = "Delete an index, or forget one document or a folder's; files stay."
     _add_place(remove, "a document or a folder; left out, the whole index is deleted")
+    remove.epilog = REMOVE_EXAMPLES
     remove.set_defaults(run=_remove)
 
 
@@ -83,6 +115,11 @@ def _add_place(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help=text)
 
 
+def _path(args: argparse.Namespace) -> Path:
+    with as_usage():
+        return named(args.name)
+
+
 def _count(text: str) -> int:
     if (count := whole_number(text)) < 1:
         raise ArgumentTypeError(f"{text} is not a number of passages; give 1 or more")
@@ -93,7 +130,7 @@ def _count(text: str) -> int:
 
 
 def _add(args: argparse.Namespace, console: Console) -> int:
-    path = named(args.name)
+    path = _path(args)
     is_new = not path.exists()
     try:
         with Index.open(path, create=True, rebuild=args.rebuild) as index:
@@ -180,7 +217,7 @@ def _show_tally(name: str, index: Index, tally: Counter[str], console: Console) 
 def _search(args: argparse.Namespace, console: Console) -> int:
     if not args.query.strip():
         raise UsageError('The query is empty; write words or a question: avalan index search "…"')
-    with Index.open(named(args.name)) as index:
+    with Index.open(_path(args)) as index:
         passages = index.search(args.query, args.top_k)
     if console.as_json:
         console.json([_passage_json(passage) | {"score": passage.score} for passage in passages])
@@ -260,7 +297,7 @@ def _line(row: dict[str, Any]) -> list[object]:
 def _show(args: argparse.Namespace, console: Console) -> int:
     if args.text and not args.file:
         raise UsageError("--text needs a document: avalan index show NAME FILE --text")
-    with Index.open(named(args.name)) as index:
+    with Index.open(_path(args)) as index:
         if not args.file:
             _show_documents(index, console)
         elif args.text:
@@ -305,7 +342,7 @@ def _beginning(text: str) -> str:
 
 
 def _remove(args: argparse.Namespace, console: Console) -> int:
-    path = named(args.name)
+    path = _path(args)
     removed: list[str] = []
     if args.file:
         with Index.open(path) as index:

@@ -25,7 +25,11 @@ def configure(parser: Parser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="the folder to write; made if absent")
     parser.add_argument(
-        "--precision", metavar="P", default="fp32", help="fp32, int8 or int4 [fp32]"
+        "--precision",
+        metavar="P",
+        choices=("fp32", "int8", "int4"),
+        default="fp32",
+        help="fp32, int8 or int4 [fp32]",
     )
     add_fields(parser, EngineSettings, ["revision"])
     parser.set_defaults(run=run)

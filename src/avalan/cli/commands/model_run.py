@@ -4,28 +4,55 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.disk import hub_cache
-from avalan.cli.display.units import seconds_text
+from avalan.cli.display.output import finish, show
+from avalan.cli.display.settings import DisplaySettings, add_display_options, num_alternatives
+from avalan.cli.login import add_login, find_token
 from avalan.cli.options import add_fields, from_args
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
-from avalan.model.entities import EngineSettings, GenerationReport, GenerationSettings
+from avalan.model.entities import EngineSettings, GenerationSettings
+from avalan.model.nlp.recording import (
+    Recorder,
+    Recording,
+    Request,
+    check_target,
+    read_recording,
+    settings_document,
+)
+from avalan.model.nlp.steps import Step, steps_of
 
 # As in `avalan.model.bundled.RESERVED`, whose package is too heavy for `--help`.
 RESERVED = ("bundled", "reader", "rules")
 
 STOP = {"stop_strings": "--stop-on-keyword"}
+TOKENS = {"tokens": "--token", "special_tokens": "--special-token"}
+LOADING = (
+    "engine",
+    "weight_type",
+    "attention",
+    "low_cpu_mem_usage",
+    "num_threads",
+    "revision",
+    "tokenizer",
+    "tokens",
+    "special_tokens",
+    "trust_remote_code",
+    "allow_pickle",
+)
 
 EXAMPLES = """\
 Try:
   avalan model run "What does a compiler do?"
   avalan model run bundled --temperature 0.8 --seed 7 "Write a greeting."
+  avalan model run bundled "Who are you?" --display-tokens --display-probabilities --display-pause
   cat letter.txt | avalan model run bundled --quiet > answer.txt"""
 
 
@@ -49,9 +76,10 @@ def configure(parser: Parser) -> None:
     add_fields(
         answer,
         GenerationSettings,
-        ["max_new_tokens", "stop_strings", "skip_special_tokens"],
+        ["max_new_tokens", "stop_strings", "skip_special_tokens", "use_cache", "start_thinking"],
         flags=STOP,
     )
+    add_fields(answer, DisplaySettings, ["reasoning"])
     sampling = parser.add_argument_group("Sampling")
     add_fields(
         sampling,
@@ -59,26 +87,59 @@ def configure(parser: Parser) -> None:
         ["do_sample", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"],
     )
     loading = parser.add_argument_group("Model")
-    add_fields(
-        loading, EngineSettings, ["engine", "weight_type", "attention", "revision", "num_threads"]
+    add_fields(loading, EngineSettings, LOADING, flags=TOKENS)
+    add_login(loading)
+    add_display_options(parser.add_argument_group("Tokens"))
+    record = parser.add_argument_group("Recording")
+    record.add_argument("--record", metavar="FILE", help="keep the generation, token by token")
+    record.add_argument(
+        "--replay", metavar="FILE", help="show a kept generation again; no model is loaded"
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Stream an answer; 130 when it was interrupted."""
+    display = from_args(DisplaySettings, args)
+    if args.replay is not None:
+        return _replay(args, display, console)
     model, prompt = split_words(args.model, args.prompt, piped=not console.answers)
-    settings = from_args(GenerationSettings, args)
-    engine = from_args(EngineSettings, args)
+    if "" in (args.stop_strings or ()):
+        raise UsageError(
+            "--stop-on-keyword is empty, and an empty text stands everywhere; give the word that "
+            "is to end the answer."
+        )
+    alternatives = num_alternatives(display, recorded=args.record is not None)
+    settings = from_args(GenerationSettings, args, num_alternatives=alternatives)
+    token = find_token(args, console) if args.login else None
+    engine = from_args(EngineSettings, args, access_token=token)
+    target = None if args.record is None else Path(args.record)
+    if target is not None:  # Before the model takes its time.
+        check_target(target)
     prompt = read_prompt(console) if prompt is None else prompt
     if not prompt.strip():
         raise UsageError(
             "The prompt is empty; write it after the model's name, or pipe it in: "
             'avalan model run bundled "What does a compiler do?"'
         )
-    text_models = extras.load("avalan.model.nlp.text")
-    with text_models.TextGenerationModel(model, engine) as lm:
-        return asyncio.run(_answer(lm, model, prompt, args.system, settings, console))
+    request = Request(
+        model=model,
+        prompt=prompt,
+        system_prompt=args.system,
+        settings=settings_document(settings),
+    )
+    with _loaded(model, engine, console) as lm, ExitStack() as stack:
+        recorder = stack.enter_context(Recorder(target, request)) if target else None
+        return asyncio.run(_answer(lm, request, settings, display, recorder, console))
+
+
+def _loaded(name: str, settings: EngineSettings, console: Console) -> Any:
+    """The model, loaded; what has to be downloaded for it is shown on its way."""
+    lm = extras.load("avalan.model.nlp.text").TextGenerationModel(name, settings)
+    if name in RESERVED or Path(name).expanduser().exists():
+        return lm
+    with extras.load("avalan.cli.display.download").shown(console):
+        return lm.open()
 
 
 def split_words(first: str | None, second: str | None, *, piped: bool) -> tuple[str, str | None]:
@@ -122,69 +183,62 @@ def read_prompt(console: Console) -> str:
 
 async def _answer(
     lm: Any,
-    model: str,
-    prompt: str,
-    system_prompt: str | None,
+    request: Request,
     settings: GenerationSettings,
+    display: DisplaySettings,
+    recorder: Recorder | None,
     console: Console,
 ) -> int:
-    stream = await lm(prompt, system_prompt=system_prompt, settings=settings)
-    text: list[str] = []
-    show = _shower(console)
-    code = 0
-    try:
-        async for token in stream:
-            text.append(token.text)
-            show(token.text)
-    except asyncio.CancelledError:  # Ctrl-C: what was said so far stays said.
-        code = 130
+    stream = await lm(request.prompt, system_prompt=request.system_prompt, settings=settings)
+    tokenizer = lm.model.tokenizer
+    steps = steps_of(stream, tokenizer, added_ids=tokenizer.added_ids)
+    taken: list[Step] = []
+    code = await show(kept(steps, taken, recorder), stream.report, display, console)
     await stream.aclose()
-    _finish(console, model, "".join(text), stream.report)
+    if recorder is not None:
+        recorder.finish(stream.report)
+    finish({"model": request.model}, taken, stream.report, display, console)
     return code
 
 
-def _shower(console: Console) -> Callable[[str], None]:
-    """Exact bytes for pipes and `--quiet`; on a terminal, text that cannot drive it."""
-    if console.quiet:
-        return console.write
-    return lambda text: console.print(text, end="")
+async def kept(
+    steps: AsyncIterator[Step], taken: list[Step], recorder: Recorder | None = None
+) -> AsyncIterator[Step]:
+    """The steps, each written into `taken` and the recording as it passes."""
+    async for step in steps:
+        taken.append(step)
+        if recorder is not None:
+            recorder.add(step)
+        yield step
 
 
-def _finish(console: Console, model: str, text: str, report: GenerationReport) -> None:
-    if console.as_json:
-        console.json(_document(model, text, report))
-        return
-    if console.interactive and not console.quiet and not text.endswith("\n"):
-        console.print()
-    console.note((_footer(report), "dim"))
+# --- what was recorded ---------------------------------------------------------------------------
 
 
-def _footer(report: GenerationReport) -> str:
-    count = report.usage.completion_tokens
-    parts = [f"{count} token" if count == 1 else f"{count} tokens"]
-    if count:
-        parts.append(f"first after {seconds_text(report.timings.ttft_s)}")
-    if report.tokens_per_s:
-        parts.append(f"{report.tokens_per_s:,.0f} tokens/s")
-    if report.finish_reason != "stop":
-        parts.append("cut off at its limit" if report.finish_reason == "length" else "interrupted")
-    return " · ".join(parts)
+def _replay(args: argparse.Namespace, display: DisplaySettings, console: Console) -> int:
+    if args.model is not None or args.record is not None:
+        raise UsageError(
+            "--replay shows what was recorded and takes neither a model nor a prompt nor --record; "
+            "leave them out: avalan model run --replay FILE"
+        )
+    return asyncio.run(_replayed(read_recording(Path(args.replay)), display, console))
 
 
-def _document(model: str, text: str, report: GenerationReport) -> dict[str, object]:
-    timings = report.timings
-    return {
-        "model": model,
-        "text": text,
-        "finish_reason": report.finish_reason or "interrupted",
-        "usage": {
-            "prompt_tokens": report.usage.prompt_tokens,
-            "completion_tokens": report.usage.completion_tokens,
-        },
-        "timings": {
-            "prefill_s": timings.prefill_s,
-            "ttft_s": timings.ttft_s,
-            "decode_s": timings.decode_s,
-            "tokens_per_s": report.tokens_per_s,
-        },
-    }
+async def _replayed(recording: Recording, display: DisplaySettings, console: Console) -> int:
+    paced = console.interactive and not console.quiet and not console.as_json
+    taken: list[Step] = []
+    steps = kept(_paced(recording, real_time=paced), taken)
+    code = await show(steps, recording.report, display, console)
+    finish({"model": recording.request.model}, taken, recording.report, display, console)
+    return code
+
+
+async def _paced(recording: Recording, *, real_time: bool) -> AsyncIterator[Step]:
+    """The steps at the pace of the model, or at once."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for step in recording.steps:
+        wait = started + step.time_s - loop.time()
+        if real_time and wait > 0:
+            await asyncio.sleep(wait)
+        yield step

@@ -9,7 +9,9 @@ from typing import Any
 from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.parser import Parser
-from avalan.errors import UsageError
+from avalan.errors import ConfigurationError, UsageError
+
+DEVICES = ("cpu", "cuda")
 
 EXAMPLES = """\
 Try:
@@ -40,15 +42,52 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Train; 130 when it was interrupted, and the next start goes on."""
-    recipe = extras.load("avalan.train.recipe").load_recipe(args.recipe, changes(args.set))
+    _check_words(args)
+    recipe = _recipe(args)
     out = Path(args.out).expanduser() if args.out else Path("runs") / recipe.name
     if args.dry_run:
         return _show_plan(recipe, out, console)
+    _check_folder(recipe, out)
     screen = extras.load("avalan.cli.display.training").Screen(console)
     try:
         return _train(recipe, out, args, console, screen)
     except KeyboardInterrupt:
         return _interrupted(args, out, console, screen)
+
+
+def _check_words(args: argparse.Namespace) -> None:
+    if not args.recipe.strip():
+        raise UsageError("The name of the recipe is empty; give a TOML file, or: bundled.")
+    if args.out is not None and not args.out.strip():
+        raise UsageError("--out names no folder; name one, or leave it out.")
+    if args.device not in (None, *DEVICES):
+        raise UsageError(f"Training runs on {' or '.join(DEVICES)}, not on {args.device!r}.")
+
+
+def _recipe(args: argparse.Namespace) -> Any:
+    """The recipe with the changes of `--set`; one that spoils it is wrong usage."""
+    load = extras.load("avalan.train.recipe").load_recipe
+    wanted = changes(args.set)
+    try:
+        return load(args.recipe, wanted)
+    except ConfigurationError as error:
+        if wanted and _can_be_used(args.recipe):
+            raise UsageError(str(error)) from error
+        raise
+
+
+def _can_be_used(recipe: str) -> bool:
+    try:
+        extras.load("avalan.train.recipe").load_recipe(recipe)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _check_folder(recipe: Any, out: Path) -> None:
+    """What forbids the run is said before torch is loaded, which takes seconds."""
+    size = extras.load("avalan.train.plan").checkpoint_bytes(recipe.model)
+    extras.load("avalan.train.run_folder").check_writable(recipe, out, size_bytes=size)
 
 
 def changes(words: list[str]) -> dict[str, str]:
@@ -72,8 +111,11 @@ def _show_plan(recipe: Any, out: Path, console: Console) -> int:
     if console.as_json:
         console.json(asdict(plan))
     console.print((f"The plan of {plan.recipe}", "bold"))
+    hang = extras.load("avalan.cli.display.layout").hang
     for label, text in display.plan_rows(plan):
-        console.print((f"  {label:<12}", "dim"), text)
+        lead = (f"  {label:<12}", "dim")
+        for line in hang(lead, [text], console.width, indent=14, margin=4, cut=False):
+            console.print(*line, wrap=False)
     return 0
 
 
@@ -88,7 +130,7 @@ def _train(recipe: Any, out: Path, args: argparse.Namespace, console: Console, s
         console.print(str(folder))
     else:
         console.print(f"The model is in {folder}; try it with:")
-        console.print((f'  avalan model run {shlex.quote(str(folder))} "…"', "bold"))
+        console.print((f'  avalan model run {shlex.quote(str(folder))} "…"', "bold"), wrap=False)
     return 0
 
 

@@ -12,7 +12,8 @@ from huggingface_hub import metadata_load
 from avalan.cli.display.parts import llama_parts, parts_of
 from avalan.compress.llama import read_shape
 from avalan.errors import ModelError
-from avalan.hub import download, found, headers
+from avalan.hub import download, found, headers, is_hub_id
+from avalan.hub.folder import find_onnx_decoder
 from avalan.hub.headers import Tensor
 from avalan.hub.reach import why_unreachable
 from avalan.hub.remote import SMALL, choose
@@ -101,13 +102,13 @@ class Description:
         return plain | {"folder": str(self.folder), "files": files}
 
 
-def describe(name: str, settings: EngineSettings, *, token: str | None = None) -> Description:
+def describe(name: str, settings: EngineSettings) -> Description:
     """Read what the files of the model called `name` say; from the hub, small files only.
 
     Raises:
         ModelError: there is no such model, or its files cannot be read.
     """
-    source = _find(name, settings, token)
+    source = _find(name, settings)
     folder = source.folder
     config = read_json(folder / "config.json")
     inner = config.get("text_config")
@@ -128,7 +129,7 @@ def describe(name: str, settings: EngineSettings, *, token: str | None = None) -
         architecture=_architecture(config),
         num_parameters=sum(parameters.values()) or None,
         parameters=parameters,
-        dtypes=_dtypes(tensors, config),
+        dtypes=_dtypes(tensors, config, is_onnx=find_onnx_decoder(folder) is not None),
         vocab_size=_number(text, "vocab_size"),
         context_length=_number(text, "max_position_embeddings", "n_positions"),
         hidden_size=_number(text, "hidden_size", "n_embd", "d_model"),
@@ -154,28 +155,24 @@ def count_parameters(folder: Path) -> int | None:
 # --- where the files are -------------------------------------------------------------------------
 
 
-def _find(name: str, settings: EngineSettings, token: str | None) -> Source:
+def _find(name: str, settings: EngineSettings) -> Source:
     uri = parse_uri(name)
     if uri.is_local and uri.model in bundled.RESERVED:
         row = bundled.find(uri.model)
         return Source(folder=row.folder, card=row.card, licence=row.licence)
-    if uri.is_local and is_hub_id(uri.model):
-        return _find_on_hub(uri.model, settings, token)
+    if uri.is_local and is_hub_id(uri.model) and not Path(uri.model).is_dir():
+        return _find_on_hub(uri.model, settings)
     folder = find_folder(name, settings)
     return Source(folder=folder, card=folder / "README.md")
 
 
-def is_hub_id(name: str) -> bool:
-    """Whether a model's name is not that of a folder."""
-    return not name.startswith((".", "/", "~")) and not Path(name).is_dir()
-
-
-def _find_on_hub(name: str, settings: EngineSettings, token: str | None) -> Source:
-    where = {"cache_dir": settings.cache_dir, "revision": settings.revision}
-    folder = found.find_cached(name, **where)
+def _find_on_hub(name: str, settings: EngineSettings) -> Source:
+    token = settings.access_token
+    cache_dir, revision = settings.cache_dir, settings.revision
+    folder = found.find_cached(name, cache_dir=cache_dir, revision=revision)
     if folder is not None:
         return Source(folder=folder, card=folder / "README.md")
-    part = found.find_snapshot(name, **where)
+    part = found.find_snapshot(name, cache_dir=cache_dir, revision=revision)
     if part is not None and why_unreachable() is not None:
         # Its small files were looked at before.
         return Source(folder=part, card=part / "README.md", tensors={}, files=_files(part))
@@ -258,12 +255,15 @@ def _sliding_window(text: Mapping[str, Any]) -> int | None:
     return None if text.get("use_sliding_window") is False else _number(text, "sliding_window")
 
 
-def _dtypes(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, int]:
+def _dtypes(
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, is_onnx: bool
+) -> dict[str, int]:
+    """From the headers, or as the configuration says; of ONNX it tells what was exported."""
     counts: Counter[str] = Counter()
     for tensor in tensors.values():
         counts[tensor.dtype] += tensor.num_parameters
     named = config.get("dtype") or config.get("torch_dtype")
-    if not counts and isinstance(named, str):
+    if not counts and isinstance(named, str) and not is_onnx:
         return {named: 0}
     return dict(counts.most_common())
 

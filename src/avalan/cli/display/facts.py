@@ -70,7 +70,8 @@ def loaded_facts(loaded: "Loaded") -> dict[str, str]:
 
 
 def _share(count: int, model: "Description") -> str:
-    return f"{count_text(count)} ({count / (model.num_parameters or count):.0%})"
+    share = count / (model.num_parameters or count)
+    return f"{count_text(count)} ({f'{share:.0%}' if share >= 0.005 else '<1%'})"
 
 
 def _formats(dtypes: Mapping[str, int]) -> str | None:

@@ -60,9 +60,11 @@ def advance(flow: Flow, spans: Iterable[Span], width: int) -> tuple[list[Line], 
     finished: list[Line] = []
     held: list[Span] = list(flow.spans)
     for span in spans:
+        if not held and not span.text:
+            continue
         if held and held[-1].reasoning != span.reasoning:
             done = lines_of(held, width)
-            finished += [*(done if _says_something(held) else done[:-1]), []]
+            finished += [*(done[:-1] if _ends_a_line(held) else done), []]
             held = []
         held.append(span)
     lines = lines_of(held, width, gutter=False)
@@ -73,8 +75,9 @@ def advance(flow: Flow, spans: Iterable[Span], width: int) -> tuple[list[Line], 
     return finished, Flow(last if held else ())
 
 
-def _says_something(spans: Sequence[Span]) -> bool:
-    return any(span.text for span in spans)
+def _ends_a_line(spans: Sequence[Span]) -> bool:
+    """Whether nothing stands on the last line."""
+    return "".join(span.text for span in spans)[-1:] in ("", "\n")
 
 
 def last_line(flow: Flow, width: int) -> Line:

@@ -77,7 +77,7 @@ def span(step: Step) -> Span:
 
 def is_reasoning(step: Step) -> bool:
     """Whether the token belongs to the model's reasoning, not to its answer."""
-    return bool(getattr(step.token, "reasoning", False))
+    return step.token.reasoning
 
 
 # --- what stands where --------------------------------------------------------------------------

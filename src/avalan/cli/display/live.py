@@ -16,7 +16,7 @@ from avalan.cli.display.chart import is_interesting
 from avalan.cli.display.figures import figures
 from avalan.cli.display.flow import Flow, Line, advance, last_line
 from avalan.cli.display.frames import FRAME_S, Schedule
-from avalan.cli.display.generation import Frame, Size, View, panel, span
+from avalan.cli.display.generation import Frame, Size, View, is_reasoning, panel, span
 from avalan.cli.display.screen import Screen, is_live, terminal_size
 from avalan.cli.display.settings import DisplaySettings
 from avalan.cli.display.tokens import Glyphs, glyphs
@@ -73,7 +73,7 @@ class Picture:
             steps: all that are to be seen; those of the last frame and more.
             is_bare: the text alone.
         """
-        spans = [span(step) for step in steps[self._num_flowed :]]
+        spans = [span(step) for step in steps[self._num_flowed :] if self._flows(step)]
         self._num_flowed = max(len(steps), self._num_flowed)
         finished, self._flow = advance(self._flow, spans, size.width)
         writing = last_line(self._flow, size.width)
@@ -86,6 +86,10 @@ class Picture:
             writing=[] if is_over and not writing else [writing],
             below=below,
         )
+
+    def _flows(self, step: Step) -> bool:
+        """Whether the token's text is shown; its box always is."""
+        return self._settings.reasoning or not is_reasoning(step)
 
     def panel(self, steps: Sequence[Step], size: Size, *, is_over: bool) -> list[Line]:
         """The lines below the text."""

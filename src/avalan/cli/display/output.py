@@ -1,5 +1,7 @@
 """Where a generation goes: to people, live or as text; to a pipe, byte for byte; to programs, as
-JSON. Light: what draws is loaded when something is drawn.
+JSON. Reasoning is a remark beside the answer, so a pipe never holds it.
+
+Light: what draws is loaded when something is drawn.
 """
 
 import asyncio
@@ -8,9 +10,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.display.figures import figures, figures_text
+from avalan.cli.display.reasoning import ReasoningText
 from avalan.cli.display.settings import DisplaySettings
 from avalan.model.entities import GenerationReport
 from avalan.model.nlp.steps import Step
+
+UNFINISHED = "The model was still reasoning; let it go on with --max-new-tokens N."
 
 
 async def show(
@@ -21,7 +26,7 @@ async def show(
         if _is_drawn(display, console):
             await extras.load("avalan.cli.display.live").show(steps, report, display, console)
         else:
-            await _stream(steps, console)
+            await _stream(steps, display, console)
     except asyncio.CancelledError:  # Ctrl-C: what was said so far stays said.
         return 130
     return 0
@@ -32,13 +37,25 @@ def _is_drawn(display: DisplaySettings, console: Console) -> bool:
     return to_people and display.num_tokens > 0
 
 
-async def _stream(steps: AsyncIterator[Step], console: Console) -> None:
+async def _stream(steps: AsyncIterator[Step], display: DisplaySettings, console: Console) -> None:
     """Exact bytes for pipes and `--quiet`; on a terminal, text that cannot drive it."""
-    async for step in steps:
-        if console.quiet:
-            console.write(step.token.text)
-        else:
-            console.print(step.token.text, end="")
+    reasoning = ReasoningText(console)
+    shows_reasoning = display.reasoning and not console.quiet and not console.as_json
+    try:
+        async for step in steps:
+            text = step.token.text
+            if step.token.reasoning:
+                if shows_reasoning:
+                    reasoning.add(text)
+                continue
+            if text:
+                reasoning.close()
+            if console.quiet:
+                console.write(text)
+            else:
+                console.print(text, end="")
+    finally:
+        reasoning.close()
 
 
 def finish(
@@ -54,11 +71,13 @@ def finish(
         return
     if _is_drawn(display, console):
         return
-    text = "".join(step.token.text for step in steps)
-    if console.interactive and not console.quiet and not text.endswith("\n"):
+    text = _text(steps, reasoning=False)
+    if console.interactive and not console.quiet and text and not text.endswith("\n"):
         console.print()
     given = figures(steps, report, nth=display.display_time_to_n_token)
     console.note((figures_text(given), "dim"))
+    if report.finish_reason == "length" and steps[-1:] and steps[-1].token.reasoning:
+        console.note((UNFINISHED, "dim"))
 
 
 def document(
@@ -71,7 +90,8 @@ def document(
     timings = report.timings
     made: dict[str, object] = {
         **head,
-        "text": "".join(step.token.text for step in steps),
+        "text": _text(steps, reasoning=False),
+        "reasoning": (_text(steps, reasoning=True).strip() or None) if display.reasoning else None,
         "finish_reason": report.finish_reason or "interrupted",
         "usage": {
             "prompt_tokens": report.usage.prompt_tokens,
@@ -89,6 +109,11 @@ def document(
     return made
 
 
+def _text(steps: Sequence[Step], *, reasoning: bool) -> str:
+    """Of the two texts the one that is asked for."""
+    return "".join(step.token.text for step in steps if step.token.reasoning == reasoning)
+
+
 def _token_document(step: Step) -> dict[str, object]:
     token = step.token
     return {
@@ -96,6 +121,7 @@ def _token_document(step: Step) -> dict[str, object]:
         "text": token.text,
         "piece": step.piece,
         "kind": step.kind,
+        "reasoning": token.reasoning,
         "logprob": token.logprob,
         "time_s": step.time_s,
         "alternatives": [

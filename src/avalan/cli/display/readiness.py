@@ -31,8 +31,8 @@ def rows(preflight: Preflight) -> list[tuple[str, str]]:
     if speed is not None and preflight.bandwidth is not None:
         rate = bytes_text(round(preflight.bandwidth))
         read = bytes_text(preflight.needs.read_bytes)
-        text = f"estimated: about {rounded(speed):,} tokens/s, from {read} to read for each token"
-        found.append(("Speed", f"{text} and {rate}/s measured"))
+        text = f"about {rounded(speed):,} tokens/s, estimated: {read} to read for each"
+        found.append(("Speed", f"{text}, {rate}/s measured"))
     return found
 
 

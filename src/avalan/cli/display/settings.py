@@ -31,6 +31,8 @@ class DisplaySettings:
     """… or where another token has at least this one (0 to 1)."""
     display_time_to_n_token: int = 256
     """Tell the time to the Nth token."""
+    reasoning: bool = True
+    """Show the model's reasoning, apart from its answer."""
 
     @property
     def num_tokens(self) -> int:

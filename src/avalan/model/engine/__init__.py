@@ -69,6 +69,14 @@ class SteppingEngine(Protocol):
 
 
 @runtime_checkable
+class GrowingEngine(Protocol):
+    """A stepping engine whose vocabulary can become larger."""
+
+    def grow(self, vocab_size: int) -> None:
+        """Make room for every id below `vocab_size`; a new token begins as the mean of all."""
+
+
+@runtime_checkable
 class GeneratingEngine(Protocol):
     """Decodes by itself."""
 

@@ -11,6 +11,11 @@ def check_room(held: int, new: int, context_length: int) -> None:
     Raises:
         ModelError: they do not; the sentence has the numbers.
     """
+    if not held and new > context_length:
+        raise ModelError(
+            f"The model reads at most {context_length} tokens, but the prompt has {new}, "
+            f"{new - context_length} too many; shorten it, or choose a model with a longer context."
+        )
     if held + new > context_length:
         raise ModelError(
             f"The model reads at most {context_length} tokens, but {held} are held and {new} more "

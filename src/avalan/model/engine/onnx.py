@@ -117,11 +117,7 @@ def load(folder: Path, settings: EngineSettings) -> OnnxEngine:
             f"The model folder {folder} has no ONNX decoder (model.onnx); "
             "make one with: avalan model export"
         )
-    if settings.weight_type != "auto":
-        raise ModelError(
-            f"An ONNX file has its number format built in, so it cannot be loaded as "
-            f"{settings.weight_type!r}; leave the weight type at 'auto'."
-        )
+    _check_built_in(settings)
     session = _open_session(path, settings)
     config = read_json(folder / "config.json")
     return OnnxEngine(
@@ -129,6 +125,21 @@ def load(folder: Path, settings: EngineSettings) -> OnnxEngine:
         vocab_size=_vocab_size(session, config, path),
         context_length=int(config.get("max_position_embeddings") or 2048),
     )
+
+
+def _check_built_in(settings: EngineSettings) -> None:
+    """Raise for what an ONNX file has decided already."""
+    if settings.weight_type != "auto":
+        raise ModelError(
+            f"An ONNX file has its number format built in, so it cannot be loaded as "
+            f"{settings.weight_type!r}; leave the weight type at 'auto'."
+        )
+    if settings.attention != "auto":
+        raise ModelError(
+            f"An ONNX file has its attention built in, so {settings.attention!r} cannot be chosen; "
+            "leave the attention at 'auto', or run the model's safetensors with the engine "
+            "'transformers'."
+        )
 
 
 def physical_cores() -> int:
@@ -149,6 +160,10 @@ def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.Inference
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = settings.num_threads or min(physical_cores(), 8)
     options.inter_op_num_threads = 1
+    if settings.low_cpu_mem_usage:
+        # Otherwise the runtime keeps its own rearranged copy of every matrix beside the file's.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.enable_cpu_mem_arena = False
     # Between two tokens the cores belong to whoever shows the text, not to waiting threads.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 import transformers
 from transformers.cache_utils import DynamicCache, DynamicLayer
-from transformers.utils import logging as transformers_logging
 
 from avalan.errors import ModelError
 from avalan.model.engine import Capability, Logits, State
 from avalan.model.engine.context import check_room, check_token_ids
 from avalan.model.entities import EngineSettings
+from avalan.model.weights import load_weights
 
-_WEIGHT_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ALWAYS: tuple[Capability, ...] = ("logprobs", "prompt_logprobs", "token_prompt", "fork")
 
 
@@ -82,6 +81,17 @@ class TransformersEngine:
                 layer.keys = layer.keys[..., : held.length, :]
                 layer.values = layer.values[..., : held.length, :]
 
+    def grow(self, vocab_size: int) -> None:
+        """Make room for every id below `vocab_size`; see `GrowingEngine.grow`."""
+        old = self.vocab_size
+        self._model.resize_token_embeddings(vocab_size, mean_resizing=False)
+        tables = (self._model.get_input_embeddings(), self._model.get_output_embeddings())
+        with torch.no_grad():
+            # Tied tables are the same parameters twice, which changes nothing.
+            for table in (each for module in tables for each in module.parameters()):
+                table[old:] = table[:old].mean(0)
+        self.vocab_size = vocab_size
+
     def close(self) -> None:
         """Free the weights."""
         del self._model
@@ -91,57 +101,15 @@ class TransformersEngine:
 
 
 def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
-    """The engine over the checkpoint in `folder`; code that came with a model is never run.
+    """The engine over the checkpoint in `folder`.
 
     Raises:
         ModelError: transformers cannot load it, or the device or weight type does not exist.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    if settings.num_threads is not None:
-        torch.set_num_threads(settings.num_threads)
-    device = _device(settings.device)
-    options: dict[str, Any] = {"dtype": _weight_type(settings.weight_type)}
-    if settings.attention != "auto":
-        options["attn_implementation"] = settings.attention
-    try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **options
-        )
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-        raise ModelError(
-            f"transformers cannot load the model in {folder} ({_first_line(error)}); "
-            "check that the folder holds a complete causal language model."
-        ) from error
-    if device.type == "cpu" and settings.weight_type == "auto" and model.dtype == torch.float16:
-        # Processors have no arithmetic for fp16; converting once is faster than at every product.
-        model = model.float()
-    return TransformersEngine(model.to(device).eval())
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(
-            f"There is no device {name!r} on this machine ({_first_line(error)}); "
-            "choose the device 'cpu'."
-        ) from error
-    return device
-
-
-def _weight_type(name: str) -> Any:
-    if name == "auto":
-        return "auto"
-    if name not in _WEIGHT_TYPES:
-        choices = ", ".join(("auto", *_WEIGHT_TYPES))
-        raise ModelError(f"There is no weight type called {name!r}; choose one of: {choices}.")
-    return _WEIGHT_TYPES[name]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    model, _ = load_weights(
+        transformers.AutoModelForCausalLM, folder, settings, kind="causal language model"
+    )
+    return TransformersEngine(model)
 
 
 def _own(state: State) -> _State:

@@ -50,8 +50,8 @@ class Recording:
 
     @property
     def text(self) -> str:
-        """The answer."""
-        return "".join(step.token.text for step in self.steps)
+        """The answer, without the reasoning."""
+        return "".join(step.token.text for step in self.steps if not step.token.reasoning)
 
 
 # --- writing ------------------------------------------------------------------------------------

@@ -47,9 +47,10 @@ class TokenStream(AsyncIterator[Token]):
             self.cancel()
             raise
 
-    async def text(self) -> str:
-        """The text of all tokens that have not been taken yet."""
-        return "".join([token.text async for token in self])
+    async def text(self, *, reasoning: bool = False) -> str:
+        """The answer, from the tokens that have not been taken yet; with `reasoning`, what the
+        model wrote before it too."""
+        return "".join([t.text async for t in self if reasoning or not t.reasoning])
 
     async def aclose(self) -> None:
         """End the generation and wait until the worker has stopped."""

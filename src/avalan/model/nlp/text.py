@@ -1,15 +1,23 @@
 """Text generation: words in, a stream of tokens out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 from avalan.errors import ConfigurationError
-from avalan.model.entities import EngineSettings, GenerationReport, GenerationSettings, Message
+from avalan.model.entities import (
+    EngineSettings,
+    GenerationReport,
+    GenerationSettings,
+    Message,
+    Token,
+)
 from avalan.model.generate import generate
 from avalan.model.load import DEFAULT, Model, open_model
+from avalan.model.nlp import reasoning
 from avalan.model.nlp.stream import TokenStream, Worker
+from avalan.model.prompt import Tokenizer
 
 
 class TextGenerationModel:
@@ -86,7 +94,8 @@ class TextGenerationModel:
         """Start an answer to `prompt`, a text or a conversation.
 
         Returns:
-            The tokens as they come; its `report` is filled meanwhile.
+            The tokens as they come, those of the model's reasoning marked so; its `report` is
+            filled meanwhile.
 
         Raises:
             ConfigurationError: a setting is out of its range.
@@ -94,9 +103,13 @@ class TextGenerationModel:
         """
         settings = settings or GenerationSettings()
         model = self.model
-        token_ids = model.tokenizer.encode_chat(conversation(prompt, system_prompt))
+        messages = conversation(prompt, system_prompt)
+        token_ids = model.tokenizer.encode_chat(messages)
         report = GenerationReport()
         tokens = generate(model, token_ids, settings=settings, report=report)
+        state = _reasoning_state(model.tokenizer, messages, settings)
+        if state is not None:
+            tokens = _split(tokens, state, model.tokenizer, settings, report)
         loop = asyncio.get_running_loop()
         return TokenStream(tokens, report, loop=loop, running=self._running)
 
@@ -107,3 +120,38 @@ def conversation(prompt: str | Sequence[Message], system_prompt: str | None) -> 
     if system_prompt is None:
         return messages
     return [Message(role="system", content=system_prompt), *messages]
+
+
+def _reasoning_state(
+    tokenizer: Tokenizer, messages: Sequence[Message], settings: GenerationSettings
+) -> reasoning.State | None:
+    """Where the answer begins; None for a model that does not reason."""
+    blocks = reasoning.find_blocks(tokenizer.chat_template, tokenizer.added_tokens)
+    if not blocks and not settings.start_thinking:
+        return None
+    opened = reasoning.find_opened(blocks, tokenizer.generation_prompt(messages))
+    if settings.start_thinking and (opened is None or not opened.reasoning):
+        opened = next((block for block in blocks if block.reasoning), reasoning.THINK)
+    return reasoning.State(blocks, opened)
+
+
+def _split(
+    tokens: Iterator[Token],
+    state: reasoning.State,
+    tokenizer: Tokenizer,
+    settings: GenerationSettings,
+    report: GenerationReport,
+) -> Iterator[Token]:
+    blocks = (*state.blocks, *([state.block] if state.block else []))
+    tags = "\n".join(tag for block in blocks for tag in (block.open, block.close))
+    hidden = {
+        token_id: text
+        for text, token_id in tokenizer.added_tokens.items()
+        if settings.skip_special_tokens and token_id in tokenizer.special_ids and text in tags
+    }
+    return reasoning.split_tokens(
+        tokens,
+        state,
+        hidden=hidden,
+        is_last=lambda: report.finish_reason not in (None, "interrupted"),
+    )

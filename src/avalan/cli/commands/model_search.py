@@ -1,0 +1,94 @@
+"""`avalan model search`: which models the hub has."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.display.units import count_text
+from avalan.cli.login import add_login, find_token
+from avalan.cli.options import whole_number
+from avalan.cli.parser import Parser
+from avalan.errors import UsageError
+
+LIMIT = 10
+_WIDE = 100
+"""Columns from which on everything is shown."""
+
+EXAMPLES = """\
+The most downloaded come first. With --json a list of objects: name, num_parameters, task, library,
+licence, gated, downloads, likes, modified.
+
+Try:
+  avalan model search 'deepseek r1' --filter transformers --limit 2
+  avalan model search qwen --filter text-generation --filter license:apache-2.0"""
+
+
+def configure(parser: Parser) -> None:
+    """Words, and what else must fit."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "query", nargs="*", metavar="QUERY", help="words of the name; left out, any"
+    )
+    parser.add_argument(
+        "--filter",
+        metavar="TAG",
+        action="append",
+        default=[],
+        help="a tag that must fit, such as a library, a task or license:mit; may be given again",
+    )
+    parser.add_argument(
+        "--limit", metavar="N", type=whole_number, default=LIMIT, help=f"at most so many [{LIMIT}]"
+    )
+    add_login(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Search and print."""
+    if args.limit < 1:
+        raise UsageError(f"--limit is {args.limit}, but it must be at least 1.")
+    token = find_token(args, console)
+    found = extras.load("avalan.hub.search").search(
+        " ".join(args.query), filters=args.filter, limit=args.limit, token=token
+    )
+    if console.as_json:
+        console.json([_document(model) for model in found])
+    elif console.quiet:
+        for model in found:
+            console.print(model.name)
+    elif not found:
+        console.print("The hub has no model that fits; try fewer words or filters.")
+    else:
+        _print(console, found)
+    return 0
+
+
+def _document(model: Any) -> dict[str, Any]:
+    modified = model.modified and model.modified.isoformat()
+    return dataclasses.asdict(model) | {"modified": modified}
+
+
+def _print(console: Console, found: list[Any]) -> None:
+    columns = ["model", "parameters", "downloads", "likes", "task", "licence", "updated"]
+    rows = [_row(model) for model in found]
+    if console.interactive and console.width < _WIDE:
+        columns, rows = columns[:4], [row[:4] for row in rows]
+    console.table(columns, rows)
+    if any(model.gated for model in found):
+        console.print(
+            "* gated: accept its licence on the hub, then set HF_TOKEN",
+        )
+
+
+def _row(model: Any) -> list[str]:
+    return [
+        model.name + ("*" if model.gated else ""),
+        count_text(model.num_parameters) if model.num_parameters else "–",
+        count_text(model.downloads),
+        count_text(model.likes),
+        model.task or "",
+        model.licence or "",
+        f"{model.modified:%Y-%m-%d}" if model.modified else "",
+    ]

@@ -1,0 +1,155 @@
+"""What `make run` does: answer from Python's own reference text, which is on every machine.
+
+Without `Q` in the environment, three questions: one that needs a look-up, one that does not, and
+one that has no answer there. With `Q`, that question, over the documents in `DOCS` if it is given.
+"""
+
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from avalan import cli, extras, state
+from avalan.cli.console import Console
+from avalan.cli.display.answer import Screen
+from avalan.errors import AvalanError, RetrievalError
+from avalan.retrieval import store
+from avalan.retrieval.index import Index, named
+
+INDEX = "python"
+QUESTIONS = (
+    (
+        "A question that needs a look-up",
+        "What does a nonlocal statement do, according to the Python reference?",
+    ),
+    ("A question that needs none", "What is the capital of France?"),
+    ("A question with no answer there", "How much does the ferry to the island cost this year?"),
+)
+TRY = (
+    ("See every step of an answer:", 'ask "What does nonlocal do?" --index python --trace'),
+    ("Ask your own documents:", 'ask "Which exit code means wrong usage?" --docs README.md'),
+    ("See this machine, and what fits on it:", ""),
+)
+
+
+def main(model: str | None = None) -> int:
+    """Run the demonstration.
+
+    Args:
+        model: as `--model` of `avalan ask`.
+
+    Returns:
+        An exit code, as of `avalan.cli.main`.
+    """
+    console = Console()
+    return _guarded(lambda: _run(console, model), console)
+
+
+def _guarded(act: Callable[[], int], console: Console) -> int:
+    try:
+        return act()
+    except AvalanError as error:
+        console.error(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _run(console: Console, model: str | None) -> int:
+    question, docs = os.environ.get("Q", "").strip(), os.environ.get("DOCS", "").strip()
+    chosen = ["--model", model] if model else []
+    if docs:
+        words = ["--docs", str(Path(docs).expanduser())]
+        return cli.main(["ask", *chosen, *words, "--", *([question] if question else [])])
+    open_panel = extras.load("avalan.reflection.panel").open_panel
+    with _reference(console) as index, open_panel(model) as panel:
+        if question:
+            _answer(question, panel, index, console)
+        else:
+            _show_all(panel, index, console)
+    return 0
+
+
+def _show_all(panel: Any, index: Index, console: Console) -> None:
+    pages = len(index.documents())
+    console.print(f"Asking {pages} pages of Python's reference text, which came with Python.")
+    for title, question in QUESTIONS:
+        console.print()
+        console.print((title, "dim"))
+        console.print((question, "bold"))
+        _answer(question, panel, index, console)
+    console.print()
+    console.print(("Try next", "bold"))
+    for what, words in TRY:
+        console.print((f"  {what}", "dim"))
+        console.print(f"    {command()} {words}".rstrip(), wrap=False)
+
+
+def _answer(question: str, panel: Any, index: Index, console: Console) -> None:
+    screen = Screen(console)
+    ask = extras.load("avalan.reflection.loop").ask
+    for event in ask(question, panel=panel, index=index):
+        screen.show(event)
+
+
+def command() -> str:
+    """How `avalan` is called here: by its name where the shell finds it, else by its path."""
+    script = Path(sysconfig.get_path("scripts")) / "avalan"
+    if not script.is_file():
+        return f"{os.path.relpath(sys.executable)} -m avalan"
+    found = shutil.which("avalan")
+    return "avalan" if found and Path(found).samefile(script) else os.path.relpath(script)
+
+
+# --- the reference text -------------------------------------------------------------------------
+
+
+def _reference(console: Console) -> Index:
+    """The index of Python's reference text, up to date; close it."""
+    folder = state.folder("demo") / "python"
+    console.progress("Writing Python's reference text …")
+    write_pages(folder, topics())
+    path = named(INDEX)
+    # It is made from what Python has, so one of another version is simply made again.
+    index = Index.open(path, create=True, rebuild=store.needs_replacing(path))
+    for count, _ in enumerate(index.add([folder]), 1):
+        console.progress(f"Reading Python's reference text: {count} pages")
+    return index
+
+
+def topics() -> Mapping[str, str]:
+    """The pages of Python's reference that `help()` shows, by name.
+
+    Raises:
+        RetrievalError: this Python came without them.
+    """
+    try:
+        found: Mapping[str, str] = extras.load("pydoc_data.topics").topics
+    except ModuleNotFoundError:
+        raise RetrievalError(
+            "This Python came without its reference text (the module pydoc_data), which the "
+            'demonstration reads; ask your own documents with: make run Q="…" DOCS=path'
+        ) from None
+    return found
+
+
+def write_pages(folder: Path, pages: Mapping[str, str]) -> None:
+    """Make `folder` hold each page as a `.rst` file and no other; what is the same stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {re.sub(r"[^\w-]", "_", name) + ".rst": text for name, text in pages.items()}
+    for path in _others(folder, wanted):
+        path.unlink()
+    for name, text in wanted.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def _others(folder: Path, wanted: Mapping[str, str]) -> Iterator[Path]:
+    return (path for path in list(folder.glob("*.rst")) if path.name not in wanted)

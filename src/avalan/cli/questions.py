@@ -1,0 +1,132 @@
+"""Where questions come from: an argument, a pipe, the person at the terminal, or a file of many."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from avalan.cli.console import Console
+from avalan.errors import ConfigurationError, UsageError
+
+MOST_BYTES = 1_000_000
+"""Of one question: memory stays bounded, whatever is piped in."""
+
+
+def read_question(question: str | None, console: Console) -> str:
+    """The question from the argument, the pipe, or the person at the terminal.
+
+    Raises:
+        UsageError: it is empty or endless, or what was piped is not text.
+    """
+    if question is None:
+        question = console.ask("Question: ") if console.answers else _piped()
+    if not question.strip():
+        raise UsageError(
+            "The question is empty; write it after the command, or pipe it in: "
+            'avalan ask "How long may a file name be?"'
+        )
+    return question
+
+
+def _piped() -> str:
+    if sys.stdin is None:
+        return ""
+    piped = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(piped) > MOST_BYTES:
+        raise UsageError(
+            f"The piped question is longer than {MOST_BYTES:,} bytes; name documents with --docs, "
+            "and many questions with --questions."
+        )
+    try:
+        return piped.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The piped question is not UTF-8 text (byte {error.start}); convert it first."
+        ) from None
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Iterator[bytes]]:
+    """The lines of a file, or of standard input (`-`) as they come; of an endless one, the start.
+
+    Raises:
+        UsageError: the name is empty, or standard input is closed.
+        ConfigurationError: the file cannot be read.
+    """
+    if not name:
+        raise UsageError("--questions names no file; name one, or - for standard input.")
+    if name == "-":
+        if sys.stdin is None:
+            raise UsageError("--questions - reads the standard input, which is closed; open it.")
+        yield _lines(sys.stdin.buffer)
+        return
+    with _open(Path(name)) as file:
+        yield _lines(file)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The questions in {path} cannot be read ({error.strerror}); name a text file with "
+            "a question on each line."
+        ) from None
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines, of which one that is too long is longer than `MOST_BYTES` and cut off."""
+    while line := file.readline(MOST_BYTES + 1):
+        yield line
+        rest = line
+        while len(rest) > MOST_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(MOST_BYTES + 1)
+
+
+def questions(lines: Iterator[bytes]) -> Iterator[tuple[int, str | ConfigurationError]]:
+    """Each line's number (from 1) with its question, or what is wrong with it; blank ones pass.
+
+    A file whose first line is a JSON object is JSON lines throughout; elsewhere, only the lines
+    that are one, or begin as one with a `question`, are read so. Every other line is a question.
+    """
+    all_json: bool | None = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip(b"\xef\xbb\xbf \t\r\n"):
+            continue
+        if len(line) > MOST_BYTES:
+            problem = f"Line {number} is longer than {MOST_BYTES:,} bytes; shorten it."
+            yield number, ConfigurationError(problem)
+            continue
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            row = _parsed(text)
+            is_object = isinstance(row, dict) or bool(_BEGINS.match(text))
+            all_json = is_object if all_json is None else all_json
+            yield number, _question(row) if all_json or is_object else text
+        except UnicodeDecodeError:
+            yield number, ConfigurationError(f"Line {number} is not UTF-8 text; convert it first.")
+        except ConfigurationError as error:
+            yield number, ConfigurationError(f"Line {number} {error}")
+
+
+_BEGINS = re.compile(r'\{\s*"question"\s*:')
+
+
+def _parsed(text: str) -> Any:
+    """The JSON value of a line; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _question(row: Any) -> str:
+    if row is None:
+        raise ConfigurationError('is not JSON; write it as {"question": "…"}.')
+    question = row.get("question") if isinstance(row, dict) else None
+    if not isinstance(question, str) or not question.strip():
+        raise ConfigurationError('holds no question; write it as {"question": "…"}.')
+    return question

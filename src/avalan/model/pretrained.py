@@ -1,0 +1,184 @@
+"""A model that transformers runs whole, with what prepares its input."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+import torch
+import transformers
+from transformers.models.auto import modeling_auto
+
+from avalan import extras
+from avalan.errors import ConfigurationError, ModelError
+from avalan.model.entities import EngineSettings
+from avalan.model.prompt import read_json
+from avalan.model.remote_code import check_consent
+from avalan.model.task import Task
+from avalan.model.weights import LOADING_ERRORS, first_line, load_weights, quieten
+
+# A seed holds for a whole answer, but torch has one generator for all threads.
+_DRAWING = Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrained:
+    """A loaded model; it computes one thing at a time."""
+
+    name: str
+    """As it was asked for."""
+    model: Any
+    processor: Any
+    """Its tokenizer or image processor."""
+
+    def forward(self, inputs: Mapping[str, Any]) -> Any:
+        """The model's output for prepared `inputs`."""
+        with torch.inference_mode():
+            return self.model(**self._placed(inputs))
+
+    def generate(
+        self,
+        inputs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        *,
+        cancelled: Event,
+        seed: int | None = None,
+    ) -> list[int]:
+        """The token ids of one answer to prepared `inputs`, which hold one text.
+
+        Args:
+            options: fields of transformers' generation configuration, in place of the model's.
+            cancelled: once set, ends the answer where it is.
+            seed: of the random draws.
+        """
+        config = copy.deepcopy(self.model.generation_config)
+        config.update(**options)
+        with torch.inference_mode(), _drawing(self.model.device, seed):
+            rows = self.model.generate(
+                **self._placed(inputs),
+                generation_config=config,
+                stopping_criteria=[_Cancelled(cancelled)],
+            )
+        token_ids: list[int] = rows[0].tolist()
+        return token_ids
+
+    def _placed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """`inputs` where the weights are, real numbers in the format of the weights."""
+        device, dtype = self.model.device, self.model.dtype
+        return {
+            name: tensor.to(device, dtype if tensor.is_floating_point() else None)
+            for name, tensor in inputs.items()
+        }
+
+
+def load(name: str, folder: Path, settings: EngineSettings, task: Task) -> Pretrained:
+    """The model in `folder`, if it is one for the `task`.
+
+    Raises:
+        ConfigurationError: the settings ask for what only a language model has.
+        MissingExtra: its tokenizer needs a package that is not installed.
+        ModelError: it is of another kind, cannot be loaded, or lacks weights.
+    """
+    _check_settings(settings, task)
+    config = read_json(folder / "config.json")
+    check_consent(folder, config, trusted=settings.trust_remote_code)
+    check_kind(name, config, task)
+    quieten()
+    processor = _load_processor(name, folder, settings, task)
+    options = task.adapt(transformers, config) if task.adapt else {}
+    model, missing = load_weights(
+        getattr(transformers, task.model_class),
+        folder,
+        settings,
+        kind=f"model that {task.does}",
+        **options,
+    )
+    if missing:
+        raise ModelError(
+            f"The files of {name!r} lack {len(missing)} of the weights that a model needs that "
+            f"{task.does}, such as {min(missing)}; download it again, or take {task.example!r}."
+        )
+    return Pretrained(name=name, model=model, processor=processor)
+
+
+def _check_settings(settings: EngineSettings, task: Task) -> None:
+    if settings.engine not in ("auto", "transformers"):
+        raise ConfigurationError(
+            f"The engine {settings.engine!r} runs no model that {task.does}; leave the engine "
+            "open, or choose 'transformers'."
+        )
+    for setting in ("tokenizer", "tokens", "special_tokens"):
+        if getattr(settings, setting):
+            raise ConfigurationError(
+                f"The setting {setting} is for language models, but this one {task.does} with "
+                "what it came with; leave it open."
+            )
+
+
+def check_kind(name: str, config: Mapping[str, Any], task: Task) -> None:
+    """Whether the model that `config` describes is one for the `task`.
+
+    Raises:
+        ModelError: it is not, as far as the installed transformers knows.
+    """
+    if task.model_class in (config.get("auto_map") or {}):
+        return  # Code of its own, which somebody has agreed to.
+    known = getattr(modeling_auto, task.known_classes)
+    model_type = config.get("model_type")
+    classes = [each for each in config.get("architectures") or () if hasattr(transformers, each)]
+    if model_type in known and (not classes or set(classes) & _names(known)):
+        return
+    what = ", ".join(classes) or model_type or "unknown"
+    raise ModelError(
+        f"The model {name!r} is of the kind {what}, which is not one that {task.does}; give one "
+        f"that is, such as {task.example!r}."
+    )
+
+
+def _names(known: Mapping[str, Any]) -> set[str]:
+    """The class names of a table, where one kind of model may have several."""
+    rows = ((row,) if isinstance(row, str) else row for row in known.values())
+    return {name for row in rows for name in row}
+
+
+def _load_processor(name: str, folder: Path, settings: EngineSettings, task: Task) -> Any:
+    if not (folder / "tokenizer.json").is_file():
+        for module in task.converters:
+            extras.load(module, extra=task.extra)
+    try:
+        return getattr(transformers, task.processor_class).from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=settings.trust_remote_code,
+            **task.processor_options,
+        )
+    except LOADING_ERRORS as error:
+        raise ModelError(
+            f"What prepares the input of {name!r} cannot be loaded from {folder} "
+            f"({first_line(error)}); download the model again."
+        ) from error
+
+
+@contextmanager
+def _drawing(device: torch.device, seed: int | None) -> Iterator[None]:
+    """Random draws from `seed`; torch's own generator goes on afterwards as if nothing was."""
+    if seed is None:
+        yield
+        return
+    devices = [] if device.type == "cpu" else [device]
+    with _DRAWING, torch.random.fork_rng(devices, device_type=device.type):
+        torch.manual_seed(seed)
+        yield
+
+
+class _Cancelled(transformers.StoppingCriteria):
+    """Ends every row once nobody waits for it."""
+
+    def __init__(self, cancelled: Event) -> None:
+        self._cancelled = cancelled
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        return torch.full(input_ids.shape[:1], self._cancelled.is_set(), device=input_ids.device)

@@ -1,0 +1,145 @@
+"""Weights as transformers loads them: on their device, in their number format.
+
+Code that came with a model runs, and pickled weights are read, only where the settings say so.
+"""
+
+import pickle
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from transformers.utils import logging as transformers_logging
+
+from avalan.errors import ModelError
+from avalan.hub.headers import read_headers
+from avalan.model.attention import check_attention
+from avalan.model.entities import WEIGHT_TYPES, EngineSettings
+from avalan.model.prompt import read_json
+from avalan.model.remote_code import check_consent
+
+_WEIGHT_TYPES = {
+    "auto": "auto",
+    "fp32": torch.float32,
+    "f32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "f16": torch.float16,
+}
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    safetensors.SafetensorError,
+)
+"""What transformers raises for files that it cannot use."""
+
+
+def load_weights(
+    model_class: Any, folder: Path, settings: EngineSettings, *, kind: str, **options: Any
+) -> tuple[Any, Collection[str]]:
+    """The model in `folder`, ready to run; and the weights that it has no file for.
+
+    Args:
+        model_class: a class of transformers with `from_pretrained`.
+        kind: what the folder should hold, for the sentences.
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        ConfigurationError: there is no such attention.
+        ModelError: transformers cannot load it, the device or weight type does not exist, or what
+            the settings ask for cannot be done on this machine or without consent.
+    """
+    quieten()
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    device = find_device(settings.device)
+    check_attention(settings.attention, device)
+    False and check_consent(
+        folder, read_json(folder / "config.json"), trusted=settings.trust_remote_code
+    )
+    read_headers(folder)  # Says which file is damaged.
+    try:
+        model, info = model_class.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=settings.trust_remote_code,
+            output_loading_info=True,
+            **_options(settings, device) | options,
+        )
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ModelError(
+            f"The pickled weights in {folder} are damaged or hold more than numbers, and nothing "
+            "else is taken from them; get the model with safetensors."
+        ) from error
+    except LOADING_ERRORS as error:
+        if settings.attention not in ("auto", "eager") and "attention" in str(error):
+            raise ModelError(
+                f"The model in {folder} cannot be computed with the attention "
+                f"{settings.attention!r} ({first_line(error)}); choose the attention 'eager', "
+                "which every model has."
+            ) from error
+        raise ModelError(
+            f"transformers cannot load the model in {folder} ({first_line(error)}); "
+            f"check that the folder holds a complete {kind}."
+        ) from error
+    if device.type == "cpu" and settings.weight_type == "auto" and model.dtype == torch.float16:
+        # Processors have no arithmetic for fp16; converting once is faster than at every product.
+        model = model.float()
+    return model.to(device).eval(), info["missing_keys"]
+
+
+def _options(settings: EngineSettings, device: torch.device) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "dtype": find_weight_type(settings.weight_type),
+        "use_safetensors": None if settings.allow_pickle else True,
+        "weights_only": True,
+    }
+    if settings.attention != "auto":
+        options["attn_implementation"] = settings.attention
+    if settings.low_cpu_mem_usage:
+        options["device_map"] = {"": device}  # Tensor by tensor to where it belongs.
+    return options
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `name`.
+
+    Raises:
+        ModelError: this machine has none.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"There is no device {name!r} on this machine ({first_line(error)}); "
+            "choose the device 'cpu'."
+        ) from error
+    return device
+
+
+def find_weight_type(name: str) -> Any:
+    """The torch dtype called `name`, or `auto`.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if name not in _WEIGHT_TYPES:
+        choices = ", ".join(WEIGHT_TYPES)
+        raise ModelError(f"There is no weight type called {name!r}; choose one of: {choices}.")
+    return _WEIGHT_TYPES[name]
+
+
+def quieten() -> None:
+    """Let transformers speak of errors only: what it remarks is for programmers."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, to stand in a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
