@@ -247,6 +247,26 @@ def test_a_gated_model_runs_after_a_login(
     assert "2 output tokens" in err
 
 
+def test_a_token_that_is_typed_is_used(
+    hub: testing.LocalHub, pico_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: CAPFD
+) -> None:
+    hub.add("org/gated", pico_folder, gated=True)
+    monkeypatch.setattr("getpass.getpass", lambda prompt, stream: hub.token)
+    monkeypatch.setattr(Console, "answers", True, raising=False)
+    monkeypatch.setattr("avalan.cli.console._is_terminal", lambda stream: stream is sys.stdin)
+    assert main(["model", "run", "org/gated", "Hi", "--login", "--max-new-tokens", "2"]) == 0
+    assert "2 output tokens" in capfd.readouterr().err
+
+
+def test_the_revision_is_the_models_and_not_the_tokenizers(
+    hub: testing.LocalHub, pico_folder: Path, pico_onnx_folder: Path, capfd: CAPFD
+) -> None:
+    hub.add("org/other", pico_folder)
+    words = ["--tokenizer", "org/other", "--revision", "v9", "--max-new-tokens", "2"]
+    assert main(["model", "run", str(pico_onnx_folder), "Hi", *words]) == 0
+    assert "2 output tokens" in capfd.readouterr().err
+
+
 def test_a_token_that_is_refused_is_a_sentence(
     hub: testing.LocalHub, monkeypatch: pytest.MonkeyPatch, capfd: CAPFD
 ) -> None:

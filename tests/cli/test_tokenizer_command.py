@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,8 +108,9 @@ def test_the_counts_are_a_remark(run: Callable[..., Said]) -> None:
 def test_characters_per_token_counts_tokens_of_the_text(folder: Path) -> None:
     found = read_tokens(load_tokenizer(folder), "a")
     assert counts_text(found, "a") == "1 token · 1 character · 1.0 characters per token"
-    around = [found[0], *read_tokens(load_tokenizer(folder), "[X]")]
-    assert document(around[:1], "a")["characters_per_token"] == 1.0
+    added = replace(found[0], kind="special", start=0, end=0)
+    assert document([added, *found, added], "a")["characters_per_token"] == 1.0
+    assert document([added], "")["characters_per_token"] is None
     assert counts_text([], "") == "0 tokens · 0 characters"
 
 

@@ -126,6 +126,8 @@ def test_the_list_of_added_tokens_in_the_settings_is_kept_up(folder: Path, tmp_p
 def test_a_tokenizer_without_settings_gets_a_class(folder: Path, tmp_path: Path) -> None:
     (folder / "tokenizer_config.json").unlink()
     save_tokenizer(folder, tmp_path / "new", tokens=[TOKEN])
+    made = json.loads((tmp_path / "new" / "tokenizer_config.json").read_text())
+    assert made == {"tokenizer_class": "PreTrainedTokenizerFast"}
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "new")
     assert TOKEN in theirs.tokenize(TEXT)
 

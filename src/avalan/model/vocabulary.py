@@ -41,7 +41,7 @@ def add_tokens(
     made = tokenizers.Tokenizer.from_str(definition)
     made.add_tokens([tokenizers.AddedToken(text, normalized=False) for text in tokens])
     made.add_special_tokens(
-        [tokenizers.AddedToken(text, normalized=False, special=True) for text in special_tokens]
+        [tokenizers.AddedToken(text, normalized=False) for text in special_tokens]
     )
     changed: str = made.to_str(pretty=True)
     return changed

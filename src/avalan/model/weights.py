@@ -58,9 +58,7 @@ def load_weights(
         torch.set_num_threads(settings.num_threads)
     device = find_device(settings.device)
     check_attention(settings.attention, device)
-    False and check_consent(
-        folder, read_json(folder / "config.json"), trusted=settings.trust_remote_code
-    )
+    check_consent(folder, read_json(folder / "config.json"), trusted=settings.trust_remote_code)
     read_headers(folder)  # Says which file is damaged.
     try:
         model, info = model_class.from_pretrained(
