@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from avalan.agent.specification import SECTIONS, key_types
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,14 +13,12 @@ PAGE = (DOCS / "agents.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(bash|python) run\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("agents")
+def test_blocks_are_run_in_order(tmp_path: Path) -> None:
+    for language, text in BLOCKS:
+        run_block(language, text, tmp_path)
 
 
-@pytest.mark.xdist_group("docs-agents")
-@pytest.mark.parametrize(("language", "text"), BLOCKS, ids=range(len(BLOCKS)))
-def test_blocks_are_run(language: str, text: str, folder: Path) -> None:
+def run_block(language: str, text: str, folder: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     python = [sys.executable, "-W", "error", "-c", text]
     bash = ["bash", "-euo", "pipefail", "-c", text]

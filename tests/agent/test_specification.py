@@ -232,3 +232,9 @@ def test_every_key_has_a_type_that_the_sentences_can_name() -> None:
 
 def test_what_only_the_person_may_decide_is_no_key() -> None:
     assert not NOT_FROM_A_FILE & set(key_types("engine"))
+
+
+@pytest.mark.parametrize("key", ["trust_remote_code", "allow_pickle", "access_token"])
+def test_a_file_cannot_consent_for_the_person_who_runs_it(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"engine.{key}"):
+        load_specification(written(tmp_path, ROLE + f"[engine]\n{key} = true"))

@@ -460,6 +460,8 @@ def said(recording: Path) -> str:
     return done.stdout.decode()
 
 
+# On a busy machine the cursor was once moved above the screen here; not understood yet.
+@pytest.mark.slow
 def test_a_real_terminal_shows_the_recorded_text_once(recording: Path) -> None:
     words = ["model", "run", "--replay", str(recording), "--display-probabilities"]
     code, data = run_on_terminal([*words, "--display-tokens", "8"], size=(60, 20))

@@ -252,7 +252,6 @@ def test_a_token_that_is_typed_is_used(
 ) -> None:
     hub.add("org/gated", pico_folder, gated=True)
     monkeypatch.setattr("getpass.getpass", lambda prompt, stream: hub.token)
-    monkeypatch.setattr(Console, "answers", True, raising=False)
     monkeypatch.setattr("avalan.cli.console._is_terminal", lambda stream: stream is sys.stdin)
     assert main(["model", "run", "org/gated", "Hi", "--login", "--max-new-tokens", "2"]) == 0
     assert "2 output tokens" in capfd.readouterr().err

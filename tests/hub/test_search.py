@@ -143,7 +143,7 @@ def test_a_hub_that_stays_silent_is_given_up_soon(
     monkeypatch.setattr(constants, "ENDPOINT", silent)
     monkeypatch.delenv("HF_HUB_ETAG_TIMEOUT")
     started = time.monotonic()
-    with pytest.raises(ModelError, match=r"no answer within 1\.2 s|timed out"):
+    with pytest.raises(ModelError, match=r"no answer within 1\.2 s"):
         hub.resolve(NAME, cache_dir=local_hub.cache_dir)
     assert time.monotonic() - started < 1.9
 

@@ -13,6 +13,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import constants
 
+_TIMED_OUT = "timed out"
 PATIENCE_S = 1.2
 """`HF_HUB_ETAG_TIMEOUT`, in seconds, sets another for networks that are slow."""
 
@@ -30,6 +31,8 @@ def why_unreachable() -> str | None:
     try:
         reason = answer.get(timeout=patience)
     except queue.Empty:
+        reason = _TIMED_OUT
+    if reason == _TIMED_OUT:
         reason = f"no answer within {patience:g} s"
     return reason and f"{constants.ENDPOINT}: {reason}"
 

@@ -140,8 +140,16 @@ def test_unknown_language_is_answered_with_near_ones(mbart_folder: Path) -> None
 def test_model_without_languages_is_no_translator(bart_folder: Path) -> None:
     with pytest.raises(ModelError, match="has no languages to choose from; call it as a Seq"):
         translated(bart_folder)
+
+
+@pytest.mark.parametrize("with_tokens", [True, False])
+def test_language_must_have_a_token_and_a_place(bart_folder: Path, with_tokens: bool) -> None:
     with TranslationModel(str(bart_folder)) as translate:
-        translate.loaded.processor.src_lang = "en"
+        tokenizer = translate.loaded.processor
+        if with_tokens:
+            tokenizer.add_tokens(["en_XX", "es_XX"], special_tokens=True)
+        else:
+            tokenizer.src_lang = "en_XX"
         with pytest.raises(ModelError, match="has no languages to choose from"):
             asyncio.run(translate(TEXT, source_language="en", destination_language="es"))
 

@@ -49,6 +49,11 @@ LOADING = (
 )
 
 EXAMPLES = """\
+Where a model reasons before it answers, its reasoning is a remark: on stderr,
+a bar before each line, so that a pipe gets the answer alone. With --json one
+object: model, text, reasoning, finish_reason, usage, timings, and with
+--display-tokens the tokens.
+
 Try:
   avalan model run "What does a compiler do?"
   avalan model run bundled --temperature 0.8 --seed 7 "Write a greeting."

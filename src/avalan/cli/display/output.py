@@ -40,7 +40,7 @@ def _is_drawn(display: DisplaySettings, console: Console) -> bool:
 async def _stream(steps: AsyncIterator[Step], display: DisplaySettings, console: Console) -> None:
     """Exact bytes for pipes and `--quiet`; on a terminal, text that cannot drive it."""
     reasoning = ReasoningText(console)
-    shows_reasoning = display.reasoning and not console.quiet and not console.as_json
+    shows_reasoning = display.reasoning and not console.as_json
     try:
         async for step in steps:
             text = step.token.text

@@ -223,15 +223,16 @@ def _draws(settings: GenerationSettings) -> dict[str, Any]:
 def _encode(loaded: "Pretrained", text: str) -> Mapping[str, Any]:
     """`text` as the encoder reads it; nothing in the text itself becomes a control token."""
     tokenizer = loaded.processor
-    controls = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    controls = _controls(tokenizer)
+    control_ids = set(controls.values()) - {tokenizer.unk_token_id}
 
     def is_plain(text: str) -> bool:
         encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        return controls.isdisjoint(encoded["input_ids"])
+        return control_ids.isdisjoint(encoded["input_ids"])
 
     if not is_plain(text):
         # The pieces of a unigram vocabulary hold the names of its control tokens too.
-        names = "|".join(map(re.escape, tokenizer.all_special_tokens))
+        names = "|".join(map(re.escape, controls))
         text = re.sub(names, lambda found: f"{found[0][:1]} {found[0][1:]}", text)
         if not is_plain(text):
             raise ConfigurationError(
@@ -242,11 +243,17 @@ def _encode(loaded: "Pretrained", text: str) -> Mapping[str, Any]:
     return encoded
 
 
+def _controls(tokenizer: Any) -> dict[str, int]:
+    """The control tokens, by name → their ids."""
+    named = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+    added = tokenizer.added_tokens_decoder.items()
+    return named | {token.content: token_id for token_id, token in added if token.special}
+
+
 def _languages(loaded: "Pretrained") -> dict[str, int]:
     """The languages that a tokenizer can be told → their token ids."""
     tokenizer = loaded.processor
-    tokens = [token for token in tokenizer.all_special_tokens if is_language(token)]
-    codes = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
+    codes = {name: row for name, row in _controls(tokenizer).items() if is_language(name)}
     # M2M100 writes its tokens otherwise than its codes.
     codes |= getattr(tokenizer, "lang_code_to_id", {})
     known = {code: row for code, row in codes.items() if row != tokenizer.unk_token_id}
