@@ -38,7 +38,7 @@ def test_blocks_are_marked_with_a_word_that_the_tests_know() -> None:
     assert {block.language for block in RUN} == {"bash", "python"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("readme")
 
