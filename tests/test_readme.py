@@ -8,8 +8,6 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -38,14 +36,12 @@ def test_blocks_are_marked_with_a_word_that_the_tests_know() -> None:
     assert {block.language for block in RUN} == {"bash", "python"}
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme")
+def test_blocks_marked_run_are_run_in_order(tmp_path: Path) -> None:
+    for block in RUN:
+        run_block(block, tmp_path)
 
 
-@pytest.mark.xdist_group("readme")
-@pytest.mark.parametrize("block", RUN, ids=[block.text.split("\n")[0][:40] for block in RUN])
-def test_blocks_marked_run_are_run(block: Block, folder: Path) -> None:
+def run_block(block: Block, folder: Path) -> None:
     environment = os.environ | {
         "AVALAN_HOME": str(folder / "home"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
