@@ -22,7 +22,7 @@ ORDER = [
     {"retrieval"},
     {"model"},
     {"hub"},
-    {"errors", "extras", "state", "locale"},
+    {"errors", "extras", "state", "locale", "table"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 GROUND = len(ORDER) - 1

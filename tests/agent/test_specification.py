@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from avalan.agent import table
+from avalan import table
 from avalan.agent.specification import (
     NOT_FROM_A_FILE,
     SECTIONS,
@@ -94,15 +94,15 @@ def test_every_key_reaches_its_field(tmp_path: Path) -> None:
         (ROLE + "zzz = 1", "the keys are: agent.name, agent.role, agent.task"),
         (ROLE + "[tools]\n", "a key 'tools' that means nothing here; the keys are: agent, "),
         (ROLE + "[egine]\n", "did you mean 'engine'"),
-        (ROLE + "task = 3", "agent.task in The agent file", ),
-        (ROLE + "task = 3", "is 3, but it must be a text in quotes."),
+        (ROLE + "task = 3", "sets agent.task to 3"),
+        (ROLE + "task = 3", "to 3, but it must be a text in quotes."),
         (ROLE + "rules = 'one'", "'one', but it must be a list of texts."),
-        (ROLE + "rules = [1]", "is a list, but it must be a list of texts."),
-        (ROLE + "[run]\nmax_new_tokens = true", "is true, but it must be a whole number."),
-        (ROLE + "[run]\nmax_new_tokens = 1.5", "is 1.5, but it must be a whole number."),
-        (ROLE + "[run]\nuse_cache = 1", "is 1, but it must be true or false."),
-        (ROLE + "[run]\ntemperature = 'hot'", "is 'hot', but it must be a number."),
-        (ROLE + "[run.seed]\nx = 1", "is a table, but it must be a whole number."),
+        (ROLE + "rules = [1]", "to a list, but it must be a list of texts."),
+        (ROLE + "[run]\nmax_new_tokens = true", "to true, but it must be a whole number."),
+        (ROLE + "[run]\nmax_new_tokens = 1.5", "to 1.5, but it must be a whole number."),
+        (ROLE + "[run]\nuse_cache = 1", "to 1, but it must be true or false."),
+        (ROLE + "[run]\ntemperature = 'hot'", "to 'hot', but it must be a number."),
+        (ROLE + "[run.seed]\nx = 1", "to a table, but it must be a whole number."),
         ("agent = 1", "a key 'agent'; write it as a section: [agent]."),
         (ROLE + "[engine]\nmodel_id = 'a'\nuri = 'b'", "names its model twice"),
         (ROLE + "[engine]\nmodel_id = ' '", "engine.model_id in"),
@@ -206,7 +206,7 @@ def test_a_change_overrides_the_file(
         ("language", "language=x changes nothing in an agent; write section.key=value"),
         ("memory.recent", "the section is one of: agent, template, engine, run."),
         ("run.sead", "did you mean 'run.seed'"),
-        ("run.seed", "is 'x', but it must be a whole number"),
+        ("run.seed", "to 'x', but it must be a whole number"),
     ],
 )
 def test_a_change_of_nothing_is_a_sentence(tmp_path: Path, key: str, sentence: str) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.cli import main
-from avalan.cli.commands.train import changes
 from avalan.cli.display.training import CHART_HEIGHT, loss_chart, step_line
+from avalan.cli.options import changes
 from avalan.errors import UsageError
 from avalan.train.run_folder import StepReport
 
@@ -258,9 +258,9 @@ def test_an_interrupt_says_how_to_go_on_and_the_same_command_does(
     [
         (["nowhere.toml"], 1, "There is no recipe 'nowhere.toml'"),
         (["broken.toml"], 1, "is not valid TOML"),
-        (["bad.toml"], 1, "run.seed is 'eight', but it must be a whole number"),
-        (["bad.toml", "--set", "run.num_steps=2"], 1, "run.seed is 'eight'"),
-        (["pico.toml", "--set", "run.seed=eight"], 2, "run.seed is 'eight'"),
+        (["bad.toml"], 1, "run.seed to 'eight', but it must be a whole number"),
+        (["bad.toml", "--set", "run.num_steps=2"], 1, "run.seed to 'eight'"),
+        (["pico.toml", "--set", "run.seed=eight"], 2, "run.seed to 'eight'"),
         (["pico.toml", "--set", "run.num_steps=99999999999"], 2, "from 1 to 10,000,000"),
         (["pico.toml", "--set", "run.learning_rate=nan"], 2, "run.learning_rate is nan, but"),
         (["pico.toml", "--set", "stage.until=1"], 2, "the stages are a list"),

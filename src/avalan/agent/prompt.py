@@ -12,8 +12,8 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from avalan.agent.specification import AgentSpecification
-from avalan.agent.table import near
 from avalan.errors import ConfigurationError
+from avalan.table import near
 
 
 def system_prompt(specification: AgentSpecification) -> str:

@@ -5,7 +5,6 @@ The docstrings of the fields are the documentation of the TOML keys, and the hel
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from avalan import extras
-from avalan.agent.table import check_keys, field_types, read_fields
 from avalan.errors import ConfigurationError
 from avalan.model.entities import EngineSettings, GenerationSettings
+from avalan.table import check_keys, field_types, read_fields, read_toml, value_of
 
 DEFAULT_MODEL = "bundled"
 SECTIONS = ("agent", "template", "engine", "run")
@@ -75,25 +74,14 @@ def load_specification(
     """
     path = Path(path)
     file = f"The agent file {path}"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
+    if not path.exists() and path.parent.is_dir():
         raise ConfigurationError(
             f"There is no agent file {str(path)!r}; check the path, or make one with: "
             "avalan agent init"
-        ) from None
-    except IsADirectoryError:
-        raise ConfigurationError(f"{file} is a folder; give the path of a TOML file.") from None
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file} cannot be read ({error.strerror}); check the path and its permissions."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            f"{file} is not UTF-8 text (byte {error.start}); convert it first."
-        ) from None
-    except (ValueError, RecursionError) as error:  # also: a number of thousands of digits
-        raise ConfigurationError(f"{file} is not valid TOML: {error}; correct it there.") from None
+        )
+    if path.is_dir():
+        raise ConfigurationError(f"{file} is a folder; give the path of a TOML file.")
+    table = read_toml(path, file)
     for key, value in (changes or {}).items():
         override(table, key, value)
     return specification_from_table(table, file=file, folder=path.parent)
@@ -152,14 +140,7 @@ def override(table: dict[str, Any], key: str, value: str) -> None:
         for other in MODEL_KEYS:
             place.pop(other, None)
     takes_text = section == "template" or key_types(section).get(name) is str
-    place[name] = value if takes_text else _toml_or_text(value)
-
-
-def _toml_or_text(value: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return value
+    place[name] = value if takes_text else value_of(value)
 
 
 def key_types(section: str) -> dict[str, Any]:

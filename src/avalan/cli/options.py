@@ -30,6 +30,7 @@ from avalan.model.entities import (
 from avalan.reflection.settings import AskSettings
 
 Settings = TypeVar("Settings")
+Loaded = TypeVar("Loaded")
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 
@@ -89,6 +90,38 @@ def as_usage() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise UsageError(str(error)) from error
+
+
+def changes(words: Iterable[str]) -> dict[str, str]:
+    """The keys and values of `--set`.
+
+    Raises:
+        UsageError: a word is not KEY=VALUE.
+    """
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {word}: write it as section.key=value, as run.seed=8.")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def load_changed(load: Callable[..., Loaded], file: str, words: Iterable[str]) -> Loaded:
+    """`load(file, changes)` with the changes of `--set`; one that spoils the file is wrong usage.
+
+    Raises:
+        UsageError: the file can be used, but not with these changes.
+        ConfigurationError: the file cannot be used.
+    """
+    wanted = changes(words)
+    try:
+        return load(file, wanted)
+    except ConfigurationError as error:
+        if wanted:
+            load(file)  # What is wrong with the file itself is said as it is.
+            raise UsageError(str(error)) from error
+        raise
 
 
 def _check_engine(settings: EngineSettings) -> None:

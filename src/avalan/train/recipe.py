@@ -4,9 +4,7 @@ The docstrings of the fields, with their units, are the documentation of the TOM
 """
 
 import dataclasses
-import difflib
 import math
-import tomllib
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,6 +13,7 @@ from typing import Any
 
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
+from avalan.table import check_keys, field_types, read_fields, read_toml, value_of
 
 EXAMPLE = "until = 1.0, lookup = 0.2, reading = 0.5, decisions = 0.3"
 """A stage, for those who have none."""
@@ -116,22 +115,7 @@ def load_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
         ConfigurationError: there is no such recipe, it cannot be read, a key is unknown, or a
             value is of another type or impossible.
     """
-    file = _find(name)
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"The recipe {name} cannot be read ({error.strerror}); check the path and its "
-            "permissions."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            f"The recipe {name} is not UTF-8 text (byte {error.start}); convert it first."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(
-            f"The recipe {name} is not valid TOML: {error}; correct it there."
-        ) from None
+    table = read_toml(_find(name), f"The recipe {name}")
     for key, value in (changes or {}).items():
         _override(table, key, value)
     return recipe_from_table(table, Path(name).stem)
@@ -165,10 +149,7 @@ def _override(table: dict[str, Any], key: str, value: str) -> None:
         )
     if not name or not isinstance(table.setdefault(section, {}), dict):
         raise ConfigurationError(f"--set {key}={value}: write section.key=value, as run.seed=8.")
-    try:
-        table[section][name] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        table[section][name] = value
+    table[section][name] = value_of(value)
 
 
 def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
@@ -179,49 +160,31 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
     """
     sections = {"model": ModelShape, "loss": Loss, "run": Run}
     stages = table.get("stage", [])
-    if unknown := set(table) - {*sections, "stage"}:
-        raise ConfigurationError(_unknown(min(unknown), [*sections, "stage"]))
-    made = {key: _fields(kind, table.get(key, {}), key) for key, kind in sections.items()}
+    file = f"The recipe {name}"
+    check_keys(table, [*sections, "stage"], file)
+    made = {key: _fields(kind, table.get(key, {}), key, file) for key, kind in sections.items()}
     if not stages or not isinstance(stages, list):
         raise ConfigurationError(
             f"The recipe {name} has no [[stage]], which says what is read until when; add one with "
             f"a line for each of: {EXAMPLE}."
         )
-    made["stages"] = tuple(_fields(Stage, stage, "stage") for stage in stages)
+    made["stages"] = tuple(_fields(Stage, stage, "stage", file) for stage in stages)
     recipe = Recipe(name=name, **made)
     _check_values(recipe)
     return recipe
 
 
-def _fields(kind: type, values: Any, section: str) -> Any:
+def _fields(kind: type, values: Any, section: str, file: str) -> Any:
     if not isinstance(values, dict):
-        raise ConfigurationError(f"The recipe's {section} is {values!r}; write it as [{section}].")
-    known = {row.name: row.type for row in dataclasses.fields(kind)}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigurationError(
-                _unknown(f"{section}.{key}", [f"{section}.{k}" for k in known])
-            )
-        wanted = known[key]
-        numeric = wanted is float and isinstance(value, int) and not isinstance(value, bool)
-        if type(value) is not wanted and not numeric:
-            raise ConfigurationError(
-                f"The recipe's {section}.{key} is {value!r}, but it must be {_TYPE_NAMES[wanted]}."
-            )
-    try:
-        return kind(**values)
-    except TypeError:
-        missing = [
-            row.name
-            for row in dataclasses.fields(kind)
-            if row.default is dataclasses.MISSING and row.name not in values
-        ]
+        raise ConfigurationError(f"{file} has {section} = {values!r}; write it as [{section}].")
+    kinds = field_types(kind)
+    given = read_fields(kinds, values, section, file)
+    needed = [row.name for row in dataclasses.fields(kind) if row.default is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in given]:
         raise ConfigurationError(
-            f"The recipe's [[{section}]] is incomplete; add: {', '.join(missing)}."
-        ) from None
-
-
-_TYPE_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+            f"{file} has an incomplete [[{section}]]; add: {', '.join(missing)}."
+        )
+    return kind(**given)
 
 
 # From where to where each number may be; the loss's weights may be 0 too. The upper ends are
@@ -293,9 +256,3 @@ def _check_stage(stage: Stage) -> None:
         raise ConfigurationError(
             f"The shares of the stage until {until} must be ≥ 0 and not all be 0."
         )
-
-
-def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the keys are: {', '.join(known)}."
-    return f"The recipe has a key {key!r} that means nothing here; {hint}"

@@ -7,13 +7,12 @@ from typing import Any
 
 from avalan import extras
 from avalan.cli.commands.model_run import kept, read_prompt
-from avalan.cli.commands.train import changes
 from avalan.cli.console import Console
 from avalan.cli.display.output import finish, show
 from avalan.cli.display.settings import DisplaySettings
-from avalan.cli.options import add_fields, from_args
+from avalan.cli.options import add_fields, from_args, load_changed
 from avalan.cli.parser import Parser
-from avalan.errors import ConfigurationError, UsageError
+from avalan.errors import UsageError
 from avalan.model.nlp.steps import Step, steps_of
 
 ABOUT = """\
@@ -73,26 +72,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _specification(args: argparse.Namespace) -> Any:
-    """What the file says, changed by `--set`; a change that spoils it is wrong usage."""
+    """What the file says, changed by `--set`, on the device and from the cache of the options."""
     load = extras.load("avalan.agent.specification").load_specification
-    wanted = changes(args.set)
-    try:
-        found = load(args.file, wanted)
-    except ConfigurationError as error:
-        if wanted and _can_be_used(args.file):
-            raise UsageError(str(error)) from error
-        raise
+    found = load_changed(load, args.file, args.set)
     here = {"device": args.device, "cache_dir": args.cache_dir}
     given = {name: value for name, value in here.items() if value is not None}
     return dataclasses.replace(found, engine=dataclasses.replace(found.engine, **given))
-
-
-def _can_be_used(file: str) -> bool:
-    try:
-        extras.load("avalan.agent.specification").load_specification(file)
-    except ConfigurationError:
-        return False
-    return True
 
 
 async def _answer(agent: Any, prompt: str, display: DisplaySettings, console: Console) -> int:

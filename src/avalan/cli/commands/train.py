@@ -8,8 +8,9 @@ from typing import Any
 
 from avalan import extras
 from avalan.cli.console import Console
+from avalan.cli.options import load_changed
 from avalan.cli.parser import Parser
-from avalan.errors import ConfigurationError, UsageError
+from avalan.errors import UsageError
 
 DEVICES = ("cpu", "cuda")
 
@@ -43,7 +44,8 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Train; 130 when it was interrupted, and the next start goes on."""
     _check_words(args)
-    recipe = _recipe(args)
+    load = extras.load("avalan.train.recipe").load_recipe
+    recipe = load_changed(load, args.recipe, args.set)
     out = Path(args.out).expanduser() if args.out else Path("runs") / recipe.name
     if args.dry_run:
         return _show_plan(recipe, out, console)
@@ -64,45 +66,10 @@ def _check_words(args: argparse.Namespace) -> None:
         raise UsageError(f"Training runs on {' or '.join(DEVICES)}, not on {args.device!r}.")
 
 
-def _recipe(args: argparse.Namespace) -> Any:
-    """The recipe with the changes of `--set`; one that spoils it is wrong usage."""
-    load = extras.load("avalan.train.recipe").load_recipe
-    wanted = changes(args.set)
-    try:
-        return load(args.recipe, wanted)
-    except ConfigurationError as error:
-        if wanted and _can_be_used(args.recipe):
-            raise UsageError(str(error)) from error
-        raise
-
-
-def _can_be_used(recipe: str) -> bool:
-    try:
-        extras.load("avalan.train.recipe").load_recipe(recipe)
-    except ConfigurationError:
-        return False
-    return True
-
-
 def _check_folder(recipe: Any, out: Path) -> None:
     """What forbids the run is said before torch is loaded, which takes seconds."""
     size = extras.load("avalan.train.plan").checkpoint_bytes(recipe.model)
     extras.load("avalan.train.run_folder").check_writable(recipe, out, size_bytes=size)
-
-
-def changes(words: list[str]) -> dict[str, str]:
-    """The keys and values of `--set`.
-
-    Raises:
-        UsageError: a word is not KEY=VALUE.
-    """
-    found = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"--set {word}: write it as section.key=value, as run.seed=8.")
-        found[key.strip()] = value.strip()
-    return found
 
 
 def _show_plan(recipe: Any, out: Path, console: Console) -> int:

@@ -1,10 +1,12 @@
-"""TOML tables as dataclasses, read strictly: the fields are the keys, their types the demands."""
+"""TOML files as dataclasses, read strictly: the fields are the keys, their types the demands."""
 
 import dataclasses
 import difflib
+import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from avalan.errors import ConfigurationError
@@ -16,6 +18,34 @@ _DEMANDS: dict[Any, str] = {
     bool: "true or false",
     tuple[str, ...]: "a list of texts",
 }
+
+
+def read_toml(path: Traversable, file: str) -> dict[str, Any]:
+    """What the TOML file at `path` says; the sentences call it `file`, as "The recipe x.toml".
+
+    Raises:
+        ConfigurationError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file} cannot be read ({error.strerror}); check the path and its permissions."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{file} is not UTF-8 text (byte {error.start}); convert it first."
+        ) from None
+    except (ValueError, RecursionError) as error:  # also: a number of thousands of digits
+        raise ConfigurationError(f"{file} is not valid TOML: {error}; correct it there.") from None
+
+
+def value_of(word: str) -> Any:
+    """What a word of the command line says as TOML, or else the word itself."""
+    try:
+        return tomllib.loads(f"value = {word}")["value"]
+    except ValueError:
+        return word
 
 
 def field_types(kind: type) -> dict[str, Any]:
@@ -73,7 +103,7 @@ def _value(kind: Any, value: Any, key: str, file: str) -> Any:
     elif type(value) is kind:
         return value
     raise ConfigurationError(
-        f"The value of {key} in {file} is {_shown(value)}, but it must be {_DEMANDS[kind]}."
+        f"{file} sets {key} to {_shown(value)}, but it must be {_DEMANDS[kind]}."
     )
 
 
