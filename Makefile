@@ -17,7 +17,7 @@ override Q := $(value Q)
 override DOCS := $(value DOCS)
 export Q DOCS
 
-.PHONY: help run test check bench recordings clean
+.PHONY: help run test check bench recordings translations clean
 
 help:
 	@echo 'make run                    answer three questions from real documents, with evidence'
@@ -26,6 +26,7 @@ help:
 	@echo 'make check                  formatter, linter, types, licences, wheel'
 	@echo 'make bench                  the slow tests and the comparisons; takes a while'
 	@echo 'make recordings             record the bundled model and draw the pictures in docs/images'
+	@echo 'make translations           extract the texts to translate, merge and compile them'
 	@echo 'make clean                  remove what these commands made'
 
 run: .venv/base.stamp
@@ -50,12 +51,16 @@ bench: .venv/test.stamp
 recordings: .venv/base.stamp
 	$(BIN)/python scripts/recordings.py
 
+translations: .venv/test.stamp
+	$(BIN)/python scripts/translations.py
+
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is newer than pyproject.toml when the environment holds what it asks for.
-.venv/base.stamp: pyproject.toml
+# A stamp is newer than pyproject.toml when the environment holds what it asks for, and newer than
+# the translations when they are compiled: the build does both.
+.venv/base.stamp: pyproject.toml $(wildcard locale/*/LC_MESSAGES/*.po)
 	@[ -n "$(PYTHON)" ] || { echo "avalan needs Python 3.11 or newer; none was found." >&2; exit 1; }
 	@echo "Setting up .venv (once; about a minute)"
 	@[ -x $(BIN)/python ] || "$(PYTHON)" -m venv .venv

@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from avalan.errors import MissingExtra
+from avalan.locale import _
 
 DISTRIBUTION = "avalan-slm"
 
@@ -26,8 +27,12 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
         if extra is None or missing in ("", "avalan"):
             raise
         raise MissingExtra(
-            f"{module!r} needs the package {missing!r}, which is not installed; "
-            f"run: {install_command(extra)}"
+            _(
+                "{module!r} needs the package {package!r}, which is not installed; run: {command}",
+                module=module,
+                package=missing,
+                command=install_command(extra),
+            )
         ) from None
 
 

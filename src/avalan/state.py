@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avalan import extras
 from avalan.errors import StateError
+from avalan.locale import _
 
 
 def home() -> Path:
@@ -29,12 +30,19 @@ def folder(name: str) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StateError(
-            f"The state folder {path} cannot be made ({error.strerror}); "
-            "choose another with the environment variable AVALAN_HOME."
+            _(
+                "The state folder {path} cannot be made ({reason}); "
+                "choose another with the environment variable AVALAN_HOME.",
+                path=path,
+                reason=error.strerror,
+            )
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise StateError(
-            f"The state folder {path} cannot be written; "
-            "choose another with the environment variable AVALAN_HOME."
+            _(
+                "The state folder {path} cannot be written; "
+                "choose another with the environment variable AVALAN_HOME.",
+                path=path,
+            )
         )
     return path

@@ -10,18 +10,19 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _, _n
 
 _DEMANDS: dict[Any, str] = {
-    str: "a text in quotes",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    tuple[str, ...]: "a list of texts",
+    str: _n("a text in quotes"),
+    int: _n("a whole number"),
+    float: _n("a number"),
+    bool: _n("true or false"),
+    tuple[str, ...]: _n("a list of texts"),
 }
 
 
 def read_toml(path: Traversable, file: str) -> dict[str, Any]:
-    """What the TOML file at `path` says; the sentences call it `file`, as "The recipe x.toml".
+    """What the TOML file at `path` says; the sentences begin with `file`, as "The recipe x.toml".
 
     Raises:
         ConfigurationError: it cannot be read, or is not TOML.
@@ -30,14 +31,24 @@ def read_toml(path: Traversable, file: str) -> dict[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(
-            f"{file} cannot be read ({error.strerror}); check the path and its permissions."
+            _(
+                "{file} cannot be read ({reason}); check the path and its permissions.",
+                file=file,
+                reason=error.strerror,
+            )
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            f"{file} is not UTF-8 text (byte {error.start}); convert it first."
+            _(
+                "{file} is not UTF-8 text (byte {position}); convert it first.",
+                file=file,
+                position=error.start,
+            )
         ) from None
     except (ValueError, RecursionError) as error:  # also: a number of thousands of digits
-        raise ConfigurationError(f"{file} is not valid TOML: {error}; correct it there.") from None
+        raise ConfigurationError(
+            _("{file} is not valid TOML: {error}; correct it there.", file=file, error=error)
+        ) from None
 
 
 def value_of(word: str) -> Any:
@@ -81,17 +92,20 @@ def check_keys(
     for key in table:
         if key not in names:
             keys = ", ".join(prefix + name for name in names)
-            hint = near(key, names, prefix)
             raise ConfigurationError(
-                f"{file} has a key {prefix + key!r} that means nothing here; "
-                f"{hint or f'the keys are: {keys}.'}"
+                _(
+                    "{file} has a key {key!r} that means nothing here; {hint}",
+                    file=file,
+                    key=prefix + key,
+                    hint=near(key, names, prefix) or _("the keys are: {keys}.", keys=keys),
+                )
             )
 
 
 def near(word: str, known: Iterable[str], prefix: str = "") -> str:
     """`did you mean 'x'?`, or nothing where nothing is near; `prefix` goes before the x."""
     found = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {prefix + found[0]!r}?" if found else ""
+    return _("did you mean {name!r}?", name=prefix + found[0]) if found else ""
 
 
 def _value(kind: Any, value: Any, key: str, file: str) -> Any:
@@ -103,7 +117,13 @@ def _value(kind: Any, value: Any, key: str, file: str) -> Any:
     elif type(value) is kind:
         return value
     raise ConfigurationError(
-        f"{file} sets {key} to {_shown(value)}, but it must be {_DEMANDS[kind]}."
+        _(
+            "{file} sets {key} to {value}, but it must be {demand}.",
+            file=file,
+            key=key,
+            value=_shown(value),
+            demand=_(_DEMANDS[kind]),
+        )
     )
 
 
@@ -112,9 +132,9 @@ def _shown(value: Any) -> str:
         case bool():
             return str(value).lower()
         case dict():
-            return "a table"
+            return _("a table")
         case list():
-            return "a list"
+            return _("a list")
     return repr(value)
 
 

@@ -105,7 +105,7 @@ def test_every_key_reaches_its_field(tmp_path: Path) -> None:
         (ROLE + "[run.seed]\nx = 1", "to a table, but it must be a whole number."),
         ("agent = 1", "a key 'agent'; write it as a section: [agent]."),
         (ROLE + "[engine]\nmodel_id = 'a'\nuri = 'b'", "names its model twice"),
-        (ROLE + "[engine]\nmodel_id = ' '", "engine.model_id in"),
+        (ROLE + "[engine]\nmodel_id = ' '", "leaves engine.model_id empty; name a model"),
         (ROLE + "[engine]\ntrust_remote_code = true", "a key 'engine.trust_remote_code'"),
         (ROLE + "[template]\nmy-language = 'x'", "a variable 'my-language', which {{…}} cannot"),
         (ROLE + "[template]\nla\u0308nge = 'x'", "is not valid TOML"),

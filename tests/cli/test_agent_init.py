@@ -138,8 +138,8 @@ def test_what_is_written_can_be_run(tmp_path: Path, capfd: CAPFD) -> None:
     ("words", "sentence"),
     [
         (["--role", "R", "--max-new-tokens", "0"], "max_new_tokens is 0"),
-        (["--role", "\udcff"], "The role is not UTF-8 text"),
-        (["--role", "R", "--engine-uri", "\udcff"], "The engine uri is not UTF-8 text"),
+        (["--role", "\udcff"], "--role is not UTF-8 text"),
+        (["--role", "R", "--engine-uri", "\udcff"], "--engine-uri is not UTF-8 text"),
     ],
 )
 def test_what_toml_or_a_model_cannot_hold_is_wrong_usage(

@@ -3,12 +3,14 @@
 import io
 import json
 import re
+from gettext import NullTranslations
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avalan import locale
 from avalan.cli.console import Console, cell_width
 from avalan.cli.display import answer as display
 from avalan.cli.display import layout
@@ -259,6 +261,34 @@ def traced(events: list[Event], monkeypatch: pytest.MonkeyPatch, **options: str)
     for event in events:
         trace.show(event)
     return terminal.text
+
+
+class Longer(NullTranslations):
+    """A language whose texts are eight columns longer, with characters of two columns."""
+
+    def gettext(self, message: str) -> str:
+        return message + "日本日本"
+
+    def ngettext(self, one: str, many: str, n: int) -> str:
+        return self.gettext(super().ngettext(one, many, n))
+
+
+def test_what_stands_beside_longer_labels_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_catalogue", Longer())
+    events = looked_up((passage(), reading()), (passage(), reading("Dogs.", None)))
+    column = len("read 9 of 10") + 2 + 8
+    lines = [
+        line for line in screen(events, monkeypatch).splitlines() if line[:2] not in ("", " ┃")
+    ]
+    starts = [next(line.index(sign) for sign in ("▰", "[1]", "The", "●", "bundled") if sign in line)
+              for line in lines]  # fmt: skip
+    assert [cell_width(line[:start]) for line, start in zip(lines, starts, strict=True)] == (
+        [column] * 7
+    )
+    for line in traced(events, monkeypatch).splitlines():
+        label, gap, _rest = line.partition("  ")
+        text = line[len(label + gap) :].lstrip()
+        assert cell_width(line.removesuffix(text)) in (0, len("passage 10") + 2 + 8), line
 
 
 def test_the_trace_names_every_number_and_judge(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """`avalan cache list`, `download` and `delete`."""
 
+import gettext
 import io
 import json
 import os
@@ -14,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from avalan import locale
 from avalan.cli import main
+from avalan.cli.commands.cache_delete import _is_agreed
 from avalan.cli.commands.cache_list import age
-from avalan.cli.console import cell_width
+from avalan.cli.console import Console, cell_width
 from avalan.cli.display.download import Progress, finished_line, progress_lines
 from avalan.cli.display.layout import ASCII, Symbols
 from avalan.hub import cache, headers
@@ -342,6 +345,16 @@ def test_it_asks_and_takes_only_a_yes(
     assert out.startswith("Deleted" if deleted else "Nothing was deleted.")
     assert commits(hub) == (two_revisions[:1] if deleted else commits(hub))
     assert len(commits(hub)) == (1 if deleted else 2)
+
+
+def test_a_yes_is_one_of_the_language_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    spanish = gettext.NullTranslations()
+    words = {"y yes": "s sí", "Delete? [y/N]": "¿Eliminar? [s/N]"}
+    monkeypatch.setattr(spanish, "gettext", lambda text: words[text])
+    monkeypatch.setattr(locale, "_catalogue", spanish)
+    for answer, agreed in (("Sí\n", True), ("s\n", True), ("yes\n", False), ("\n", False)):
+        typed(monkeypatch, answer)
+        assert _is_agreed(Console()) is agreed
 
 
 @pytest.mark.parametrize("verb", [["cache", "delete", "--model"], ["model", "uninstall"]])

@@ -24,6 +24,7 @@ from avalan.cli.completion import Candidate, offer
 from avalan.cli.parser import Parser
 from avalan.cli.shell_words import bash_line, bash_replies, plain
 from avalan.cli.tree import Group
+from avalan.locale import languages
 from avalan.model.engine import ENGINES
 
 BIN = Path(sys.executable).parent
@@ -200,11 +201,12 @@ def test_names_that_drive_a_terminal_or_look_like_options_are_not_offered(tmp_pa
 def test_the_lists_are_those_of_the_commands() -> None:
     known = {
         (action.dest, action.metavar) for each in PARSERS.values() for action in each._actions
-    } | {("device", "DEVICE"), ("locale", "LANGUAGE")}
+    } | {("device", "DEVICE")}
     values = completion._VALUES
     assert set(values) <= known
     assert values["engine", "TEXT"] == ("auto", *ENGINES)
     assert values["task", "TASK"] == evaluate.TASKS
+    assert offered("--locale", "") == languages()
 
 
 # --- quotes --------------------------------------------------------------------------------------
@@ -285,6 +287,18 @@ def test_a_key_press_costs_little_more_than_the_help_of_the_command() -> None:
     assert min(cost(*ask, "mod") for _ in range(5)) < 0.15
     whole = min(cost("model", "run", "--help") for _ in range(3))
     assert min(cost(*ask, "model", "run", "--s") for _ in range(3)) < whole + 0.05
+
+
+@pytest.mark.parametrize("words", [["model", "run"], ["agent", "run"], ["tokenizer"]])
+def test_a_key_press_imports_nothing_that_only_an_answer_needs(words: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from avalan.cli.commands.completion import reply\n"
+        f"assert reply('bash', [*{words!r}, '--'])\n"
+        "assert not {'asyncio', 'avalan.cli.display.output'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 # --- the real shells -----------------------------------------------------------------------------

@@ -287,12 +287,13 @@ def test_a_width_that_nothing_fits_into_is_left_to_the_terminal(
     assert Console(stdout=Stream(terminal=True)).width == 20
 
 
-def test_the_width_is_that_of_the_terminal_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("columns", "width"), [(44, 44), (7, 20), (0, 80)])
+def test_the_width_is_that_of_the_terminal_there_is(columns: int, width: int) -> None:
     leader, follower = pty.openpty()
     try:
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 44, 0, 0))
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         with open(follower, "w", closefd=False) as err:
-            assert Console(stdout=Stream(), stderr=err).width == 44
+            assert Console(stdout=Stream(), stderr=err).width == width
     finally:
         os.close(follower)
         os.close(leader)

@@ -71,6 +71,13 @@ def test_an_unknown_model_is_one_sentence(name: str, capfd: CAPFD) -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["http://x", "ai://x", ""])
+def test_a_name_that_cannot_be_a_model_is_wrong_usage(name: str, capfd: CAPFD) -> None:
+    assert main(["model", "display", name]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+
+
 def test_an_export_says_what_it_wrote(checkpoint: Path, tmp_path: Path, capfd: CAPFD) -> None:
     out_folder = tmp_path / "out"
     words = ["model", "export", str(checkpoint), "--out", str(out_folder), "--precision", "int8"]

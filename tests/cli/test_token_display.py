@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.color import ColorSystem
 
 from avalan.cli.console import cell_width
 from avalan.cli.display.chart import (
@@ -416,6 +417,15 @@ def test_the_steps_of_surprise_stay_apart_for_every_eye(eyes: str) -> None:
         assert math.dist(lab(COLORS[names[one]], eyes), lab(COLORS[names[other]], eyes)) > 30
 
 
-def test_every_style_is_one_that_rich_knows() -> None:
-    for name in STYLES:
-        style(name)
+@pytest.mark.parametrize("name", STYLES)
+def test_every_style_is_one_that_rich_knows(name: str) -> None:
+    shown = style(name).render("x", color_system=ColorSystem.TRUECOLOR)
+    assert (shown == "x") is (not STYLES[name])
+    assert "x" in shown
+
+
+def test_a_sign_that_is_looked_at_is_not_dim() -> None:
+    assert style("sign").dim
+    for looked in ("bold", "current"):
+        assert not style(f"sign {looked}").dim
+        assert style(f"sign {looked}").bold

@@ -129,14 +129,14 @@ def changed(folder: Path, to: Path, **config: Any) -> Path:
 @pytest.mark.parametrize(
     ("config", "what"),
     [
-        ({"model_type": "qwen3"}, "is of the type 'qwen3', not 'llama'"),
+        ({"model_type": "qwen3"}, "its type is 'qwen3', not 'llama'"),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "scaled by 'llama3'"),
         ({"rope_parameters": None, "rope_scaling": {"type": "linear"}}, "scaled by 'linear'"),
-        ({"hidden_act": "gelu"}, "has the activation 'gelu'"),
-        ({"attention_bias": True}, "has biases in its attention"),
-        ({"mlp_bias": True}, "has biases in its feed-forward layers"),
-        ({"head_dim": 12}, "has heads of 12, not a multiple of 8"),
-        ({"hidden_size": None}, "has a config.json without hidden_size"),
+        ({"hidden_act": "gelu"}, "its activation is 'gelu'"),
+        ({"attention_bias": True}, "its attention has biases"),
+        ({"mlp_bias": True}, "its feed-forward layers have biases"),
+        ({"head_dim": 12}, "its heads are of 12, not a multiple of 8"),
+        ({"hidden_size": None}, "its config.json lacks hidden_size"),
     ],
 )
 def test_what_the_graph_cannot_express_is_refused(

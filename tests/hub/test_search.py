@@ -229,6 +229,7 @@ def test_the_card_the_tokenizer_and_one_set_of_weights_are_chosen() -> None:
     [
         (["pytorch_model.bin"], "has only pickled weights (pytorch_model.bin), which can run any"),
         (["m.Q4_K_M.gguf"], "no weights that avalan reads (safetensors or ONNX); it has GGUF."),
+        (["a.gguf", "b.h5"], "(safetensors or ONNX); it has GGUF, Keras. Choose another"),
         ([], "no weights that avalan reads (safetensors or ONNX). Choose another"),
     ],
 )

@@ -419,7 +419,7 @@ def test_a_document_is_found_by_its_path_or_the_end_of_it(
         added(index, tmp_path)
         assert index.find("y.txt") == index.find("b/y.txt") == str(tmp_path / "b" / "y.txt")
         assert index.find("x.txt") == str(tmp_path / "a" / "x.txt")
-        with pytest.raises(RetrievalError, match=r"has no document 'z.txt'"):
+        with pytest.raises(RetrievalError, match=r"temporary index has no document 'z.txt'\.$"):
             index.find("z.txt")
         with pytest.raises(RetrievalError, match=r"has no document 'z.txt'"):
             index.remove("z.txt")

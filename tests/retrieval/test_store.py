@@ -192,7 +192,8 @@ for turn in range(12):
         continue
     folder.mkdir(exist_ok=True)
     for number in range(3):
-        (folder / f"{number}.txt").write_text(f"note {number} of turn {turn}. " * 60)
+        # Always of one length, so that a document has as many passages before and after.
+        (folder / f"{number}.txt").write_text(f"note {number} of turn {turn:02}. " * 60)
     with Index.open(named(), create=True) as index:
         list(index.add([folder]))
 """

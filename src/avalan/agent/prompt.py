@@ -13,6 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from avalan.agent.specification import AgentSpecification
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 from avalan.table import near
 
 
@@ -29,7 +30,7 @@ def system_prompt(specification: AgentSpecification) -> str:
     name = " ".join((persona.name or "").split())
     role = render(persona.role, variables, key="agent.role")
     rules = [
-        render(rule, variables, key=f"agent.rules, number {number}")
+        render(rule, variables, key=_("agent.rules, number {number}", number=number))
         for number, rule in enumerate(persona.rules, 1)
     ]
     sections = {
@@ -58,17 +59,18 @@ def render(text: str, variables: Mapping[str, Any], *, key: str) -> str:
         return environment.from_string(source).render(variables).strip()
     except TemplateSyntaxError as error:
         raise ConfigurationError(
-            f"The template in {key} is broken in its line {error.lineno} "
-            f"({_reason(error.message)}); correct it, or write {{{{'{{{{'}}}} where two braces "
-            "are meant."
+            _(
+                "The template in {key} is broken in its line {line} ({reason}); correct it, or "
+                "write {{{{'{{{{'}}}} where two braces are meant.",
+                key=key,
+                line=error.lineno,
+                reason=_reason(error.message),
+            )
         ) from None
     except UndefinedError as error:
         raise ConfigurationError(_undefined(environment, source, variables, key, error)) from None
     except Exception as error:  # A template is a little program and can fail like any other.
-        raise ConfigurationError(
-            f"The template in {key} fails ({_reason(str(error)) or type(error).__name__}); "
-            "correct it there."
-        ) from None
+        raise ConfigurationError(_fails(key, _reason(str(error)) or type(error).__name__)) from None
 
 
 def _undefined(
@@ -81,12 +83,17 @@ def _undefined(
     used = meta.find_undeclared_variables(environment.parse(source)) - set(variables)
     name = next((name for name in sorted(used) if repr(name) in str(error)), None)
     if name is None:
-        return f"The template in {key} fails ({_reason(str(error))}); correct it there."
-    hint = near(name, variables)
-    return (
-        f"The text of {key} uses the variable {name!r}, which is not defined; "
-        f"{hint or f'add to [template]: {name} = …'}"
+        return _fails(key, _reason(str(error)))
+    return _(
+        "The text of {key} uses the variable {name!r}, which is not defined; {hint}",
+        key=key,
+        name=name,
+        hint=near(name, variables) or _("add to [template]: {name} = …", name=name),
     )
+
+
+def _fails(key: str, reason: str) -> str:
+    return _("The template in {key} fails ({reason}); correct it there.", key=key, reason=reason)
 
 
 def _item(rule: str) -> str:

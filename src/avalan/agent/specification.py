@@ -13,6 +13,7 @@ from typing import Any
 
 from avalan import extras
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings, GenerationSettings
 from avalan.table import check_keys, field_types, read_fields, read_toml, value_of
 
@@ -73,14 +74,17 @@ def load_specification(
             another type or impossible.
     """
     path = Path(path)
-    file = f"The agent file {path}"
+    file = _("The agent file {path}", path=path)
     if not path.exists() and path.parent.is_dir():
         raise ConfigurationError(
-            f"There is no agent file {str(path)!r}; check the path, or make one with: "
-            "avalan agent init"
+            _(
+                "There is no agent file {path!r}; check the path, or make one with: "
+                "avalan agent init",
+                path=str(path),
+            )
         )
     if path.is_dir():
-        raise ConfigurationError(f"{file} is a folder; give the path of a TOML file.")
+        raise ConfigurationError(_("{file} is a folder; give the path of a TOML file.", file=file))
     table = read_toml(path, file)
     for key, value in (changes or {}).items():
         override(table, key, value)
@@ -88,17 +92,18 @@ def load_specification(
 
 
 def specification_from_table(
-    table: Mapping[str, Any], *, file: str = "The agent", folder: Path | None = None
+    table: Mapping[str, Any], *, file: str = "", folder: Path | None = None
 ) -> AgentSpecification:
     """The specification from what a TOML file says.
 
     Args:
-        file: how the sentences call the file.
+        file: how the sentences call the file; left open, "The agent".
         folder: where relative paths start; left open, the current folder.
 
     Raises:
         ConfigurationError: as `load_specification`.
     """
+    file = file or _("The agent")
     check_keys(table, SECTIONS, file)
     sections = {name: _section(table, name, file) for name in SECTIONS}
     persona, engine, run = (
@@ -107,7 +112,7 @@ def specification_from_table(
     )
     if not persona.get("role", "").strip():
         raise ConfigurationError(
-            f'{file} gives the agent no role; add to [agent]: role = "You are …".'
+            _('{file} gives the agent no role; add to [agent]: role = "You are …".', file=file)
         )
     model = _model(engine, file)
     settings = GenerationSettings(**run)
@@ -127,11 +132,15 @@ def override(table: dict[str, Any], key: str, value: str) -> None:
     Raises:
         ConfigurationError: the key does not name a section and a key in it.
     """
-    section, _, name = key.partition(".")
+    section, _dot, name = key.partition(".")
     if section not in SECTIONS or not name:
         raise ConfigurationError(
-            f"{key}={value} changes nothing in an agent; write section.key=value, where the "
-            f"section is one of: {', '.join(SECTIONS)}."
+            _(
+                "{change} changes nothing in an agent; write section.key=value, where the "
+                "section is one of: {sections}.",
+                change=f"{key}={value}",
+                sections=", ".join(SECTIONS),
+            )
         )
     place = table.setdefault(section, {})
     if not isinstance(place, dict):
@@ -159,7 +168,13 @@ def key_types(section: str) -> dict[str, Any]:
 def _section(table: Mapping[str, Any], name: str, file: str) -> Mapping[str, Any]:
     values = table.get(name, {})
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{file} has a key {name!r}; write it as a section: [{name}].")
+        raise ConfigurationError(
+            _(
+                "{file} has a key {name!r}; write it as a section: [{name}].",
+                file=file,
+                name=name,
+            )
+        )
     return values
 
 
@@ -168,12 +183,20 @@ def _model(engine: dict[str, Any], file: str) -> str:
     named = {key: engine.pop(key) for key in MODEL_KEYS if key in engine}
     if len(named) > 1:
         raise ConfigurationError(
-            f"{file} names its model twice, by engine.model_id and engine.uri; keep one of them."
+            _(
+                "{file} names its model twice, by engine.model_id and engine.uri; keep one of "
+                "them.",
+                file=file,
+            )
         )
     for key, model in named.items():
         if not model.strip():
             raise ConfigurationError(
-                f"The value of engine.{key} in {file} is empty; name a model, such as 'bundled'."
+                _(
+                    "{file} leaves engine.{key} empty; name a model, such as 'bundled'.",
+                    file=file,
+                    key=key,
+                )
             )
         return str(model)
     return DEFAULT_MODEL
@@ -183,8 +206,12 @@ def _variables(values: Mapping[str, Any], file: str) -> dict[str, Any]:
     for name in values:
         if not (name.isidentifier() and name.isascii()):
             raise ConfigurationError(
-                f"{file} has a variable {name!r}, which {{{{…}}}} cannot name; use letters, digits "
-                "and underscores."
+                _(
+                    "{file} has a variable {name!r}, which {{{{…}}}} cannot name; use letters, "
+                    "digits and underscores.",
+                    file=file,
+                    name=name,
+                )
             )
     return dict(values)
 

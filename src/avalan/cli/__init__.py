@@ -12,24 +12,25 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
-from avalan import __version__, extras
+from avalan import __version__, extras, locale
 from avalan.cli import help as help_text
 from avalan.cli.console import CLOSED, NO_SPACE, Console
-from avalan.cli.parser import Parser
+from avalan.cli.parser import Parser, split_option
 from avalan.cli.tree import Group, walk
 from avalan.errors import AvalanError, StateError, UsageError
+from avalan.locale import _, _n
 
 COMMANDS = {
-    "ask": ("Answer from your documents, citing them", "avalan.cli.commands.ask"),
-    "index": ("Make documents searchable, and search them", "avalan.cli.commands.index"),
-    "agent": ("Write and run agents, each a TOML file", "avalan.cli.commands.agent"),
-    "model": ("Run, display, train, evaluate and export models", "avalan.cli.commands.model"),
-    "cache": ("Manage the models that were downloaded", "avalan.cli.commands.cache"),
-    "tokenizer": ("See how a tokenizer reads a text", "avalan.cli.commands.tokenizer"),
-    "completion": ("Let the Tab key complete commands", "avalan.cli.commands.completion"),
+    "ask": (_n("Answer from your documents, citing them"), "avalan.cli.commands.ask"),
+    "index": (_n("Make documents searchable, and search them"), "avalan.cli.commands.index"),
+    "agent": (_n("Write and run agents, each a TOML file"), "avalan.cli.commands.agent"),
+    "model": (_n("Run, display, train, evaluate and export models"), "avalan.cli.commands.model"),
+    "cache": (_n("Manage the models that were downloaded"), "avalan.cli.commands.cache"),
+    "tokenizer": (_n("See how a tokenizer reads a text"), "avalan.cli.commands.tokenizer"),
+    "completion": (_n("Let the Tab key complete commands"), "avalan.cli.commands.completion"),
 }
 
-ABOUT = (
+ABOUT = _n(
     "avalan runs small, self-reflective language models on your own machine: they decide whether "
     "to look something up, cite what they found, and say when they do not know. "
     "Alone, `avalan` shows this machine and what is on it."
@@ -44,7 +45,7 @@ EXAMPLES = (
 # The kinds that torch or ONNX Runtime know; whether this machine has one is the engine's to say.
 DEVICE = r"(cpu|cuda|mps|xpu)(:\d{1,3})?"
 
-NO_HOME = (
+NO_HOME = _n(
     "Your home folder is not known, because HOME is not set and the system knows none; set the "
     "environment variable HOME and try again."
 )
@@ -91,6 +92,8 @@ def interrupted(error: BaseException | None) -> bool:
 
 def _guarded(words: list[str]) -> int:
     try:
+        locale.use(None)
+        locale.use(_language(words))  # Before anything is said, so before the parser is made.
         return _dispatch(words)
     except AvalanError as error:
         return _report(str(error), words, code=2 if isinstance(error, UsageError) else 1)
@@ -103,7 +106,7 @@ def _guarded(words: list[str]) -> int:
     except RuntimeError as error:
         if "home directory" not in str(error):  # pathlib has no class of its own for it.
             raise
-        return _report(NO_HOME, words, code=1)
+        return _report(_(NO_HOME), words, code=1)
 
 
 def _report(sentence: str, words: list[str], *, code: int) -> int:
@@ -117,11 +120,14 @@ def _report(sentence: str, words: list[str], *, code: int) -> int:
 def _refusal(error: OSError) -> str:
     """The net below the rooms' own errors: the operating system refused a file by name."""
     if error.filename is None and _is_adrift():
-        return "The current folder does not exist any more; change to another and try again."
-    place = "the disk" if error.filename is None else repr(error.filename)
-    return (
-        f"The system refused {place} ({error.strerror}); check the path, its permissions and "
-        "the space that is left."
+        return _("The current folder does not exist any more; change to another and try again.")
+    if error.filename is None:
+        return _("The disk refused ({reason}); free some space.", reason=error.strerror)
+    return _(
+        "The system refused {path!r} ({reason}); check the path, its permissions and the space "
+        "that is left.",
+        path=error.filename,
+        reason=error.strerror,
     )
 
 
@@ -136,11 +142,11 @@ def _is_adrift() -> bool:
 
 def _dispatch(words: list[str]) -> int:
     if sys.stdout is None:
-        raise StateError(CLOSED)
+        raise StateError(_(CLOSED))
     options = _before_dashes(words)
     if {"-h", "--help"} & set(options):
-        place, _ = walk(ROOT, _without_help(words))
-        return _help(Console(), place)
+        help_text.show(Console(), walk(ROOT, _without_help(words))[0])
+        return 0
     if "--version" in options:
         return _version(Console(as_json="--json" in options))
     place, rest = walk(ROOT, words)
@@ -153,11 +159,12 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if not (args.locale or "en").startswith("en"):
-        raise UsageError(f"There is no translation into {args.locale!r}; choose one of: en.")
     if args.device is not None and not re.fullmatch(DEVICE, args.device):
         raise UsageError(
-            f"There is no device called {args.device!r}; choose cpu, cuda, cuda:1 or mps."
+            _(
+                "There is no device called {device!r}; choose cpu, cuda, cuda:1 or mps.",
+                device=args.device,
+            )
         )
     console = Console(as_json=args.json, quiet=args.quiet, verbose=args.verbose)
     code: int = args.run(args, console)
@@ -171,14 +178,9 @@ def _card() -> Parser:
     return parser
 
 
-def _help(console: Console, place: Group | Parser) -> int:
-    help_text.show(console, place, place.examples if isinstance(place, Group) else ())
-    return 0
-
-
 def _needs_a_verb(place: Group | Parser) -> str:
     verbs = ", ".join(place.commands if isinstance(place, Group) else place.verbs())
-    return f"{place.prog} needs one of: {verbs}; see: {place.prog} --help"
+    return _("{prog} needs one of: {verbs}; see: {prog} --help", prog=place.prog, verbs=verbs)
 
 
 def _version(console: Console) -> int:
@@ -186,6 +188,16 @@ def _version(console: Console) -> int:
     if console.as_json:
         console.json({"version": __version__})
     return 0
+
+
+def _language(words: list[str]) -> str | None:
+    """What `--locale` names, wherever it stands."""
+    options = _before_dashes(words)
+    for index, word in enumerate(options):
+        name, equals, value = split_option(word)
+        if name == "--locale":
+            return value if equals else next(iter(options[index + 1 :]), None)
+    return None
 
 
 def _before_dashes(words: list[str]) -> list[str]:

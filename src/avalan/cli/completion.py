@@ -15,6 +15,7 @@ from avalan.cli import disk
 from avalan.cli.parser import GLOBAL_VALUES, Parser, looks_like_option, split_option
 from avalan.cli.tree import Group, walk
 from avalan.errors import AvalanError
+from avalan.locale import _, languages
 from avalan.model.entities import ATTENTIONS, WEIGHT_TYPES
 
 Paths = Literal["none", "files", "folders"]
@@ -25,7 +26,6 @@ _VALUES = {
     ("device", "DEVICE"): ("cpu", "cuda", "mps"),
     ("engine", "TEXT"): ("auto", "onnx", "transformers"),
     ("level", "LEVELS"): ("G0", "G1", "G2", "G3"),
-    ("locale", "LANGUAGE"): ("en",),
     ("precision", "P"): ("fp32", "int8", "int4"),
     ("recipe", "RECIPE"): ("bundled",),
     ("split", "SPLIT"): ("validation", "test"),
@@ -91,7 +91,7 @@ def _after_group(place: Group | Parser, rest: Sequence[str], current: str) -> Of
     if current.startswith("-") or (rest and rest[-1] in GLOBAL_VALUES):
         return _after_command(everywhere, rest, current)
     if isinstance(place, Group):
-        helps = {name: about for name, (about, _) in place.commands.items()}
+        helps = {name: _(row[0]) for name, row in place.commands.items()}
     else:
         helps = place.verb_helps()
     return Offer(candidates=tuple(Candidate(word=name, about=helps[name]) for name in helps))
@@ -101,7 +101,7 @@ def _after_command(parser: Parser, rest: Sequence[str], current: str) -> Offer:
     typed = _read(parser, rest)
     if typed.pending is not None:
         return _values(typed.pending, parser.prog, typed)
-    name, equals, _ = split_option(current)
+    name, equals, _value = split_option(current)
     if not typed.is_text and equals and current.startswith("--"):
         action = parser._option_string_actions.get(name)
         found = _values(action, parser.prog, typed) if action and _has_value(action) else NOTHING
@@ -207,12 +207,14 @@ def _values(action: argparse.Action, prog: str, typed: _Typed) -> Offer:
     dest, metavar = action.dest, action.metavar if isinstance(action.metavar, str) else ""
     if action.choices is not None:
         return _words(map(str, action.choices))
+    if metavar == "LANGUAGE":
+        return _words(languages())
     if metavar == "MODEL" or (dest, metavar) in (("model", "NAME"), ("tokenizer", "NAME")):
         return _models(prog, typed)
     if (dest, metavar) == ("index", "NAME") or (
         prog.startswith("avalan index ") and dest == "name"
     ):
-        return _words(name for name, _ in disk.indexes(state.home()))
+        return _words(row[0] for row in disk.indexes(state.home()))
     return _words(_VALUES.get((dest, metavar), ()), _PATHS.get(metavar, "none"))
 
 

@@ -17,9 +17,10 @@ from typing import Any, TextIO
 
 from avalan import extras
 from avalan.errors import StateError
+from avalan.locale import _, _n
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-CLOSED = (
+CLOSED = _n(
     "The result cannot be written, because the standard output is closed; leave '>&-' out, or "
     "send it to a file or to /dev/null."
 )
@@ -203,7 +204,7 @@ class Console:
             StateError: it was closed before we started.
         """
         if self._stdout is None:
-            raise StateError(CLOSED)
+            raise StateError(_(CLOSED))
         return self._stdout
 
     def _render(self, parts: Sequence[Part], stream: TextIO | None, *, wrap: bool) -> str:
@@ -225,10 +226,10 @@ class Console:
 def terminal_width(stream: TextIO | None = None) -> int:
     """Columns of the terminal that stdout is, or else `stream`; 80 for none, and never below 20."""
     try:
-        otherwise = os.get_terminal_size(stream.fileno()).columns if stream else 80
+        otherwise = os.get_terminal_size(stream.fileno()).columns if stream else 0
     except (OSError, ValueError):
-        otherwise = 80
-    return max(shutil.get_terminal_size((otherwise, 24)).columns, LEAST_WIDTH)
+        otherwise = 0
+    return max(shutil.get_terminal_size((otherwise or 80, 24)).columns, LEAST_WIDTH)
 
 
 def _text(pairs: Sequence[tuple[str, str]]) -> str:
@@ -271,10 +272,17 @@ def _emit(stream: TextIO | None, text: str) -> None:
     except OSError as error:
         if os.name == "nt" and error.errno == errno.EINVAL:  # Its word for a broken pipe.
             raise BrokenPipeError from None
-        remedy = "free some space or write" if error.errno in NO_SPACE else "write it"
-        raise StateError(
-            f"The output cannot be written ({error.strerror or error}); {remedy} elsewhere."
-        ) from None
+        reason = error.strerror or error
+        if error.errno in NO_SPACE:
+            sentence = _(
+                "The output cannot be written ({reason}); free some space or write elsewhere.",
+                reason=reason,
+            )
+        else:
+            sentence = _(
+                "The output cannot be written ({reason}); write it elsewhere.", reason=reason
+            )
+        raise StateError(sentence) from None
 
 
 def _encoded(text: str, stream: TextIO) -> bytes:

@@ -13,26 +13,30 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avalan import cli, extras, state
+from avalan import cli, extras, locale, state
 from avalan.cli.console import Console
 from avalan.cli.display.answer import Screen
 from avalan.errors import AvalanError, RetrievalError
+from avalan.locale import _, _n, ngettext
 from avalan.retrieval import store
 from avalan.retrieval.index import Index, named
 
 INDEX = "python"
 QUESTIONS = (
     (
-        "A question that needs a look-up",
+        _n("A question that needs a look-up"),
         "What does a nonlocal statement do, according to the Python reference?",
     ),
-    ("A question that needs none", "What is the capital of France?"),
-    ("A question with no answer there", "How much does the ferry to the island cost this year?"),
+    (_n("A question that needs none"), "What is the capital of France?"),
+    (
+        _n("A question with no answer there"),
+        "How much does the ferry to the island cost this year?",
+    ),
 )
 TRY = (
-    ("See every step of an answer:", 'ask "What does nonlocal do?" --index python --trace'),
-    ("Ask your own documents:", 'ask "Which exit code means wrong usage?" --docs README.md'),
-    ("See this machine, and what fits on it:", ""),
+    (_n("See every step of an answer:"), 'ask "What does nonlocal do?" --index python --trace'),
+    (_n("Ask your own documents:"), 'ask "Which exit code means wrong usage?" --docs README.md'),
+    (_n("See this machine, and what fits on it:"), ""),
 )
 
 
@@ -45,6 +49,7 @@ def main(model: str | None = None) -> int:
     Returns:
         An exit code, as of `avalan.cli.main`.
     """
+    locale.use(None)
     console = Console()
     return _guarded(lambda: _run(console, model), console)
 
@@ -77,17 +82,22 @@ def _run(console: Console, model: str | None) -> int:
 
 
 def _show_all(panel: Any, index: Index, console: Console) -> None:
-    pages = len(index.documents())
-    console.print(f"Asking {pages} pages of Python's reference text, which came with Python.")
+    console.print(
+        ngettext(
+            "Asking {n} page of Python's reference text, which came with Python.",
+            "Asking {n} pages of Python's reference text, which came with Python.",
+            len(index.documents()),
+        )
+    )
     for title, question in QUESTIONS:
         console.print()
-        console.print((title, "dim"))
+        console.print((_(title), "dim"))
         console.print((question, "bold"))
         _answer(question, panel, index, console)
     console.print()
-    console.print(("Try next", "bold"))
+    console.print((_("Try next"), "bold"))
     for what, words in TRY:
-        console.print((f"  {what}", "dim"))
+        console.print((f"  {_(what)}", "dim"))
         console.print(f"    {command()} {words}".rstrip(), wrap=False)
 
 
@@ -113,13 +123,19 @@ def command() -> str:
 def _reference(console: Console) -> Index:
     """The index of Python's reference text, up to date; close it."""
     folder = state.folder("demo") / "python"
-    console.progress("Writing Python's reference text …")
+    console.progress(_("Writing Python's reference text …"))
     write_pages(folder, topics())
     path = named(INDEX)
     # It is made from what Python has, so one of another version is simply made again.
     index = Index.open(path, create=True, rebuild=store.needs_replacing(path))
-    for count, _ in enumerate(index.add([folder]), 1):
-        console.progress(f"Reading Python's reference text: {count} pages")
+    for count, _event in enumerate(index.add([folder]), 1):
+        console.progress(
+            ngettext(
+                "Reading Python's reference text: {n} page",
+                "Reading Python's reference text: {n} pages",
+                count,
+            )
+        )
     return index
 
 
@@ -133,8 +149,10 @@ def topics() -> Mapping[str, str]:
         found: Mapping[str, str] = extras.load("pydoc_data.topics").topics
     except ModuleNotFoundError:
         raise RetrievalError(
-            "This Python came without its reference text (the module pydoc_data), which the "
-            'demonstration reads; ask your own documents with: make run Q="…" DOCS=path'
+            _(
+                "This Python came without its reference text (the module pydoc_data), which the "
+                'demonstration reads; ask your own documents with: make run Q="…" DOCS=path'
+            )
         ) from None
     return found
 

@@ -2,11 +2,12 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from avalan.cli.console import Console
-from avalan.cli.parser import GLOBAL_FLAGS, GLOBAL_VALUES, Parser
+from avalan.cli.parser import GLOBAL_FLAGS, GLOBAL_VALUES, Parser, examples_text
 from avalan.cli.tree import Group
+from avalan.locale import _
 
 LEAST_BESIDE = 28
 """Columns that an explanation needs beside what it explains."""
@@ -14,37 +15,38 @@ WIDEST_PROSE = 88
 """Columns of a paragraph; longer lines are hard to read."""
 
 
-def show(console: Console, place: Group | Parser, examples: Sequence[str]) -> None:
+def show(console: Console, place: Group | Parser) -> None:
     """Print the help of `place`."""
-    if isinstance(place, Group):
-        helps = {name: text for name, (text, _) in place.commands.items()}
-        text = group_help(place.prog, place.about, helps, examples)
-    elif helps := place.verb_helps():
-        text = group_help(place.prog, place.description or "", helps, [])
-        text += f"\n\n{place.epilog or ''}"
-    else:
-        place.add_global_options()
-        text = place.format_help()
     is_example = False
-    for line in _joined(text.rstrip().splitlines()):
-        is_example = line == "Try:" or (is_example and line.startswith(" "))
+    for line in _joined(text_of(place).splitlines()):
+        is_example = line == _("Try:") or (is_example and line.startswith(" "))
         for row in [line] if is_example else _wrapped(line, console.width):
             console.print(*_styled(row), wrap=False)
 
 
-def group_help(prog: str, about: str, helps: Mapping[str, str], examples: Sequence[str]) -> str:
+def text_of(place: Group | Parser) -> str:
+    """The help of `place`, its lines as long as they like."""
+    if isinstance(place, Group):
+        helps = {name: _(text) for name, (text, module) in place.commands.items()}
+        return group_help(place.prog, _(place.about), helps, place.examples)
+    if helps := place.verb_helps():
+        return group_help(place.prog, place.description or "", helps, place.examples)
+    place.add_global_options()
+    return place.format_help()
+
+
+def group_help(prog: str, about: str, helps: Mapping[str, str], examples: Iterable[str]) -> str:
     """What can be said after `prog`, and the options that work everywhere."""
-    flags = [(option, text) for option, text in GLOBAL_FLAGS.items()]
-    values = [(f"{option} {value}", text) for option, (value, text) in GLOBAL_VALUES.items()]
+    flags = [(option, _(text)) for option, text in GLOBAL_FLAGS.items()]
+    values = [(f"{option} {value}", _(text)) for option, (value, text) in GLOBAL_VALUES.items()]
     parts = [
-        f"Usage: {prog} COMMAND [OPTIONS]",
+        f"{_('Usage:')} {prog} COMMAND [OPTIONS]",
         about,
-        _section("Commands", helps.items()),
-        _section("Everywhere, before or after the command", [*flags, *values]),
+        _section(_("Commands:"), helps.items()),
+        _section(_("Everywhere, before or after the command:"), [*flags, *values]),
+        examples_text(examples),
     ]
-    if examples:
-        parts.append(_section("Try", [(example, "") for example in examples]))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _joined(lines: Iterable[str]) -> Iterator[str]:
@@ -63,7 +65,7 @@ def _joined(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _is_prose(line: str) -> bool:
-    return bool(line) and line[0] != " " and not line.startswith("Usage: ") and line[-1] != ":"
+    return bool(line) and line[0] != " " and not line.startswith(_("Usage:")) and line[-1] != ":"
 
 
 def _wrapped(line: str, width: int) -> list[str]:
@@ -97,11 +99,11 @@ def _filled(text: str, width: int, *, after: int = 0) -> list[str]:
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:
     lines = [f"  {name:<19} {text}".rstrip() for name, text in rows]
-    return "\n".join([f"{title}:", *lines])
+    return "\n".join([title, *lines])
 
 
 def _styled(line: str) -> list[tuple[str, str]]:
-    if line.startswith("Usage: "):
-        return [("Usage:", "bold"), (line.removeprefix("Usage:"), "")]
+    if line.startswith(usage := _("Usage:")):
+        return [(usage, "bold"), (line.removeprefix(usage), "")]
     is_heading = line.endswith(":") and not line.startswith(" ")
     return [(line, "bold" if is_heading else "")]

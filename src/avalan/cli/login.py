@@ -7,6 +7,7 @@ from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.options import Group
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 
 
 def add_login(group: Group) -> None:
@@ -14,7 +15,7 @@ def add_login(group: Group) -> None:
     group.add_argument(
         "--login",
         action="store_true",
-        help="check the hub's access token (HF_ACCESS_TOKEN, HF_TOKEN), or ask for one",
+        help=_("check the hub's access token (HF_ACCESS_TOKEN, HF_TOKEN), or ask for one"),
     )
 
 
@@ -34,8 +35,11 @@ def find_token(args: argparse.Namespace, console: Console) -> str | None:
     if token is None:
         token = _ask(console)
     who = account.who_is(token)
-    named = f" (token {who.token_name!r})" if who.token_name else ""
-    console.note(f"Logged in to {_hub()} as {who.name}{named}.")
+    values = {"hub": _hub(), "name": who.name, "token": who.token_name}
+    if who.token_name:
+        console.note(_("Logged in to {hub} as {name} (token {token!r}).", **values))
+    else:
+        console.note(_("Logged in to {hub} as {name}.", **values))
     return token
 
 
@@ -43,15 +47,21 @@ def _ask(console: Console) -> str:
     token = ""
     page = f"{_hub()}/settings/tokens"
     if console.answers:
-        console.note(f"An access token is made on {page}; it is used once and not stored.")
+        console.note(
+            _("An access token is made on {page}; it is used once and not stored.", page=page)
+        )
+        label = _("Access token (not shown):") + " "
         try:
-            token = extras.load("getpass").getpass("Access token (not shown): ", sys.stderr).strip()
+            token = extras.load("getpass").getpass(label, sys.stderr).strip()
         except EOFError:
             console.note()
     if not token:
         raise ConfigurationError(
-            f"--login needs an access token and there is none; make one on {page} and set HF_TOKEN "
-            "or HF_ACCESS_TOKEN to it."
+            _(
+                "--login needs an access token and there is none; make one on {page} and set "
+                "HF_TOKEN or HF_ACCESS_TOKEN to it.",
+                page=page,
+            )
         )
     return token
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from avalan import extras
 from avalan.errors import ConfigurationError, UsageError
+from avalan.locale import _, _n
 from avalan.model.entities import (
     ATTENTIONS,
     WEIGHT_TYPES,
@@ -57,9 +58,8 @@ def add_fields(
     fields = {field.name: field for field in dataclasses.fields(settings)}
     for name in names:
         flag = (flags or {}).get(name, "--" + name.replace("_", "-"))
-        text = _help(field_docs(settings)[name], fields[name].default)
         kind = _kind(hints[name], fields[name].default)
-        group.add_argument(flag, dest=name, help=text, default=None, **kind)
+        group.add_argument(flag, dest=name, help=field_help(settings, name), default=None, **kind)
 
 
 def from_args(settings: type[Settings], args: argparse.Namespace, **more: Any) -> Settings:
@@ -102,7 +102,9 @@ def changes(words: Iterable[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set {word}: write it as section.key=value, as run.seed=8.")
+            raise UsageError(
+                _("--set {word}: write it as section.key=value, as run.seed=8.", word=word)
+            )
         found[key.strip()] = value.strip()
     return found
 
@@ -126,24 +128,33 @@ def load_changed(load: Callable[..., Loaded], file: str, words: Iterable[str]) -
 
 def _check_engine(settings: EngineSettings) -> None:
     engines = extras.load("avalan.model.engine")
-    names = {
-        "engine": ("auto", *engines.ENGINES),
-        "weight_type": WEIGHT_TYPES,
-        "attention": ATTENTIONS,
-    }
-    for name, known in names.items():
-        if (value := getattr(settings, name)) not in known:
-            what = name.replace("_", " ")
+    no_engine = _n("There is no engine called {name!r}; choose one of: {known}.")
+    no_type = _n("There is no weight type called {name!r}; choose one of: {known}.")
+    no_attention = _n("There is no attention called {name!r}; choose one of: {known}.")
+    for name, known, sentence in (
+        (settings.engine, ("auto", *engines.ENGINES), no_engine),
+        (settings.weight_type, WEIGHT_TYPES, no_type),
+        (settings.attention, ATTENTIONS, no_attention),
+    ):
+        if name not in known:
+            raise UsageError(_(sentence, name=name, known=", ".join(known)))
+    for flag, texts in (("--token", settings.tokens), ("--special-token", settings.special_tokens)):
+        if not all(texts):
             raise UsageError(
-                f"There is no {what} called {value!r}; choose one of: {', '.join(known)}."
+                _(
+                    "{flag} is empty; write the token's text, as in: {flag} '<my_token>'",
+                    flag=flag,
+                )
             )
-    for name in ("tokens", "special_tokens"):
-        if not all(getattr(settings, name)):
-            flag = "--" + name.removesuffix("s").replace("_", "-")
-            raise UsageError(f"{flag} is empty; write the token's text, as in: {flag} '<my_token>'")
     threads, most = settings.num_threads, engines.MOST_THREADS
     if threads is not None and not 1 <= threads <= most:
-        raise UsageError(f"--num-threads is {threads}, but it must be from 1 to {most}.")
+        raise UsageError(
+            _(
+                "--num-threads is {count}, but it must be from 1 to {most}.",
+                count=threads,
+                most=most,
+            )
+        )
 
 
 # The rooms' own checks; they are heavy to import, so only a value that is given pays for them.
@@ -176,12 +187,21 @@ def field_docs(settings: type) -> dict[str, str]:
     return docs
 
 
+def field_help(settings: type, name: str) -> str:
+    """The docstring of a field as the help of an option, with the field's default."""
+    doc = field_docs(settings)[name]
+    text = (_(doc) if doc else "").removesuffix(".").replace("%", "%%")
+    default = next(each.default for each in dataclasses.fields(settings) if each.name == name)
+    is_open = default in (None, ()) or default is False or default is dataclasses.MISSING
+    return text[:1].lower() + text[1:] + ("" if is_open else f" [{default}]")
+
+
 def whole_number(text: str) -> int:
     """An int, or a sentence's end."""
     try:
         return int(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+        raise ArgumentTypeError(_("{text!r} is not a whole number", text=text)) from None
 
 
 def number(text: str) -> float:
@@ -189,7 +209,7 @@ def number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a number") from None
+        raise ArgumentTypeError(_("{text!r} is not a number", text=text)) from None
 
 
 _READERS: dict[type, Callable[[str], Any]] = {int: whole_number, float: number, str: str}
@@ -204,10 +224,3 @@ def _kind(hint: Any, default: object) -> dict[str, Any]:
         inner = typing.get_args(hint)[0]
         return {"action": "append", "type": _READERS[inner], "metavar": METAVARS[inner]}
     return {"type": _READERS[hint], "metavar": METAVARS[hint]}
-
-
-def _help(doc: str, default: object) -> str:
-    text = doc.removesuffix(".").replace("%", "%%")
-    is_open = default in (None, ()) or default is False or default is dataclasses.MISSING
-    shown = "" if is_open else f" [{default}]"
-    return text[:1].lower() + text[1:] + shown

@@ -13,23 +13,30 @@ from typing import Any, NoReturn
 from avalan import extras
 from avalan.cli.console import terminal_width
 from avalan.errors import UsageError
+from avalan.locale import _, _n, for_libraries
 
 GLOBAL_FLAGS = {
-    "--json": "JSON on stdout and nothing else there",
-    "--quiet": "the result only, without remarks",
-    "--verbose": "more remarks, and an error's traceback",
-    "--version": "show the version",
-    "--help": "show this help",
+    "--json": _n("JSON on stdout and nothing else there"),
+    "--quiet": _n("the result only, without remarks"),
+    "--verbose": _n("more remarks, and an error's traceback"),
+    "--version": _n("show the version"),
+    "--help": _n("show this help"),
 }
 GLOBAL_VALUES = {
-    "--locale": ("LANGUAGE", "language of the messages [en]"),
-    "--cache-dir": ("DIR", "folder of the hub's local cache"),
-    "--device": ("DEVICE", "where models compute: cpu, cuda, cuda:1, mps [cpu]"),
+    "--locale": ("LANGUAGE", _n("language of the messages [the system's, or en]")),
+    "--cache-dir": ("DIR", _n("folder of the hub's local cache")),
+    "--device": ("DEVICE", _n("where models compute: cpu, cuda, cuda:1, mps [cpu]")),
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Never prints or exits by itself: it returns values or raises `UsageError`."""
+    """Never prints or exits by itself: it returns values or raises `UsageError`.
+
+    Attributes:
+        examples: commands to copy, for the end of the help.
+    """
+
+    examples: Sequence[str] = ()
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -39,12 +46,12 @@ class Parser(argparse.ArgumentParser):
 
     def add_global_options(self) -> None:
         """Add what every command understands; called last, so that help shows it last."""
-        everywhere = self.add_argument_group("Everywhere")
+        everywhere = self.add_argument_group(_("Everywhere"))
         for option, text in GLOBAL_FLAGS.items():
             names = ("-h", option) if option == "--help" else (option,)
-            everywhere.add_argument(*names, action="store_true", help=text)
+            everywhere.add_argument(*names, action="store_true", help=_(text))
         for option, (metavar, text) in GLOBAL_VALUES.items():
-            everywhere.add_argument(option, metavar=metavar, help=text)
+            everywhere.add_argument(option, metavar=metavar, help=_(text))
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The values of `words`.
@@ -53,13 +60,18 @@ class Parser(argparse.ArgumentParser):
             UsageError: a word is not understood, or one is missing.
         """
         options, arguments = self._sorted(words)
-        args, unknown = self.parse_known_args(
-            [*options, *(["--", *arguments] if arguments else [])]
-        )
+        with for_libraries():
+            args, unknown = self.parse_known_args(
+                [*options, *(["--", *arguments] if arguments else [])]
+            )
         if unknown:
             raise UsageError(
-                f"{self.prog} has no place for {unknown[-1]!r}; put quotes around a text with "
-                f"spaces, or see: {self.prog} --help"
+                _(
+                    "{prog} has no place for {word!r}; put quotes around a text with spaces, or "
+                    "see: {prog} --help",
+                    prog=self.prog,
+                    word=unknown[-1],
+                )
             )
         return args
 
@@ -81,16 +93,26 @@ class Parser(argparse.ArgumentParser):
         """The text of `--help`."""
         shown = [each for each in self._get_positional_actions() if each.help != argparse.SUPPRESS]
         names = [_argument_name(action) for action in shown]
-        self.usage = " ".join([self.prog, *names, "[OPTIONS]"])
-        text = super().format_help().removeprefix("usage: ")
-        text = text.replace("\npositional arguments:\n", "\nArguments:\n")
-        return "Usage: " + text.replace("\noptions:\n", "\nOptions:\n")
+        self._positionals.title, self._optionals.title = _("Arguments"), _("Options")
+        formatter = self._get_formatter()
+        formatter.add_text(self.description)
+        for group in self._action_groups:
+            formatter.start_section(group.title)
+            formatter.add_text(group.description)
+            formatter.add_arguments(group._group_actions)
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        usage = " ".join([_("Usage:"), self.prog, *names, "[OPTIONS]"])
+        tried = examples_text(self.examples)
+        return "\n\n".join(
+            part for part in (usage, formatter.format_help().strip("\n"), tried) if part
+        )
 
     def error(self, message: str) -> NoReturn:
         """argparse's complaint as a sentence."""
         reason = message.removeprefix("argument ").replace(": expected one", ": it needs one")
         reason = reason.replace("the following arguments are required:", "needed:")
-        raise UsageError(f"{self.prog}: {reason}; see: {self.prog} --help")
+        raise UsageError(_("{prog}: {reason}; see: {prog} --help", prog=self.prog, reason=reason))
 
     def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
         options: list[str] = []
@@ -141,13 +163,22 @@ def split_option(word: str) -> tuple[str, str, str]:
 
 def unknown_option(prog: str, name: str, known: Iterable[str]) -> str:
     """The sentence for an option that does not exist."""
-    return f"{prog} has no option {name!r}{did_you_mean(name, known)}; see: {prog} --help"
+    hint = did_you_mean(name, known)
+    return _(
+        "{prog} has no option {name!r}{hint}; see: {prog} --help", prog=prog, name=name, hint=hint
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing where nothing is near."""
     near = extras.load("difflib").get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return " " + _("(did you mean {word!r}?)", word=near[0]) if near else ""
+
+
+def examples_text(examples: Iterable[str]) -> str:
+    """Commands to copy, below a heading; nothing where there are none."""
+    lines = [f"  {example}" for example in examples]
+    return "\n".join([_("Try:"), *lines]) if lines else ""
 
 
 def _argument_name(action: argparse.Action) -> str:

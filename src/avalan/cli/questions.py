@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from avalan.cli.console import Console
 from avalan.errors import ConfigurationError, UsageError
+from avalan.locale import _
 
 MOST_BYTES = 1_000_000
 """Of one question: memory stays bounded, whatever is piped in."""
@@ -22,29 +23,47 @@ def read_question(question: str | None, console: Console) -> str:
         UsageError: it is empty or endless, or what was piped is not text.
     """
     if question is None:
-        question = console.ask("Question: ") if console.answers else _piped()
+        label = _("Question:") + " "
+        question = console.ask(label) if console.answers else _piped(MOST_BYTES)
     if not question.strip():
         raise UsageError(
-            "The question is empty; write it after the command, or pipe it in: "
-            'avalan ask "How long may a file name be?"'
+            _(
+                "The question is empty; write it after the command, or pipe it in: "
+                'avalan ask "How long may a file name be?"'
+            )
         )
     return question
 
 
-def _piped() -> str:
+def read_prompt(console: Console) -> str:
+    """The prompt, of any length, from the pipe, or from the person at the terminal.
+
+    Raises:
+        UsageError: what was piped is not text.
+    """
+    return console.ask(_("Prompt:") + " ") if console.answers else _piped().rstrip("\n")
+
+
+def _piped(most_bytes: int | None = None) -> str:
     if sys.stdin is None:
         return ""
-    piped = sys.stdin.buffer.read(MOST_BYTES + 1)
-    if len(piped) > MOST_BYTES:
+    piped = sys.stdin.buffer.read(-1 if most_bytes is None else most_bytes + 1)
+    if most_bytes is not None and len(piped) > most_bytes:
         raise UsageError(
-            f"The piped question is longer than {MOST_BYTES:,} bytes; name documents with --docs, "
-            "and many questions with --questions."
+            _(
+                "The piped question is longer than {limit:,} bytes; name documents with --docs, "
+                "and many questions with --questions.",
+                limit=most_bytes,
+            )
         )
     try:
         return piped.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"The piped question is not UTF-8 text (byte {error.start}); convert it first."
+            _(
+                "What was piped is not UTF-8 text (byte {byte}); convert it first.",
+                byte=error.start,
+            )
         ) from None
 
 
@@ -57,10 +76,10 @@ def opened(name: str) -> Iterator[Iterator[bytes]]:
         ConfigurationError: the file cannot be read.
     """
     if not name:
-        raise UsageError("--questions names no file; name one, or - for standard input.")
+        raise UsageError(_("--questions names no file; name one, or - for standard input."))
     if name == "-":
         if sys.stdin is None:
-            raise UsageError("--questions - reads the standard input, which is closed; open it.")
+            raise UsageError(_("--questions - reads the standard input, which is closed; open it."))
         yield _lines(sys.stdin.buffer)
         return
     with _open(Path(name)) as file:
@@ -72,8 +91,12 @@ def _open(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise ConfigurationError(
-            f"The questions in {path} cannot be read ({error.strerror}); name a text file with "
-            "a question on each line."
+            _(
+                "The questions in {path} cannot be read ({reason}); name a text file with a "
+                "question on each line.",
+                path=path,
+                reason=error.strerror,
+            )
         ) from None
 
 
@@ -96,23 +119,35 @@ def questions(lines: Iterator[bytes]) -> Iterator[tuple[int, str | Configuration
     for number, line in enumerate(lines, 1):
         if not line.strip(b"\xef\xbb\xbf \t\r\n"):
             continue
-        if len(line) > MOST_BYTES:
-            problem = f"Line {number} is longer than {MOST_BYTES:,} bytes; shorten it."
-            yield number, ConfigurationError(problem)
-            continue
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            text = _text(line, number)
             row = _parsed(text)
             is_object = isinstance(row, dict) or bool(_BEGINS.match(text))
             all_json = is_object if all_json is None else all_json
-            yield number, _question(row) if all_json or is_object else text
-        except UnicodeDecodeError:
-            yield number, ConfigurationError(f"Line {number} is not UTF-8 text; convert it first.")
+            yield number, _question(row, number) if all_json or is_object else text
         except ConfigurationError as error:
-            yield number, ConfigurationError(f"Line {number} {error}")
+            yield number, error
 
 
 _BEGINS = re.compile(r'\{\s*"question"\s*:')
+_EXAMPLE = '{"question": "…"}'
+
+
+def _text(line: bytes, number: int) -> str:
+    if len(line) > MOST_BYTES:
+        raise ConfigurationError(
+            _(
+                "Line {number} is longer than {limit:,} bytes; shorten it.",
+                number=number,
+                limit=MOST_BYTES,
+            )
+        )
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            _("Line {number} is not UTF-8 text; convert it first.", number=number)
+        ) from None
 
 
 def _parsed(text: str) -> Any:
@@ -123,10 +158,22 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _question(row: Any) -> str:
+def _question(row: Any, number: int) -> str:
     if row is None:
-        raise ConfigurationError('is not JSON; write it as {"question": "…"}.')
+        raise ConfigurationError(
+            _(
+                "Line {number} is not JSON; write it as {example}.",
+                number=number,
+                example=_EXAMPLE,
+            )
+        )
     question = row.get("question") if isinstance(row, dict) else None
     if not isinstance(question, str) or not question.strip():
-        raise ConfigurationError('holds no question; write it as {"question": "…"}.')
+        raise ConfigurationError(
+            _(
+                "Line {number} holds no question; write it as {example}.",
+                number=number,
+                example=_EXAMPLE,
+            )
+        )
     return question

@@ -17,6 +17,7 @@ from avalan.cli.parser import (
     unknown_option,
 )
 from avalan.errors import UsageError
+from avalan.locale import _
 
 Table = Mapping[str, tuple[str, str]]
 """name → (help, module)."""
@@ -40,11 +41,12 @@ class Group(NamedTuple):
         if word not in self.commands:
             raise UsageError(_no_command(self.prog, word, self.commands))
         about, name = self.commands[word]
+        about = _(about) + "."
         prog = f"{self.prog} {word}"
         module = extras.load(name)
         if hasattr(module, "COMMANDS"):
-            return Group(prog, f"{about}.", module.COMMANDS, getattr(module, "EXAMPLES", ()))
-        parser = Parser(prog=prog, description=f"{about}.")
+            return Group(prog, about, module.COMMANDS, getattr(module, "EXAMPLES", ()))
+        parser = Parser(prog=prog, description=about)
         module.configure(parser)
         return parser
 
@@ -86,7 +88,7 @@ def _first_word(prog: str, words: Sequence[str]) -> tuple[list[str], str | None,
     index = 0
     while index < len(words):
         word = words[index]
-        name, equals, _ = split_option(word)
+        name, equals = split_option(word)[:2]
         if not looks_like_option(word):
             return list(words[:index]), word, list(words[index + 1 :])
         if name not in (*GLOBAL_FLAGS, *GLOBAL_VALUES, "-h"):
@@ -98,5 +100,7 @@ def _first_word(prog: str, words: Sequence[str]) -> tuple[list[str], str | None,
 def _no_command(prog: str, word: str, known: Mapping[str, object]) -> str:
     hint = did_you_mean(word, known)
     if not hint and " " in word:
-        hint = " (a question is asked with: avalan ask)"
-    return f"{prog} has no command {word!r}{hint}; see: {prog} --help"
+        hint = " " + _("(a question is asked with: avalan ask)")
+    return _(
+        "{prog} has no command {word!r}{hint}; see: {prog} --help", prog=prog, word=word, hint=hint
+    )

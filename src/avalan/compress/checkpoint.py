@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ModelError
+from avalan.locale import _
 from avalan.model.prompt import read_json
 
 Array = NDArray[np.float32]
@@ -44,7 +45,11 @@ def read_weights(folder: Path) -> dict[str, Array]:
             weights.update(_read_file(path))
         except (OSError, ValueError, KeyError, struct.error) as error:
             raise ModelError(
-                f"The weights in {path} cannot be read ({error}); download the model again."
+                _(
+                    "The weights in {path} cannot be read ({error}); download the model again.",
+                    path=path,
+                    error=error,
+                )
             ) from error
     return weights
 
@@ -56,8 +61,12 @@ def _files(folder: Path) -> list[Path]:
     missing = next((path for path in files if not path.is_file()), None)
     if missing is not None:
         raise ModelError(
-            f"The model folder {folder} lacks {missing.name}; "
-            "give a folder with the weights in safetensors format."
+            _(
+                "The model folder {folder} lacks {file}; give a folder with the weights in "
+                "safetensors format.",
+                folder=folder,
+                file=missing.name,
+            )
         )
     return files
 
@@ -75,7 +84,10 @@ def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
 def _read_tensor(name: str, entry: dict[str, Any], body: NDArray[np.uint8]) -> Array:
     read = _READERS.get(entry["dtype"])
     if read is None:
-        raise ValueError(f"{name} has the type {entry['dtype']}, not a 16- or 32-bit float")
+        kind = entry["dtype"]
+        raise ValueError(
+            _("{name} has the type {kind}, not a 16- or 32-bit float", name=name, kind=kind)
+        )
     start, end = entry["data_offsets"]
     # A copy, because a tensor may start at any byte and a view must not.
     return read(np.array(body[start:end])).reshape(entry["shape"])

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from avalan.compress.llama import LlamaShape
 from avalan.compress.quantize import BLOCK, Bits, quantize
 from avalan.errors import ModelError
+from avalan.locale import _
 
 Array = NDArray[np.float32]
 _RUNTIME = "com.microsoft"
@@ -245,8 +246,13 @@ class _Graph:
     def _quantized(self, name: str, matrix: Array, bits: Bits) -> None:
         if matrix.shape[1] % BLOCK:
             raise ModelError(
-                f"The matrix {name} has {matrix.shape[1]} columns, which is not a multiple of "
-                f"{BLOCK}, so it cannot be quantised in blocks; export with the precision fp32."
+                _(
+                    "The matrix {name} has {columns} columns, which is not a multiple of {block}, "
+                    "so it cannot be quantised in blocks; export with the precision fp32.",
+                    name=name,
+                    columns=matrix.shape[1],
+                    block=BLOCK,
+                )
             )
         packed = quantize(matrix, bits)
         self._constant(name + ".values", packed.values)
@@ -254,11 +260,19 @@ class _Graph:
 
     def _weight(self, name: str, *sizes: int) -> Array:
         weight = self._weights.get(name)
-        if weight is None or weight.shape != sizes:
-            found = "missing" if weight is None else f"of the shape {weight.shape}"
+        if weight is None:
             raise ModelError(
-                f"The weight {name} is {found}, but config.json asks for {sizes}; "
-                "the files do not belong together, so download the model again."
+                _("The weight {name} is missing; download the model again.", name=name)
+            )
+        if weight.shape != sizes:
+            raise ModelError(
+                _(
+                    "The weight {name} is of the shape {shape}, but config.json asks for {sizes}; "
+                    "the files do not belong together, so download the model again.",
+                    name=name,
+                    shape=weight.shape,
+                    sizes=sizes,
+                )
             )
         return weight
 

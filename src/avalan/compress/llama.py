@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan.errors import ModelError
+from avalan.locale import _
 from avalan.model.prompt import read_json
 
 
@@ -36,8 +37,12 @@ def read_shape(folder: Path) -> LlamaShape:
     for what, supported in _requirements(config):
         if not supported:
             raise ModelError(
-                f"The model in {folder} {what}, which the export to ONNX cannot express; "
-                "run it with the engine 'transformers' instead."
+                _(
+                    "The export to ONNX cannot express the model in {folder} ({what}); "
+                    "run it with the engine 'transformers' instead.",
+                    folder=folder,
+                    what=what,
+                )
             )
     num_heads = config["num_attention_heads"]
     return LlamaShape(
@@ -56,24 +61,28 @@ def read_shape(folder: Path) -> LlamaShape:
 
 
 def _requirements(config: dict[str, Any]) -> list[tuple[str, bool]]:
-    """What the model does, and whether the graph can do it, in the order to check."""
-    if config.get("model_type") != "llama":
-        return [(f"is of the type {config.get('model_type')!r}, not 'llama'", False)]
+    """What the model is like, and whether the graph can be, in the order to check."""
+    kind = config.get("model_type")
+    if kind != "llama":
+        return [(_("its type is {kind!r}, not 'llama'", kind=kind), False)]
     sizes = ("vocab_size", "hidden_size", "intermediate_size")
     counts = ("num_hidden_layers", "num_attention_heads")
     missing = [name for name in (*sizes, *counts) if not isinstance(config.get(name), int)]
     if missing:
-        return [(f"has a config.json without {missing[0]}", False)]
+        return [(_("its config.json lacks {key}", key=missing[0]), False)]
     rope_type = _rope(config).get("rope_type") or _rope(config).get("type") or "default"
     activation = config.get("hidden_act", "silu")
     head_dim = _head_dim(config)
     return [
-        (f"has the activation {activation!r}, not 'silu'", activation == "silu"),
-        (f"has rotary embeddings scaled by {rope_type!r}", rope_type == "default"),
-        ("rotates only a part of each head", _rope(config).get("partial_rotary_factor", 1) == 1),
-        ("has biases in its attention", not config.get("attention_bias")),
-        ("has biases in its feed-forward layers", not config.get("mlp_bias")),
-        (f"has heads of {head_dim}, not a multiple of 8", head_dim % 8 == 0),
+        (_("its activation is {name!r}, not 'silu'", name=activation), activation == "silu"),
+        (_("its rotary embeddings are scaled by {name!r}", name=rope_type), rope_type == "default"),
+        (
+            _("it rotates only a part of each head"),
+            _rope(config).get("partial_rotary_factor", 1) == 1,
+        ),
+        (_("its attention has biases"), not config.get("attention_bias")),
+        (_("its feed-forward layers have biases"), not config.get("mlp_bias")),
+        (_("its heads are of {size}, not a multiple of 8", size=head_dim), head_dim % 8 == 0),
     ]
 
 

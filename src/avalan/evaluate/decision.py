@@ -12,9 +12,10 @@ import numpy as np
 from avalan.evaluate import metrics
 from avalan.evaluate.examples import Prompt
 from avalan.evaluate.statistics import Estimate, bootstrap, proportion
+from avalan.locale import _n
 from avalan.reflection.panel import Panel
 
-FIGURES = ("accuracy", "macro-F1", "AUROC", "ECE", "Brier score", "looked up")
+FIGURES = (_n("accuracy"), "macro-F1", "AUROC", "ECE", _n("Brier score"), _n("looked up"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 from avalan.data.mixture import one, rng_for
 from avalan.data.worlds import Level, domains
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 from avalan.reflection.record import Record
 
 Split = Literal["validation", "test"]
@@ -239,7 +240,7 @@ def _question(row: Mapping[str, Any], pages: Mapping[str, Page]) -> Question:
     page = pages[row["passage"]]
     answers = tuple(row["answers"])
     if row["answerable"] != bool(answers) or any(answer not in page.text for answer in answers):
-        raise ValueError(f"the answers of {row['id']} do not fit its passage")
+        raise ValueError(_("the answers of {id} do not fit its passage", id=row["id"]))
     return Question(id=row["id"], text=row["question"], answers=answers, page=page.name)
 
 
@@ -248,8 +249,13 @@ def _read(path: Path, row: Mapping[str, Any], make: Callable[[Mapping[str, Any]]
         return make(row)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"A line of {path} cannot be used ({type(error).__name__}: {error}); its fields are "
-            f"{', '.join(row)}."
+            _(
+                "A line of {path} cannot be used ({kind}: {error}); its fields are {fields}.",
+                path=path,
+                kind=type(error).__name__,
+                error=error,
+                fields=", ".join(row),
+            )
         ) from None
 
 
@@ -257,8 +263,12 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     if found := sorted(folder.glob(pattern)):
         return found
     raise ConfigurationError(
-        f"The data folder {folder} has no file {pattern}; name the tests/data of a checkout "
-        "with: --data DIR"
+        _(
+            "The data folder {folder} has no file {pattern}; name the tests/data of a checkout "
+            "with: --data DIR",
+            folder=folder,
+            pattern=pattern,
+        )
     )
 
 
@@ -269,7 +279,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise ConfigurationError(f"Line {number} of {path} is not a JSON object; repair it.")
+            raise ConfigurationError(
+                _(
+                    "Line {number} of {path} is not a JSON object; repair it.",
+                    number=number,
+                    path=path,
+                )
+            )
         yield row
 
 
@@ -278,6 +294,10 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"The data file {path} cannot be read ({error.strerror}); name the tests/data of a "
-            "checkout with: --data DIR"
+            _(
+                "The data file {path} cannot be read ({reason}); name the tests/data of a "
+                "checkout with: --data DIR",
+                path=path,
+                reason=error.strerror,
+            )
         ) from None

@@ -15,6 +15,7 @@ from time import perf_counter
 from avalan.evaluate.examples import Question, QuestionSet
 from avalan.evaluate.metrics import abstention
 from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
+from avalan.locale import _n
 from avalan.reflection.events import Answer, Citation
 from avalan.reflection.loop import AskSettings, ask
 from avalan.reflection.matching import best, contains, exact_match, token_f1
@@ -25,17 +26,17 @@ from avalan.retrieval.index import Index
 MAX_WORDS = 60
 """A longer answer scores nothing: quoting a whole page is no answer."""
 FIGURES = (
-    "score",
-    "exact match",
-    "token F1",
-    "containment",
-    "over-refusal",
-    "rejection",
-    "abstain prec.",
-    "citation real",
-    "right page",
-    "recall",
-    "median s",
+    _n("score"),
+    _n("exact match"),
+    _n("token F1"),
+    _n("containment"),
+    _n("over-refusal"),
+    _n("rejection"),
+    _n("abstain prec."),
+    _n("citation real"),
+    _n("right page"),
+    _n("recall"),
+    _n("median s"),
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from avalan.evaluate.examples import Prompt, Question, Split
 from avalan.evaluate.statistics import Estimate, PairedTest, mcnemar, paired_difference
+from avalan.locale import _, _n
 from avalan.reflection.panel import PARTS, RULES, Panel
 
 BASELINE = RULES
@@ -14,8 +15,11 @@ NAME_WIDTH = 18
 Example = Prompt | Question
 
 NOTES = (
-    "Brackets: 95% intervals, Wilson's for proportions, else bootstrapped over pages or prompts.",
-    f"The test beside each column is McNemar's exact one against {BASELINE!r} (won:lost).",
+    _n(
+        "Brackets: 95% intervals, Wilson's for proportions, else bootstrapped over pages or "
+        "prompts."
+    ),
+    _n("The test beside each column is McNemar's exact one against 'rules' (won:lost)."),
 )
 
 
@@ -116,14 +120,14 @@ def table(section: Section, *, seed: int = 0) -> tuple[list[str], list[list[str]
     """Headers and rows of a section: a row for each figure, then the paired test."""
     names = [each.name for each in section.columns]
     rows = [
-        [figure, *(estimate_text(each.figures[figure]) for each in section.columns)]
+        [_(figure), *(estimate_text(each.figures[figure]) for each in section.columns)]
         for figure in section.columns[0].figures
     ]
     found = compare(section, seed=seed)
     if found:
         compared = [found.get(name) for name in names]
-        rows.append(["difference", *(_difference_text(each) for each in compared)])
-        rows.append(["paired test", *(_test_text(each) for each in compared)])
+        rows.append([_("difference"), *(_difference_text(each) for each in compared)])
+        rows.append([_("paired test"), *(_test_text(each) for each in compared)])
     return ["", *map(shortened, names)], rows
 
 
@@ -144,7 +148,7 @@ def shortened(name: str) -> str:
 
 
 def _difference_text(found: Comparison | None) -> str:
-    return estimate_text(found.difference, signed=True) if found else "(baseline)"
+    return estimate_text(found.difference, signed=True) if found else _("(baseline)")
 
 
 def _test_text(found: Comparison | None) -> str:

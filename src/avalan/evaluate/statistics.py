@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 
 NUM_RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -51,7 +52,13 @@ def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Estimat
     Source: Wilson, 1927, doi:10.1080/01621459.1927.10502953.
     """
     if not 0 <= successes <= n:
-        raise ConfigurationError(f"{successes} successes of {n} examples are not a proportion.")
+        raise ConfigurationError(
+            _(
+                "{successes} successes of {n} examples are not a proportion.",
+                successes=successes,
+                n=n,
+            )
+        )
     if n == 0:
         return None
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -151,8 +158,12 @@ def bootstrap(
 def _check_pairs(first: Sequence[float], second: Sequence[float]) -> None:
     if len(first) != len(second):
         raise ConfigurationError(
-            f"A paired comparison needs the same examples on both sides, "
-            f"not {len(first)} and {len(second)}."
+            _(
+                "A paired comparison needs the same examples on both sides, not {first} and "
+                "{second}.",
+                first=len(first),
+                second=len(second),
+            )
         )
 
 

@@ -18,6 +18,7 @@ from huggingface_hub.errors import CacheNotFound
 from avalan.errors import ModelError, StateError
 from avalan.hub.failure import disk_error
 from avalan.hub.layout import PREFIX, Place, cache_root, listing, name_of, size_of
+from avalan.locale import _, _n
 
 LEAST_DIGITS = 4
 """Of a commit's id, to name a revision by its beginning."""
@@ -127,9 +128,18 @@ def find(name: str, cache_dir: str | Path | None = None) -> CachedModel:
     for model in found.models:
         if model.name == name:
             return model
-    near = [model.name for model in found.models if model.name.lower() == name.lower()]
-    hint = f"did you mean {near[0]!r}?" if near else "`avalan cache list` shows what it holds."
-    raise ModelError(f"The cache at {found.folder} holds no model {name!r}; {hint}")
+    hint = _("`avalan cache list` shows what it holds.")
+    for model in found.models:
+        if model.name.lower() == name.lower():
+            hint = _("did you mean {name!r}?", name=model.name)
+    raise ModelError(
+        _(
+            "The cache at {folder} holds no model {name!r}; {hint}",
+            folder=found.folder,
+            name=name,
+            hint=hint,
+        )
+    )
 
 
 def plan_deletion(model: CachedModel, revisions: Sequence[str] = ()) -> Deletion:
@@ -178,8 +188,12 @@ def delete(deletion: Deletion) -> None:
     left = [commit for commit in commits if Place(folder).snapshot(commit).exists()]
     if left:
         raise StateError(
-            f"The system did not let the revision {left[0][:7]} be deleted from {folder}; check "
-            "the permissions, and whether a program uses the model."
+            _(
+                "The system did not let the revision {revision} be deleted from {folder}; check "
+                "the permissions, and whether a program uses the model.",
+                revision=left[0][:7],
+                folder=folder,
+            )
         )
 
 
@@ -261,13 +275,23 @@ def _find_revision(model: CachedModel, wanted: str) -> CachedRevision:
     fitting = [each for each in model.revisions if each.commit.startswith(short)]
     if len(fitting) == 1 and _COMMIT.fullmatch(short):
         return fitting[0]
-    held = ", ".join(_spelled(revision) for revision in model.revisions) or "none"
-    problem = f"has no revision {wanted!r} in the cache"
-    if fitting and not _COMMIT.fullmatch(short):
-        problem = f"is named by at least {LEAST_DIGITS} digits of a commit, not by {wanted!r}"
-    elif fitting:
-        problem = f"has several revisions that begin with {wanted!r}"
-    raise ModelError(f"The model {model.name!r} {problem}; those that it holds are: {held}.")
+    if not fitting:
+        problem = _n(
+            "The model {name!r} has no revision {wanted!r} in the cache; those that it holds are: "
+            "{held}."
+        )
+    elif _COMMIT.fullmatch(short):
+        problem = _n(
+            "The model {name!r} has several revisions that begin with {wanted!r}; those that it "
+            "holds are: {held}."
+        )
+    else:
+        problem = _n(
+            "A revision of {name!r} is named by at least {count} digits of a commit, not by "
+            "{wanted!r}; those that it holds are: {held}."
+        )
+    held = ", ".join(_spelled(revision) for revision in model.revisions) or _("none")
+    raise ModelError(_(problem, name=model.name, wanted=wanted, held=held, count=LEAST_DIGITS))
 
 
 def _spelled(revision: CachedRevision) -> str:

@@ -18,8 +18,7 @@ from typing import Any
 from huggingface_hub import metadata_load
 
 from avalan.hub.catalogue import COMMIT, NAME, Repository
-
-_PREFIX = "models--"
+from avalan.hub.layout import PREFIX, listing, name_of, place_of
 
 
 class CacheCatalogue:
@@ -54,15 +53,16 @@ class CacheCatalogue:
         return repository
 
     def _names(self, wanted: Callable[[Repository], bool]) -> list[str]:
-        found = map(self._read, map(_name, _listing(self.folder)))
+        folders = [path for path in listing(self.folder) if path.name.startswith(PREFIX)]
+        found = map(self._read, map(name_of, folders))
         return sorted(each.name for each in found if each is not None and wanted(each))
 
     def _read(self, name: str) -> Repository | None:
         if not NAME.fullmatch(name) or (self._only is not None and name not in self._only):
             return None
-        folder = self.folder / (_PREFIX + name.replace("/", "--"))
+        folder = place_of(name, self.folder).folder
         snapshots = _snapshots(folder)
-        if not snapshots or _name(folder) != name:
+        if not snapshots or name_of(folder) != name:
             return None
         card = _card(snapshots)
         return Repository(
@@ -78,20 +78,6 @@ class CacheCatalogue:
         )
 
 
-def _name(folder: Path) -> str:
-    """The repository's name; empty where the folder is no model's."""
-    if not folder.name.startswith(_PREFIX):
-        return ""
-    return folder.name.removeprefix(_PREFIX).replace("--", "/")
-
-
-def _listing(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
@@ -101,9 +87,9 @@ def _changed(path: Path) -> float:
 
 def _snapshots(folder: Path) -> dict[str, Path]:
     """Commit → folder, of those that hold something; the newest first."""
-    found = [path for path in _listing(folder / "snapshots") if COMMIT.fullmatch(path.name)]
+    found = [path for path in listing(folder / "snapshots") if COMMIT.fullmatch(path.name)]
     found.sort(key=lambda path: (-_changed(path), path.name))
-    return {path.name: path for path in found if _listing(path)}
+    return {path.name: path for path in found if listing(path)}
 
 
 def _refs(folder: Path, snapshots: Mapping[str, Path]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from avalan.hub.crew import fetch_all
 from avalan.hub.failure import explained, unreachable
 from avalan.hub.layout import Place, cache_root, place_of, size_of
 from avalan.hub.remote import LEFT_OUT, RemoteFile, RemoteModel, choose, look_up, patterns_for
+from avalan.locale import _
 
 CONFIG = "config.json"
 _LOCK_S = 0.2
@@ -166,7 +167,7 @@ def fetch(
         StateError: the disk is full or cannot be written.
     """
     if offline:
-        raise unreachable(name, "the network is switched off", cache_dir)
+        raise unreachable(name, _("the network is switched off"), cache_dir)
     return run(
         plan(
             name,
@@ -190,9 +191,14 @@ def check_space(plan: Plan) -> None:
     free = free_bytes(plan.place.folder)
     if free is not None and free < plan.missing_bytes:
         raise StateError(
-            f"The model {plan.model.name!r} needs {_gigabytes(plan.missing_bytes)} more, but the "
-            f"disk with {cache_root(plan.cache_dir)} has only {_gigabytes(free)} free; free some "
-            "space, or choose another folder with --cache-dir."
+            _(
+                "The model {name!r} needs {size} more, but the disk with {cache} has only {free} "
+                "free; free some space, or choose another folder with --cache-dir.",
+                name=plan.model.name,
+                size=_gigabytes(plan.missing_bytes),
+                cache=cache_root(plan.cache_dir),
+                free=_gigabytes(free),
+            )
         )
 
 

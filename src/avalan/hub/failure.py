@@ -10,6 +10,7 @@ from huggingface_hub import constants, errors
 from avalan.errors import AvalanError, ModelError, StateError
 from avalan.hub.layout import cache_root, names_on_disk, place_of
 from avalan.hub.reach import reason_of, why_unreachable
+from avalan.locale import _, _n
 
 CLIENT_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 """The root of what the client's network library raises; which library, it keeps to itself."""
@@ -40,20 +41,27 @@ def explained(
         raise ModelError(_gated(name, token)) from None
     except errors.RevisionNotFoundError:
         raise ModelError(
-            f"The model {name!r} has no revision {revision!r}; "
-            f"see {constants.ENDPOINT}/{name}/tree/main for those it has."
+            _(
+                "The model {name!r} has no revision {revision!r}; see {page} for those it has.",
+                name=name,
+                revision=revision,
+                page=f"{constants.ENDPOINT}/{name}/tree/main",
+            )
         ) from None
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise ModelError(
-            f"There is no model {name!r} on the hub, or it is private; check the spelling, "
-            "give a local folder, or set HF_TOKEN to a token that may read it."
+            _(
+                "There is no model {name!r} on the hub, or it is private; check the spelling, "
+                "give a local folder, or set HF_TOKEN to a token that may read it.",
+                name=name,
+            )
         ) from None
     except errors.HfHubHTTPError as error:
         if error.response.status_code >= 500:
             raise unreachable(name, f"{constants.ENDPOINT}: {_answer(error)}", cache_dir) from None
         raise _refused(name, error) from None
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError):
-        raise unreachable(name, "HF_HUB_OFFLINE is set", cache_dir) from None
+        raise unreachable(name, _("HF_HUB_OFFLINE is set"), cache_dir) from None
     except CLIENT_ERROR as error:
         reason = f"{constants.ENDPOINT}: {reason_of(error)}"
         raise unreachable(name, reason, cache_dir) from None
@@ -76,28 +84,35 @@ def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> 
     """The sentence for a hub that cannot be asked about the model called `name`, or at all."""
     held = names_on_disk(cache_dir)
     if name is None:
-        what = f"The hub cannot be reached ({reason})"
+        what = _n("The hub cannot be reached ({reason})")
     elif name in held:
-        what = f"The hub cannot be reached ({reason}), so only what is on disk of {name!r} is there"
+        what = _n(
+            "The hub cannot be reached ({reason}), so only what is on disk of {name!r} is there"
+        )
     elif place_of(name, cache_dir).folder.is_dir():
-        what = (
-            f"The model {name!r} is only partly on this machine and the rest cannot be "
-            f"downloaded ({reason})"
+        what = _n(
+            "The model {name!r} is only partly on this machine and the rest cannot be downloaded "
+            "({reason})"
         )
     else:
-        what = f"The model {name!r} is not on this machine and cannot be downloaded ({reason})"
+        what = _n("The model {name!r} is not on this machine and cannot be downloaded ({reason})")
     return ModelError(
-        f"{what}; connect to the network, give a local folder, or use what is on disk: "
-        f"{_names(held)}."
+        _(
+            "{problem}; connect to the network, give a local folder, or use what is on disk: "
+            "{names}.",
+            problem=_(what, name=name, reason=reason),
+            names=_names(held),
+        )
     )
 
 
 def _names(held: Sequence[str]) -> str:
     names = ["'bundled'", *map(repr, held[:_MOST_NAMES])]
-    more = len(held) - _MOST_NAMES
-    if more > 0:
-        return f"{', '.join(names)} and {more} more"
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    if len(held) > _MOST_NAMES:
+        more = len(held) - _MOST_NAMES
+        return _("{names} and {count} more", names=", ".join(names), count=more)
+    *first, last = names
+    return _("{names} and {last}", names=", ".join(first), last=last) if first else last
 
 
 def disk_error(error: OSError, cache_dir: str | Path | None) -> StateError:
@@ -105,25 +120,37 @@ def disk_error(error: OSError, cache_dir: str | Path | None) -> StateError:
     root = cache_root(cache_dir)
     if error.errno in _NO_SPACE:
         return StateError(
-            f"The disk with the cache {root} is full; free some space, or choose another folder "
-            "with --cache-dir. What has arrived is kept, and the same command goes on from there."
+            _(
+                "The disk with the cache {folder} is full; free some space, or choose another "
+                "folder with --cache-dir. What has arrived is kept, and the same command goes on "
+                "from there.",
+                folder=root,
+            )
         )
     return StateError(
-        f"The system refused {error.filename or str(root)!r} ({reason_of(error)}); check its "
-        "permissions, or choose another folder with --cache-dir."
+        _(
+            "The system refused {path!r} ({reason}); check its permissions, or choose another "
+            "folder with --cache-dir.",
+            path=error.filename or str(root),
+            reason=reason_of(error),
+        )
     )
 
 
 def _gated(name: str | None, token: str | None) -> str:
     page = f"{constants.ENDPOINT}/{name}"
     if token is None:
-        return (
-            f"The model {name!r} is gated; accept its licence on {page}, "
-            "then set HF_TOKEN to your access token."
+        return _(
+            "The model {name!r} is gated; accept its licence on {page}, then set HF_TOKEN to your "
+            "access token.",
+            name=name,
+            page=page,
         )
-    return (
-        f"The model {name!r} is gated and your access token may not read it; accept its licence "
-        f"on {page} with the account that the token belongs to."
+    return _(
+        "The model {name!r} is gated and your access token may not read it; accept its licence "
+        "on {page} with the account that the token belongs to.",
+        name=name,
+        page=page,
     )
 
 
@@ -131,18 +158,26 @@ def _refused(name: str | None, error: errors.HfHubHTTPError) -> ModelError:
     status = error.response.status_code
     if status == 401:
         return ModelError(
-            "The hub refused the access token, which is wrong or has expired; make a new one on "
-            f"{constants.ENDPOINT}/settings/tokens and set HF_TOKEN to it, or go on without one."
+            _(
+                "The hub refused the access token, which is wrong or has expired; make a new one "
+                "on {page} and set HF_TOKEN to it, or go on without one.",
+                page=f"{constants.ENDPOINT}/settings/tokens",
+            )
         )
-    what = f"about {name!r} " if name else ""
     if status == 429:
         return ModelError(
-            f"The hub has had too many questions from here ({_answer(error)}); wait a few minutes, "
-            "or set HF_TOKEN to an access token, which is allowed more."
+            _(
+                "The hub has had too many questions from here ({answer}); wait a few minutes, or "
+                "set HF_TOKEN to an access token, which is allowed more.",
+                answer=_answer(error),
+            )
         )
-    return ModelError(
-        f"The hub refused the question {what}({_answer(error)}); check the rights of the token."
-    )
+    refusal = _n("The hub refused the question ({answer}); check the rights of the token.")
+    if name:
+        refusal = _n(
+            "The hub refused the question about {name!r} ({answer}); check the rights of the token."
+        )
+    return ModelError(_(refusal, name=name, answer=_answer(error)))
 
 
 def _answer(error: errors.HfHubHTTPError) -> str:

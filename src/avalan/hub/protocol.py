@@ -142,10 +142,10 @@ class Hub:
         if found is not None and self._sees(found, caller):
             return found
         # Whether there is a private one is nobody else's business: the same words for both.
-        status, message = (401, "Invalid username or password.")
-        if caller is not None or self.accounts is None:
-            status, message = (404, "Repository not found")
-        raise Refused(status, message, {"X-Error-Code": "RepoNotFound"})
+        code = {"X-Error-Code": "RepoNotFound"}
+        if caller is None and self.accounts is not None:
+            raise Refused(401, "Invalid username or password.", code)
+        raise Refused(404, "Repository not found", code)
 
     def _search(self, parameters: Parameters, caller: Account | None) -> Document:
         found = (self.catalogue.find(name) for name in self.catalogue.names())

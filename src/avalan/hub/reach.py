@@ -13,6 +13,8 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import constants
 
+from avalan.locale import _
+
 _TIMED_OUT = "timed out"
 PATIENCE_S = 1.2
 """`HF_HUB_ETAG_TIMEOUT`, in seconds, sets another for networks that are slow."""
@@ -21,7 +23,7 @@ PATIENCE_S = 1.2
 def why_unreachable() -> str | None:
     """Why the hub cannot be asked, as a part of a sentence; None where it answers."""
     if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
+        return _("HF_HUB_OFFLINE is set")
     patience = _patience()
     # Made before the clock starts: it reads certificates, which takes its time.
     client = huggingface_hub.get_session()
@@ -33,7 +35,7 @@ def why_unreachable() -> str | None:
     except queue.Empty:
         reason = _TIMED_OUT
     if reason == _TIMED_OUT:
-        reason = f"no answer within {patience:g} s"
+        reason = _("no answer within {seconds:g} s", seconds=patience)
     return reason and f"{constants.ENDPOINT}: {reason}"
 
 

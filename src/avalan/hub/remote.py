@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from avalan.errors import ModelError
 from avalan.hub.failure import explained, require_hub
 from avalan.hub.folder import PICKLED_MODELS
+from avalan.locale import _, _n
 
 READABLE = (
     "*.json",
@@ -93,8 +94,12 @@ def look_up(
             if isinstance(error, huggingface_hub.errors.HFValidationError):
                 raise
             raise ModelError(
-                f"What {constants.ENDPOINT} answers about {name!r} is no hub's answer; check "
-                "HF_ENDPOINT, or whether the network asks for a login first."
+                _(
+                    "What {address} answers about {name!r} is no hub's answer; check HF_ENDPOINT, "
+                    "or whether the network asks for a login first.",
+                    address=constants.ENDPOINT,
+                    name=name,
+                )
             ) from error
 
 
@@ -115,8 +120,12 @@ def _file(name: str, row: Any) -> RemoteFile:
     path = PurePosixPath(row.rfilename)
     if path.is_absolute() or ".." in path.parts or "\\" in row.rfilename or ":" in row.rfilename:
         raise ModelError(
-            f"The model {name!r} names a file outside its folder ({row.rfilename!r}), which only "
-            "an attack would; do not use it."
+            _(
+                "The model {name!r} names a file outside its folder ({file!r}), which only an "
+                "attack would; do not use it.",
+                name=name,
+                file=row.rfilename,
+            )
         )
     lfs = row.lfs
     return RemoteFile(
@@ -170,18 +179,28 @@ def check_weights(model: RemoteModel) -> None:
         return
     if pickled := pickled_weights(model):
         raise ModelError(
-            f"The model {model.name!r} has only pickled weights ({pickled[0].path}), which can run "
-            "any code when they are loaded, so avalan does not load them unless --allow-pickle "
-            "says so; look for the same model with safetensors: avalan model search "
-            f"{model.name.rpartition('/')[2]!r} --filter safetensors"
+            _(
+                "The model {name!r} has only pickled weights ({file}), which can run any code when "
+                "they are loaded, so avalan does not load them unless --allow-pickle says so; look "
+                "for the same model with safetensors: avalan model search {words!r} --filter "
+                "safetensors",
+                name=model.name,
+                file=pickled[0].path,
+                words=model.name.rpartition("/")[2],
+            )
         )
     suffixes = {PurePosixPath(file.path).suffix for file in model.files}
     others = sorted({_OTHER[suffix] for suffix in suffixes if suffix in _OTHER})
-    there = f"; it has {' and '.join(others)}" if others else ""
-    raise ModelError(
-        f"The model {model.name!r} has no weights that avalan reads (safetensors or ONNX){there}. "
-        "Choose another repository of the same model."
+    problem = _n(
+        "The model {name!r} has no weights that avalan reads (safetensors or ONNX). Choose another "
+        "repository of the same model."
     )
+    if others:
+        problem = _n(
+            "The model {name!r} has no weights that avalan reads (safetensors or ONNX); it has "
+            "{others}. Choose another repository of the same model."
+        )
+    raise ModelError(_(problem, name=model.name, others=", ".join(others)))
 
 
 def has_weights(model: RemoteModel) -> bool:

@@ -21,6 +21,7 @@ from avalan.errors import ModelError
 from avalan.hub.failure import CLIENT_ERROR
 from avalan.hub.reach import reason_of
 from avalan.hub.remote import RemoteFile
+from avalan.locale import _
 
 ATTEMPTS = 5
 """In a row, without a byte of progress."""
@@ -93,8 +94,11 @@ class Transfer:
         if not is_true:
             partial.unlink()
             raise ModelError(
-                f"The file {self._file.path} was damaged on its way (its hash is not the one that "
-                "the hub gives); try again."
+                _(
+                    "The file {file} was damaged on its way (its hash is not the one that the hub "
+                    "gives); try again.",
+                    file=self._file.path,
+                )
             )
         os.replace(partial, blob)
 
@@ -121,8 +125,13 @@ class Transfer:
 
     def _gave_up(self, error: Exception) -> ModelError:
         return ModelError(
-            f"The download of {self._file.path} broke off {ATTEMPTS} times ({reason_of(error)}); "
-            "what has arrived is kept, and the same command goes on from there."
+            _(
+                "The download of {file} broke off {count} times ({reason}); what has arrived is "
+                "kept, and the same command goes on from there.",
+                file=self._file.path,
+                count=ATTEMPTS,
+                reason=reason_of(error),
+            )
         )
 
     def _receive(self, part: "_Part") -> None:
@@ -143,7 +152,7 @@ class Transfer:
                 if part.size > self._file.size_bytes:
                     return
         if part.size < self._file.size_bytes:
-            raise _Cut("the connection ended early")
+            raise _Cut(_("the connection ended early"))
 
     def _check_wanted(self) -> None:
         if self._wait(0.0):
@@ -164,7 +173,7 @@ class _Part:
         self._file = io.FileIO(self._path, "r+")
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_args: object) -> None:
         self._file.close()
 
     def _begin(self) -> None:

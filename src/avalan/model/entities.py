@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from avalan.locale import _
+
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
@@ -205,5 +207,5 @@ class ImageEntity:
     """Where it is, if the model says so."""
 
     def __str__(self) -> str:
-        where = "" if self.box is None else f" at {self.box}"
-        return f"{self.label} {self.score:.2f}{where}"
+        text = f"{self.label} {self.score:.2f}"
+        return text if self.box is None else _("{text} at {box}", text=text, box=self.box)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from avalan import extras, hub
 from avalan.errors import ConfigurationError, ModelError
 from avalan.hub.folder import find_onnx_decoder
+from avalan.locale import _
 from avalan.model import bundled
 from avalan.model.engine import Engine, GrowingEngine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
@@ -40,8 +40,11 @@ class Model:
         """
         if not isinstance(self.engine, SteppingEngine):
             raise ConfigurationError(
-                f"The engine of {self.name!r} gives no logits, which this needs; "
-                "run the model with the engine 'onnx' or 'transformers'."
+                _(
+                    "The engine of {name!r} gives no logits, which this needs; run the model with "
+                    "the engine 'onnx' or 'transformers'.",
+                    name=self.name,
+                )
             )
         return self.engine
 
@@ -52,12 +55,7 @@ class Model:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_args: object) -> None:
         self.close()
 
 
@@ -96,15 +94,21 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
     uri = parse_uri(name)
     if not uri.is_local:
         raise ConfigurationError(
-            f"No engine here runs models of the provider {uri.provider!r}; "
-            "give a local model: 'bundled', a folder or a hub id."
+            _(
+                "No engine here runs models of the provider {provider!r}; give a local model: "
+                "'bundled', a folder or a hub id.",
+                provider=uri.provider,
+            )
         )
     if uri.model == "bundled":
         return bundled.find(uri.model).folder
     if uri.model in bundled.RESERVED:
         raise ConfigurationError(
-            f"{uri.model!r} is not a language model and generates no text; "
-            "it can be named where avalan asks or evaluates. Give 'bundled', a folder or a hub id."
+            _(
+                "{name!r} is not a language model and generates no text; it can be named where "
+                "avalan asks or evaluates. Give 'bundled', a folder or a hub id.",
+                name=uri.model,
+            )
         )
     return hub.resolve(
         uri.model,
@@ -136,8 +140,12 @@ def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:
         return find_folder(name, settings)
     if not hub.is_hub_id(name):
         raise ModelError(
-            f"There is no tokenizer {name!r}; give a folder with a {DEFINITION}, a hub id such as "
-            "'Qwen/Qwen3-0.6B', or 'bundled'."
+            _(
+                "There is no tokenizer {name!r}; give a folder with a {file}, a hub id such as "
+                "'Qwen/Qwen3-0.6B', or 'bundled'.",
+                name=name,
+                file=DEFINITION,
+            )
         )
     found: Path = extras.load("avalan.hub.tokenizer").find_tokenizer(
         name,
@@ -187,8 +195,12 @@ def _fit_vocabulary(engine: Engine, tokenizer: Tokenizer, settings: EngineSettin
         return
     if not isinstance(engine, GrowingEngine):
         raise ModelError(
-            f"The model has a place for {engine.vocab_size} tokens and the tokenizer has "
-            f"{tokenizer.vocab_size}, and this engine's files cannot be changed; add no tokens, or "
-            "run the model's safetensors with the engine 'transformers'."
+            _(
+                "The model has a place for {places} tokens and the tokenizer has {needed}, and "
+                "this engine's files cannot be changed; add no tokens, or run the model's "
+                "safetensors with the engine 'transformers'.",
+                places=engine.vocab_size,
+                needed=tokenizer.vocab_size,
+            )
         )
     engine.grow(tokenizer.vocab_size)

@@ -14,6 +14,7 @@ from transformers.models.auto import modeling_auto
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 from avalan.model.remote_code import check_consent
@@ -93,13 +94,20 @@ def load(name: str, folder: Path, settings: EngineSettings, task: Task) -> Pretr
         getattr(transformers, task.model_class),
         folder,
         settings,
-        kind=f"model that {task.does}",
+        kind=_("model that {does}", does=_(task.does)),
         **options,
     )
     if missing:
         raise ModelError(
-            f"The files of {name!r} lack {len(missing)} of the weights that a model needs that "
-            f"{task.does}, such as {min(missing)}; download it again, or take {task.example!r}."
+            _(
+                "The files of {name!r} lack {count} of the weights that a model needs that "
+                "{does}, such as {first}; download it again, or take {example!r}.",
+                name=name,
+                count=len(missing),
+                does=_(task.does),
+                first=min(missing),
+                example=task.example,
+            )
         )
     return Pretrained(name=name, model=model, processor=processor)
 
@@ -107,14 +115,22 @@ def load(name: str, folder: Path, settings: EngineSettings, task: Task) -> Pretr
 def _check_settings(settings: EngineSettings, task: Task) -> None:
     if settings.engine not in ("auto", "transformers"):
         raise ConfigurationError(
-            f"The engine {settings.engine!r} runs no model that {task.does}; leave the engine "
-            "open, or choose 'transformers'."
+            _(
+                "The engine {engine!r} runs no model that {does}; leave the engine open, or "
+                "choose 'transformers'.",
+                engine=settings.engine,
+                does=_(task.does),
+            )
         )
     for setting in ("tokenizer", "tokens", "special_tokens"):
         if getattr(settings, setting):
             raise ConfigurationError(
-                f"The setting {setting} is for language models, but this one {task.does} with "
-                "what it came with; leave it open."
+                _(
+                    "The setting {setting} is for language models, but this one {does} with what "
+                    "it came with; leave it open.",
+                    setting=setting,
+                    does=_(task.does),
+                )
             )
 
 
@@ -131,10 +147,16 @@ def check_kind(name: str, config: Mapping[str, Any], task: Task) -> None:
     classes = [each for each in config.get("architectures") or () if hasattr(transformers, each)]
     if model_type in known and (not classes or set(classes) & _names(known)):
         return
-    what = ", ".join(classes) or model_type or "unknown"
+    what = ", ".join(classes) or model_type or _("unknown")
     raise ModelError(
-        f"The model {name!r} is of the kind {what}, which is not one that {task.does}; give one "
-        f"that is, such as {task.example!r}."
+        _(
+            "The model {name!r} is of the kind {what}, which is not one that {does}; give one "
+            "that is, such as {example!r}.",
+            name=name,
+            what=what,
+            does=_(task.does),
+            example=task.example,
+        )
     )
 
 
@@ -157,8 +179,13 @@ def _load_processor(name: str, folder: Path, settings: EngineSettings, task: Tas
         )
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"What prepares the input of {name!r} cannot be loaded from {folder} "
-            f"({first_line(error)}); download the model again."
+            _(
+                "What prepares the input of {name!r} cannot be loaded from {folder} ({reason}); "
+                "download the model again.",
+                name=name,
+                folder=folder,
+                reason=first_line(error),
+            )
         ) from error
 
 

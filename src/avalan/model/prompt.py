@@ -9,13 +9,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import tokenizers
 
 from avalan import extras
 from avalan.errors import AvalanError, ModelError
+from avalan.locale import _
 from avalan.model.entities import Message
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -50,11 +50,13 @@ class Tokenizer:
         self._trusted.no_truncation()
         self._trusted.no_padding()
         self._special_tokens = dict(special_tokens or {})
-        self._chat_template = chat_template
-        self._added = {
+        self.chat_template = chat_template
+        """Its source."""
+        self.added_tokens: Mapping[str, int] = {
             token.content: token_id
             for token_id, token in self._trusted.get_added_tokens_decoder().items()
         }
+        """The tokens that stand beside the vocabulary, control tokens among them, and their ids."""
         # `encode_special_tokens` is a switch on the object, so each reading has its own.
         spelled_out = json.loads(definition)
         self._control_ids = _flag_control_tokens(spelled_out)
@@ -67,27 +69,12 @@ class Tokenizer:
             if token.special
         )
         """Ids of the control and reflection tokens."""
-        self.added_ids = frozenset(self._added.values()) - self.special_ids
+        self.added_ids = frozenset(self.added_tokens.values()) - self.special_ids
         """Ids of the tokens that were added to the vocabulary and control nothing."""
         self.eos_ids = frozenset(eos_ids) | self._named_ids("eos_token")
         """Ids that end an answer."""
         self.vocab_size = max(self._trusted.get_vocab(with_added_tokens=True).values()) + 1
         """One more than the highest id; the model's own table may be larger."""
-
-    @property
-    def has_chat_template(self) -> bool:
-        """Whether `encode_chat` follows the model's own template."""
-        return self._chat_template is not None
-
-    @property
-    def chat_template(self) -> str | None:
-        """The template's source."""
-        return self._chat_template
-
-    @property
-    def added_tokens(self) -> Mapping[str, int]:
-        """The tokens that stand beside the vocabulary, control tokens among them, and their ids."""
-        return MappingProxyType(self._added)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text: no control token comes out, whatever the text says."""
@@ -125,7 +112,7 @@ class Tokenizer:
         Raises:
             ModelError: the template refuses the conversation or leaves a message out.
         """
-        if self._chat_template is None:
+        if self.chat_template is None:
             return self._opening_ids() + self.encode("\n\n".join(m.content for m in messages))
         parts = self._rendered(messages, add_generation_prompt=add_generation_prompt)
         return self.encode_parts((part.text, part.trusted) for part in parts)
@@ -136,7 +123,7 @@ class Tokenizer:
         Raises:
             ModelError: as `encode_chat`.
         """
-        if self._chat_template is None:
+        if self.chat_template is None:
             return ""
         parts = self._rendered(messages, add_generation_prompt=True)
         return parts[-1].text if parts and parts[-1].trusted else ""
@@ -166,22 +153,22 @@ class Tokenizer:
 
     def token_id(self, text: str) -> int | None:
         """The id of the control token, or else of the one plain token, that reads `text`."""
-        if text in self._added:
-            return self._added[text]
+        if text in self.added_tokens:
+            return self.added_tokens[text]
         ids = self.encode(text)
         return ids[0] if len(ids) == 1 and self.decode(ids) == text else None
 
     def _rendered(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> Any:
         # Jinja2 is loaded for models that have a template, when it is first needed.
         return extras.load("avalan.model.template").render(
-            self._chat_template,
+            self.chat_template,
             messages,
             special_tokens=self._special_tokens,
             add_generation_prompt=add_generation_prompt,
         )
 
     def _named_ids(self, name: str) -> frozenset[int]:
-        token_id = self._added.get(self._special_tokens.get(name, ""))
+        token_id = self.added_tokens.get(self._special_tokens.get(name, ""))
         return frozenset() if token_id is None else frozenset((token_id,))
 
     def _opening_ids(self) -> list[int]:
@@ -246,8 +233,11 @@ def load_tokenizer(
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ModelError(
-            f"The model folder {folder} has no tokenizer.json; make one by loading the model with "
-            "transformers' AutoTokenizer and calling save_pretrained on the folder."
+            _(
+                "The model folder {folder} has no tokenizer.json; make one by loading the model "
+                "with transformers' AutoTokenizer and calling save_pretrained on the folder.",
+                folder=folder,
+            )
         )
     settings = read_json(folder / "tokenizer_config.json")
     try:
@@ -262,7 +252,11 @@ def load_tokenizer(
         raise
     except Exception as error:  # tokenizers raises bare Exception for a broken definition
         raise ModelError(
-            f"The tokenizer in {path} cannot be read ({error}); download the model again."
+            _(
+                "The tokenizer in {path} cannot be read ({error}); download the model again.",
+                path=path,
+                error=error,
+            )
         ) from error
 
 
@@ -277,9 +271,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ModelError(f"{path} is not readable JSON ({error}); download it again.") from None
+        raise ModelError(
+            _("{path} is not readable JSON ({error}); download it again.", path=path, error=error)
+        ) from None
     if not isinstance(content, dict):
-        raise ModelError(f"{path} holds no JSON object; download it again.")
+        raise ModelError(_("{path} holds no JSON object; download it again.", path=path))
     return content
 
 

@@ -11,6 +11,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from avalan.errors import ModelError
 from avalan.hub.found import code_files
+from avalan.locale import _
 
 
 def check_consent(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> None:
@@ -21,11 +22,15 @@ def check_consent(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> 
     """
     if trusted or not needs_code(config):
         return
-    files = ", ".join(code_files(config)) or "of another repository"
+    files = ", ".join(code_files(config)) or _("of another repository")
     raise ModelError(
-        f"The model in {folder} needs Python code that came with it ({files}), which can read, "
-        "change and send whatever you can; read it first, and if you trust it, consent with "
-        "--trust-remote-code."
+        _(
+            "The model in {folder} needs Python code that came with it ({files}), which can read, "
+            "change and send whatever you can; read it first, and if you trust it, consent with "
+            "--trust-remote-code.",
+            folder=folder,
+            files=files,
+        )
     )
 
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
-from types import MappingProxyType, ModuleType, TracebackType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
 
@@ -99,12 +100,7 @@ class TaskModel:
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_args: object) -> None:
         self.close()
 
     @property
@@ -116,7 +112,10 @@ class TaskModel:
         """
         if self._loaded is None:
             raise ConfigurationError(
-                f"The model is not loaded; call it inside: with {type(self).__name__}(…) as model."
+                _(
+                    "The model is not loaded; call it inside: with {kind}(…) as model.",
+                    kind=type(self).__name__,
+                )
             )
         return self._loaded
 
@@ -135,8 +134,11 @@ class TaskModel:
             result = await loop.run_in_executor(self._thread, work, loaded, cancelled)
             if cancelled.is_set():
                 raise ModelError(
-                    f"The model {self._name!r} was closed before it had finished; wait for its "
-                    "result inside the with."
+                    _(
+                        "The model {model!r} was closed before it had finished; wait for its "
+                        "result inside the with.",
+                        model=self._name,
+                    )
                 )
             return result
         finally:

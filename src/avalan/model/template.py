@@ -18,6 +18,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from avalan.errors import ModelError
+from avalan.locale import _
 from avalan.model.entities import Message
 
 
@@ -65,14 +66,20 @@ def render(
         )
     except (TemplateError, TypeError, ValueError, LookupError) as error:
         raise ModelError(
-            f"The model's chat template refuses this conversation ({error}); "
-            "change the messages' roles or their order."
+            _(
+                "The model's chat template refuses this conversation ({error}); change the "
+                "messages' roles or their order.",
+                error=error,
+            )
         ) from error
     for mark, content in marks.items():
         if content and mark not in text:
             raise ModelError(
-                "The model's chat template leaves out a message that begins with "
-                f"{content[:40]!r}; the model cannot be given this conversation."
+                _(
+                    "The model's chat template leaves out a message that begins with {start!r}; "
+                    "the model cannot be given this conversation.",
+                    start=content[:40],
+                )
             )
     return _split(text, marks)
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from urllib.parse import parse_qsl, unquote
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 
 SCHEME = "ai://"
 LOCAL = "local"
@@ -44,8 +45,12 @@ class EngineUri:
         value = os.environ.get(name)
         if not value:
             raise ConfigurationError(
-                f"The key for {self.provider!r} is to be read from the environment variable "
-                f"{name!r}, which is not set; set it and try again."
+                _(
+                    "The key for {provider!r} is to be read from the environment variable "
+                    "{name!r}, which is not set; set it and try again.",
+                    provider=self.provider,
+                    name=name,
+                )
             )
         return value
 
@@ -62,21 +67,27 @@ def parse_uri(text: str) -> EngineUri:
     """
     text = text.strip()
     if not text:
-        raise ConfigurationError("The name of the model is empty; give one, such as 'bundled'.")
+        raise ConfigurationError(_("The name of the model is empty; give one, such as 'bundled'."))
     if not text.lower().startswith(SCHEME):
         if "://" in text:
             scheme = text.partition("://")[0]
             raise ConfigurationError(
-                f"A model's URI begins with 'ai://', not with '{scheme}://'; write "
-                "ai://provider/model."
+                _(
+                    "A model's URI begins with 'ai://', not with '{scheme}://'; write "
+                    "ai://provider/model.",
+                    scheme=scheme,
+                )
             )
         return EngineUri(model=text)
-    place, _, query = text[len(SCHEME) :].partition("?")
-    authority, _, model = place.partition("/")
+    place, _mark, query = text[len(SCHEME) :].partition("?")
+    authority, _slash, model = place.partition("/")
     key, at, provider = authority.rpartition("@")
-    _require(bool(provider), "names no provider")
-    _require(bool(model), f"names no model of {provider!r}")
-    _require(not at or bool(key), f"has an empty key for {provider!r}")
+    _require(bool(provider), _("The model's URI names no provider"))
+    _require(bool(model), _("The model's URI names no model of {provider!r}", provider=provider))
+    _require(
+        not at or bool(key),
+        _("The model's URI has an empty key for {provider!r}", provider=provider),
+    )
     return EngineUri(
         model=unquote(model),
         provider=unquote(provider),
@@ -88,8 +99,11 @@ def parse_uri(text: str) -> EngineUri:
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ConfigurationError(
-            f"The model's URI {what}; write ai://provider/model, with key@ before the provider "
-            "where it needs one."
+            _(
+                "{what}; write ai://provider/model, with key@ before the provider where it needs "
+                "one.",
+                what=what,
+            )
         )
 
 
@@ -97,7 +111,9 @@ def _options(query: str) -> Mapping[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     options = dict(pairs)
     if len(options) < len(pairs):
-        names = [name for name, _ in pairs]
+        names = [pair[0] for pair in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigurationError(f"The model's URI gives the option {twice!r} twice; keep one.")
+        raise ConfigurationError(
+            _("The model's URI gives the option {twice!r} twice; keep one.", twice=twice)
+        )
     return MappingProxyType(options)

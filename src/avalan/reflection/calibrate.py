@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 
 _EPSILON = 1e-6
 
@@ -49,7 +50,7 @@ def fit(
     """
     if not rows or len(set(labels)) < 2:
         raise ConfigurationError(
-            "A calibrator needs examples of both kinds; give it more validation data."
+            _("A calibrator needs examples of both kinds; give it more validation data.")
         )
     names = sorted(rows[0])
     raw = np.array([[row[name] for name in names] for row in rows], np.float64)
@@ -67,7 +68,7 @@ def _newton(
     """The coefficients that minimise the penalised log-loss; the first is not penalised."""
     penalty = np.diag([0.0] + [ridge] * (design.shape[1] - 1))
     solution = np.zeros(design.shape[1])
-    for _ in range(50):
+    for _step in range(50):
         probability = 1 / (1 + np.exp(-np.clip(design @ solution, -50, 50)))
         gradient = design.T @ (probability - labels) + penalty @ solution
         curvature = (design * (probability * (1 - probability))[:, None]).T @ design + penalty

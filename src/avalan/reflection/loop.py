@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from time import perf_counter
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _, _n
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.panel import Panel, check_probability
@@ -29,18 +30,20 @@ __all__ = [
 
 NUM_LISTED = 10
 
-NO_DOCUMENTS = (
+NO_DOCUMENTS = _n(
     "I don't know this by heart, and there are no documents to look it up in; "
     "add some with: avalan index add PATH, or name them with --docs PATH."
 )
-NOT_THERE = "I don't know: the documents do not say."
-NOT_KNOWN = "I don't know this by heart, and looking it up was switched off with --retrieve never."
+NOT_THERE = _n("I don't know: the documents do not say.")
+NOT_KNOWN = _n(
+    "I don't know this by heart, and looking it up was switched off with --retrieve never."
+)
 
 
 def check(question: str, settings: AskSettings) -> None:
     """Raises ConfigurationError for what cannot be asked."""
     if not question.strip():
-        raise ConfigurationError('The question is empty; ask one, as in: avalan ask "Who …?"')
+        raise ConfigurationError(_('The question is empty; ask one, as in: avalan ask "Who …?"'))
     check_settings(settings)
 
 
@@ -49,7 +52,9 @@ def check_settings(settings: AskSettings) -> None:
     check_probability("--threshold", settings.threshold)
     check_probability("--min-confidence", settings.min_confidence)
     if settings.top_k < 1:
-        raise ConfigurationError(f"--top-k is {settings.top_k}, but at least 1 passage is read.")
+        raise ConfigurationError(
+            _("--top-k is {top_k}, but at least 1 passage is read.", top_k=settings.top_k)
+        )
 
 
 def ask(

@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from types import TracebackType
 from typing import Any, Self
 
 from avalan import extras
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.judge import Judge
@@ -60,12 +60,7 @@ class Panel(AbstractContextManager["Panel"]):
         self._close.append(resource)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_args: object) -> None:
         for resource in self._close:
             resource.close()
 
@@ -128,5 +123,9 @@ def check_probability(name: str, value: float | None) -> None:
     """Raises ConfigurationError unless `value` is None or lies between 0 and 1."""
     if value is not None and not 0.0 <= value <= 1.0:
         raise ConfigurationError(
-            f"{name} is {value:g}, but a probability lies between 0 and 1; try {name} 0.5."
+            _(
+                "{name} is {value:g}, but a probability lies between 0 and 1; try {name} 0.5.",
+                name=name,
+                value=value,
+            )
         )

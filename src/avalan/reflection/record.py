@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 from avalan.model.entities import Message
 
 SCHEMA = "selfref/1"
@@ -71,27 +72,38 @@ class Record:
 
     def __post_init__(self) -> None:
         if problem := _problem(self):
-            raise ConfigurationError(f"Record {self.id!r} breaks {SCHEMA}: {problem}.")
+            raise ConfigurationError(
+                _(
+                    "Record {id!r} breaks {schema}: {problem}.",
+                    id=self.id,
+                    schema=SCHEMA,
+                    problem=problem,
+                )
+            )
 
 
 def _problem(record: Record) -> str | None:
     """What is wrong with a record, or None."""
     if not record.segments:
-        return "it has no segments"
+        return _("it has no segments")
     if record.utility is not None and not 1 <= record.utility <= 5:
-        return f"utility is {record.utility}, not 1 to 5"
+        return _("utility is {grade}, not 1 to 5", grade=record.utility)
     for segment in record.segments:
         pids = {passage.pid for passage in segment.passages}
         if segment.decision not in get_args(Decision):
-            return f"the decision {segment.decision!r} is not one of {get_args(Decision)}"
+            return _(
+                "the decision {found!r} is not one of {known}",
+                found=segment.decision,
+                known=get_args(Decision),
+            )
         if segment.support is not None and not pids:
-            return "a segment has support but no passages"
-        if not set(segment.cite) <= pids:
-            return f"a segment cites {sorted(set(segment.cite) - pids)}, which it was not shown"
+            return _("a segment has support but no passages")
+        if unseen := sorted(set(segment.cite) - pids):
+            return _("a segment cites {pids}, which it was not shown", pids=unseen)
         if segment.span is not None:
             start, end = segment.span
             if not segment.passages or segment.passages[-1].text[start:end] != segment.text:
-                return "a span does not hold the text in the last passage"
+                return _("a span does not hold the text in the last passage")
     return None
 
 
@@ -108,7 +120,13 @@ def from_json(values: Mapping[str, Any]) -> Record:
     """
     values = dict(values)
     if (schema := values.pop("schema", None)) != SCHEMA:
-        raise ConfigurationError(f"A record has the schema {schema!r}; {SCHEMA!r} is read here.")
+        raise ConfigurationError(
+            _(
+                "A record has the schema {schema!r}; {ours!r} is read here.",
+                schema=schema,
+                ours=SCHEMA,
+            )
+        )
     try:
         segments = tuple(_segment(segment) for segment in values.pop("segments"))
         messages = tuple(Message(**message) for message in values.pop("messages"))
@@ -116,8 +134,10 @@ def from_json(values: Mapping[str, Any]) -> Record:
         answers = tuple(values.pop("answers", ()))
         return Record(segments=segments, messages=messages, loss=loss, answers=answers, **values)
     except (TypeError, KeyError) as error:
-        name = values.get("id", "without id")
-        raise ConfigurationError(f"Record {name!r} breaks {SCHEMA}: {error}.") from None
+        name = values.get("id", _("without id"))
+        raise ConfigurationError(
+            _("Record {name!r} breaks {schema}: {error}.", name=name, schema=SCHEMA, error=error)
+        ) from None
 
 
 def _segment(values: Mapping[str, Any]) -> Segment:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from avalan.errors import RetrievalError
+from avalan.locale import _, _n
 from avalan.retrieval import encodings
 from avalan.retrieval.extract import Extraction
 from avalan.retrieval.headings import Heading, HeadingFinder, Layout
@@ -39,7 +40,7 @@ class Unreadable(RetrievalError):
     """A file whose text cannot be had; `reason` completes "… cannot be indexed: "."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{_shown(path)} cannot be indexed: {reason}.")
+        super().__init__(_("{path} cannot be indexed: {reason}.", path=_shown(path), reason=reason))
         self.reason = reason
 
 
@@ -120,9 +121,9 @@ class Document:
         except OSError as error:
             raise _unopened(self.path, error) from None
         except UnicodeDecodeError:
-            raise Unreadable(self.path, "it changed while it was being read") from None
+            raise _changed(self.path) from None
         if digest.digest() != self.digest:
-            raise Unreadable(self.path, "it changed while it was being read")
+            raise _changed(self.path)
 
 
 def survey(path: Path) -> Document:
@@ -134,14 +135,16 @@ def survey(path: Path) -> Document:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise Unreadable(path, "its name is not valid Unicode; rename it") from None
+        raise Unreadable(path, _("its name is not valid Unicode; rename it")) from None
     layout = LAYOUTS.get(path.suffix.lower())
     if layout is None:
-        kind = f"its type {path.suffix}" if path.suffix else "a name without a type"
-        raise Unreadable(path, f"{kind} is not one of {' '.join(LAYOUTS)}")
+        reason = _n("a name without a type is not one of {known}")
+        if path.suffix:
+            reason = _n("its type {type} is not one of {known}")
+        raise Unreadable(path, _(reason, type=path.suffix, known=" ".join(LAYOUTS)))
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise Unreadable(path, "it is not a regular file")
+            raise Unreadable(path, _("it is not a regular file"))
         with path.open("rb") as file:
             return _surveyed(path, layout, file)
     except OSError as error:
@@ -157,17 +160,22 @@ def _shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def _changed(path: Path) -> Unreadable:
+    return Unreadable(path, _("it changed while it was being read"))
+
+
 def _unopened(path: Path, error: OSError) -> Unreadable:
     if isinstance(error, FileNotFoundError):
-        leads = "it is a link that leads nowhere" if path.is_symlink() else "there is no such file"
-        return Unreadable(path, leads)
-    return Unreadable(path, f"it cannot be opened ({error.strerror})")
+        if path.is_symlink():
+            return Unreadable(path, _("it is a link that leads nowhere"))
+        return Unreadable(path, _("there is no such file"))
+    return Unreadable(path, _("it cannot be opened ({reason})", reason=error.strerror))
 
 
 def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:
     head = file.read(_HEAD_BYTES)
     if not head:
-        raise Unreadable(path, "it is empty")
+        raise Unreadable(path, _("it is empty"))
     candidates = encodings.candidates(head, is_page=layout == "html")
     digest = hashlib.sha256()
     size = 0
@@ -181,7 +189,7 @@ def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:
         piece = file.read(_PIECE_BYTES)
     found = next((candidate for candidate in candidates if candidate.holds()), None)
     if found is None:
-        raise Unreadable(path, "it is binary, or text that is not UTF-8, UTF-16 or Windows-1252")
+        raise Unreadable(path, _("it is binary, or text that is not UTF-8, UTF-16 or Windows-1252"))
     return Document(
         path=path,
         layout=layout,

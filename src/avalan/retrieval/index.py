@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from avalan.errors import ConfigurationError, RetrievalError
+from avalan.locale import _, _n
 from avalan.retrieval import journal, query, store, tables, walk
 from avalan.retrieval.documents import LAYOUTS, Skipped, Unreadable, survey
 from avalan.retrieval.entities import (
@@ -59,7 +60,10 @@ def named(name: str = DEFAULT_INDEX) -> Path:
     """
     if not _INDEX_NAME.fullmatch(name):
         raise ConfigurationError(
-            f"An index cannot be called {name!r}; use letters, digits, '_', '-' and '.'."
+            _(
+                "An index cannot be called {name!r}; use letters, digits, '_', '-' and '.'.",
+                name=name,
+            )
         )
     return store.folder() / f"{name}.sqlite"
 
@@ -167,10 +171,13 @@ class Index:
     def _require(self, place: Path) -> None:
         if os.path.lexists(place):
             return
-        hint = "check the path"
+        sentence = _n("There is no file or folder at {path}; check the path.")
         if self.path and self._sources_below(place):
-            hint = f"to forget its documents: avalan index remove {self.path.stem} '{place}'"
-        raise RetrievalError(f"There is no file or folder at {place}; {hint}.")
+            sentence = _n(
+                "There is no file or folder at {path}; to forget its documents: "
+                "avalan index remove {index} '{path}'."
+            )
+        raise RetrievalError(_(sentence, path=place, index=self.path and self.path.stem))
 
     def _add_anew(self, places: list[Path]) -> Iterator[Event]:
         with store.writing(self.path, self._connection):
@@ -215,10 +222,13 @@ class Index:
                 yield Skipped(path=str(found), reason=error.reason)
         yield from self._drop_vanished(folder, seen, tuple(unlisted))
         if not seen and not self._sources_below(folder):
-            kinds = " ".join(LAYOUTS)
             raise RetrievalError(
-                f"The folder {folder} holds no text that can be indexed; documents are {kinds} "
-                "files that are neither hidden nor ignored."
+                _(
+                    "The folder {folder} holds no text that can be indexed; documents are {types} "
+                    "files that are neither hidden nor ignored.",
+                    folder=folder,
+                    types=" ".join(LAYOUTS),
+                )
             )
 
     def _add_file(self, path: Path, *, root: str) -> Added | Replaced | Unchanged:
@@ -230,7 +240,7 @@ class Index:
                 was_known = tables.forget(self._connection, document.source)
                 num_passages = tables.insert(self._connection, document, root)
                 if not num_passages:
-                    raise Unreadable(path, "it holds no text")
+                    raise Unreadable(path, _("it holds no text"))
         kind = Replaced if was_known else Added
         return kind(source=document.source, num_passages=num_passages)
 
@@ -302,7 +312,10 @@ class Index:
         document = survey(Path(source))
         if document.digest != digest:
             raise RetrievalError(
-                f"{source} has changed since it was indexed; run: avalan index add '{source}'"
+                _(
+                    "{path} has changed since it was indexed; run: avalan index add '{path}'",
+                    path=source,
+                )
             )
         return "".join(block.text for block in document.blocks())
 
@@ -321,13 +334,25 @@ class Index:
             raise self._unknown(name)
         if len(meant) > 1:
             raise RetrievalError(
-                f"{name!r} could be {len(meant)} documents; name one of: {', '.join(meant[:5])}"
+                _(
+                    "{name!r} could be {count} documents; name one of: {names}",
+                    name=name,
+                    count=len(meant),
+                    names=", ".join(meant[:5]),
+                )
             )
         return meant[0]
 
     def _unknown(self, name: str) -> RetrievalError:
-        index = f"avalan index show {self.path.stem}" if self.path else "the temporary index"
-        return RetrievalError(f"The index has no document {name!r}; see those it has: {index}")
+        if self.path is None:
+            return RetrievalError(_("The temporary index has no document {name!r}.", name=name))
+        return RetrievalError(
+            _(
+                "The index has no document {name!r}; see those it has: avalan index show {index}",
+                name=name,
+                index=self.path.stem,
+            )
+        )
 
     def _sources_below(self, folder: Path) -> list[tuple[str, str]]:
         prefix = _prefix(str(folder))
@@ -368,10 +393,12 @@ class Index:
 
 def _place(path: Path | str) -> Path:
     if not os.fspath(path).strip():
-        raise RetrievalError("A path is empty; name a file or a folder.")
+        raise RetrievalError(_("A path is empty; name a file or a folder."))
     if not _is_unicode(os.fspath(path)):
         name = os.fsencode(path).decode("utf-8", "replace")
-        raise RetrievalError(f"The name {name!r} is not valid Unicode; rename the file or folder.")
+        raise RetrievalError(
+            _("The name {name!r} is not valid Unicode; rename the file or folder.", name=name)
+        )
     return Path(os.path.abspath(path))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from avalan import state
 from avalan.errors import AvalanError, RetrievalError, StateError
+from avalan.locale import _, _n
 from avalan.retrieval import journal, tables
 
 _BUSY_TIMEOUT_S = 10.0
@@ -34,11 +35,17 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     with speaking(path):
         is_new = not _exists(path)
         if is_new and not create:
-            raise RetrievalError(f"There is no index at {path}; make it with: {add_command(path)}")
+            raise RetrievalError(
+                _(
+                    "There is no index at {path}; make it with: {command}",
+                    path=path,
+                    command=add_command(path),
+                )
+            )
         if is_new:
             _make_file(path)
         if not _is_database(path):
-            raise _damaged(path, "file is not a database")
+            raise _damaged(path, _("file is not a database"))
         try:
             return _opened(path, create=create)
         except BaseException:
@@ -104,11 +111,20 @@ def remove(path: Path) -> None:
     """
     with speaking(path):
         if not _exists(path):
-            raise RetrievalError(f"There is no index at {path}; see those there are: {LIST}")
+            raise RetrievalError(
+                _(
+                    "There is no index at {path}; see those there are: {command}",
+                    path=path,
+                    command=LIST,
+                )
+            )
         if _is_foreign(path):
             raise RetrievalError(
-                f"The database at {path} is not an avalan index, so it is not deleted; "
-                "if it is not needed, delete the file yourself."
+                _(
+                    "The database at {path} is not an avalan index, so it is not deleted; "
+                    "if it is not needed, delete the file yourself.",
+                    path=path,
+                )
             )
     discard(path)
 
@@ -131,11 +147,16 @@ def _exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     if not is_file:
-        what = "folder" if path.is_dir() else "device or pipe"
-        raise RetrievalError(
-            f"There is a {what} at {path}, where an index would be a file; move it, or choose "
-            "another name for the index."
+        sentence = _n(
+            "There is a device or pipe at {path}, where an index would be a file; move it, or "
+            "choose another name for the index."
         )
+        if path.is_dir():
+            sentence = _n(
+                "There is a folder at {path}, where an index would be a file; move it, or choose "
+                "another name for the index."
+            )
+        raise RetrievalError(_(sentence, path=path))
     return True
 
 
@@ -219,18 +240,32 @@ def _checked(uri: str, path: Path, *, create: bool) -> sqlite3.Connection:
 
 def _check(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
     if tables.are_foreign(connection):
-        raise RetrievalError(f"The database at {path} is not an avalan index; choose another file.")
+        raise RetrievalError(
+            _("The database at {path} is not an avalan index; choose another file.", path=path)
+        )
     if not tables.are_there(connection):
         if not create:
-            raise RetrievalError(f"The index at {path} is empty; fill it with: {add_command(path)}")
+            raise RetrievalError(
+                _(
+                    "The index at {path} is empty; fill it with: {command}",
+                    path=path,
+                    command=add_command(path),
+                )
+            )
         with tables.transaction(connection):
             if not tables.are_there(connection):  # Another process may have been quicker.
                 tables.create(connection)
         return
     if (found := tables.version(connection)) != tables.VERSION:
         raise RetrievalError(
-            f"The index at {path} is of version {found} and this avalan reads version "
-            f"{tables.VERSION}; rebuild it with: {add_command(path, '--rebuild')}"
+            _(
+                "The index at {path} is of version {found} and this avalan reads version {read}; "
+                "rebuild it with: {command}",
+                path=path,
+                found=found,
+                read=tables.VERSION,
+                command=add_command(path, "--rebuild"),
+            )
         )
 
 
@@ -264,11 +299,15 @@ def speaking(path: Path | None) -> Iterator[None]:
             raise _damaged(path, str(error)) from None
         raise
     except UnicodeDecodeError:  # SQLite quotes in its message what it has found.
-        raise _damaged(path, "its tables are not legible") from None
+        raise _damaged(path, _("its tables are not legible")) from None
     except OSError as error:
         raise StateError(
-            f"{_subject(path)} cannot be reached ({error.strerror}); check the folder, or choose "
-            "another with the environment variable AVALAN_HOME."
+            _(
+                "{index} cannot be reached ({reason}); check the folder, or choose another with "
+                "the environment variable AVALAN_HOME.",
+                index=_subject(path),
+                reason=error.strerror,
+            )
         ) from None
 
 
@@ -278,24 +317,34 @@ def _kind(error: sqlite3.Error) -> str:
 
 
 def _subject(path: Path | None) -> str:
-    return f"The index at {path}" if path else "The temporary index"
+    return _("The index at {path}", path=path) if path else _("The temporary index")
 
 
 def _sentence(kind: str, path: Path | None, error: sqlite3.Error) -> AvalanError | None:
-    subject = _subject(path)
+    index = _subject(path)
     if kind == "SQLITE_FULL" or (kind == "SQLITE_IOERR" and _is_full(path)):
         return StateError(
-            f"{subject} has no room left on its disk; free some space and try again, what was "
-            "there before is kept."
+            _(
+                "{index} has no room left on its disk; free some space and try again, what was "
+                "there before is kept.",
+                index=index,
+            )
         )
     if kind in ("SQLITE_BUSY", "SQLITE_LOCKED"):
         return StateError(
-            f"{subject} is being written by another process; try again when that has finished."
+            _(
+                "{index} is being written by another process; try again when that has finished.",
+                index=index,
+            )
         )
     if kind in _NOT_WRITABLE:
         return StateError(
-            f"{subject} cannot be read or written ({error}); check its disk and permissions, or "
-            "choose another folder with the environment variable AVALAN_HOME."
+            _(
+                "{index} cannot be read or written ({reason}); check its disk and permissions, or "
+                "choose another folder with the environment variable AVALAN_HOME.",
+                index=index,
+                reason=error,
+            )
         )
     if kind in _DAMAGED or "Could not decode" in str(error):
         return _damaged(path, str(error))
@@ -304,10 +353,14 @@ def _sentence(kind: str, path: Path | None, error: sqlite3.Error) -> AvalanError
 
 def _damaged(path: Path | None, how: str) -> RetrievalError:
     if path and path.is_file() and _has_our_header(path):
-        remedy = f"rebuild it with: {add_command(path, '--rebuild')}"
+        sentence = _n("{index} is damaged or not a database ({how}); rebuild it with: {command}")
     else:
-        remedy = "remove it with 'avalan index remove' and its name, and add its documents again."
-    return RetrievalError(f"{_subject(path)} is damaged or not a database ({how}); {remedy}")
+        sentence = _n(
+            "{index} is damaged or not a database ({how}); remove it with 'avalan index remove' "
+            "and its name, and add its documents again."
+        )
+    command = path and add_command(path, "--rebuild")
+    return RetrievalError(_(sentence, index=_subject(path), how=how, command=command))
 
 
 def _is_full(path: Path | None) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan import extras
+from avalan.locale import _
 from avalan.retrieval.documents import Skipped
 
 _KEPT_BY_TOOLS = frozenset({"CVS", "_darcs", "__pycache__", "node_modules"})
@@ -37,7 +38,7 @@ def files(folder: Path) -> Iterator[Path | Skipped]:
             with os.scandir(current) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            reason = f"the folder cannot be listed ({error.strerror})"
+            reason = _("the folder cannot be listed ({reason})", reason=error.strerror)
             yield Skipped(path=str(current), reason=reason)
             continue
         rules = rules + _rules_in(current)
@@ -45,7 +46,8 @@ def files(folder: Path) -> Iterator[Path | Skipped]:
         for entry in wanted:
             is_folder = os.path.isdir(entry.path)  # False, not an error, for a link to itself.
             if is_folder and entry.is_symlink():
-                yield Skipped(path=entry.path, reason="it is a link to a folder; add it by name")
+                reason = _("it is a link to a folder; add it by name")
+                yield Skipped(path=entry.path, reason=reason)
             elif not is_folder:
                 yield Path(entry.path)
         below = [Path(entry.path) for entry in wanted if entry.is_dir(follow_symlinks=False)]

@@ -30,6 +30,7 @@ from transformers import (
 )
 
 from avalan.errors import ConfigurationError, StateError
+from avalan.locale import _
 from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.train import run_folder
 from avalan.train import tokenizer as bpe
@@ -96,14 +97,17 @@ class RowTrainer(Trainer):
     """A Trainer that reads rows in their order, weighs each target, and stops at nonsense."""
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_kwargs: Any
     ) -> Any:
         weights = inputs["weights"][:, 1:]
         graded = weights > 0
         if not graded.any():
             raise ConfigurationError(
-                f"No record fits the rows of step {self._step}; raise model.context_length or "
-                "model.vocab_size, and start in another folder with --out."
+                _(
+                    "No record fits the rows of step {step}; raise model.context_length or "
+                    "model.vocab_size, and start in another folder with --out.",
+                    step=self._step,
+                )
             )
         # Accelerate casts only inside `model.forward`, which is passed by here: all logits at once
         # would cost more than the rest of the step.
@@ -115,7 +119,7 @@ class RowTrainer(Trainer):
             logits = model.lm_head(hidden[:, :-1][graded])
         loss = weighted_cross_entropy(logits, inputs["input_ids"][:, 1:][graded], weights[graded])
         if not torch.isfinite(loss):
-            raise self._diverged("The loss is", self._step)
+            raise self._diverged(_("The loss is not a finite number"), self._step)
         return (loss, None) if return_outputs else loss
 
     def _get_train_sampler(self, *_: Any) -> Any:
@@ -124,9 +128,9 @@ class RowTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save, unless the weights are spoilt: the last good checkpoint stays the last."""
         if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
-            raise self._diverged("A weight is", self.state.global_step)
+            raise self._diverged(_("A weight is not a finite number"), self.state.global_step)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        with _writing(f"The checkpoint of step {self.state.global_step}", folder):
+        with _writing(_("The checkpoint of step {step}", step=self.state.global_step), folder):
             super()._save_checkpoint(model, trial)
 
     @property
@@ -135,10 +139,23 @@ class RowTrainer(Trainer):
 
     def _diverged(self, what: str, step: int) -> ConfigurationError:
         kept = run_folder.last_checkpoint(Path(self.args.output_dir))
+        if kept is None:
+            return ConfigurationError(
+                _(
+                    "{what} at step {step}, so the run has stopped; lower run.learning_rate and "
+                    "start in another folder with --out.",
+                    what=what,
+                    step=step,
+                )
+            )
         return ConfigurationError(
-            f"{what} not a finite number at step {step}, so the run has stopped"
-            f"{f' ({kept} is kept)' if kept else ''}; lower run.learning_rate and start in "
-            "another folder with --out."
+            _(
+                "{what} at step {step}, so the run has stopped ({kept} is kept); lower "
+                "run.learning_rate and start in another folder with --out.",
+                what=what,
+                step=step,
+                kept=kept,
+            )
         )
 
 
@@ -172,7 +189,13 @@ def pretrain(
     progress = Progress(out, recipe.run.rows_per_step * recipe.model.context_length, show)
     trainer = _trainer(recipe, model, rows, out, progress, uses_cpu=uses_cpu)
     checkpoint = run_folder.last_checkpoint(out)
-    show(Phase(text=f"Going on from {checkpoint}" if checkpoint else "Starting at step 1"))
+    show(
+        Phase(
+            text=_("Going on from {checkpoint}", checkpoint=checkpoint)
+            if checkpoint
+            else _("Starting at step 1")
+        )
+    )
     with _stopping_between_steps(progress):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return _finished(model, out)
@@ -204,15 +227,19 @@ def _stopping_between_steps(progress: Progress) -> Iterator[None]:
 
 def _uses_cpu(device: str | None) -> bool:
     if device not in (None, "cpu", "cuda"):
-        raise ConfigurationError(f"Training runs on cpu or cuda, not on {device!r}.")
+        raise ConfigurationError(
+            _("Training runs on cpu or cuda, not on {device!r}.", device=device)
+        )
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(
-            "torch finds no CUDA device here; leave --device out to train on the CPU."
+            _("torch finds no CUDA device here; leave --device out to train on the CPU.")
         )
     if device != "cpu" and torch.cuda.device_count() > 1:
         raise ConfigurationError(
-            "A run uses one device, and torch finds several; choose one with the environment "
-            "variable CUDA_VISIBLE_DEVICES=0."
+            _(
+                "A run uses one device, and torch finds several; choose one with the environment "
+                "variable CUDA_VISIBLE_DEVICES=0."
+            )
         )
     return device == "cpu" or not torch.cuda.is_available()
 
@@ -220,7 +247,7 @@ def _uses_cpu(device: str | None) -> bool:
 def _tokenizer(recipe: Recipe, folder: Path, show: Callable[[Event], None]) -> Tokenizer:
     """The run's tokenizer, learned first where it is not there yet."""
     if not folder.exists():
-        show(Phase(text="Learning the tokenizer"))
+        show(Phase(text=_("Learning the tokenizer")))
         learned = bpe.learn(tokenizer_texts(recipe), vocab_size=recipe.model.vocab_size)
         partial = folder.with_name(f"{folder.name}.partial")
         bpe.save(learned, partial, context_length=recipe.model.context_length)
@@ -233,7 +260,7 @@ def _finished(model: LlamaForCausalLM, out: Path) -> Path:
     final = out / run_folder.MODEL
     partial = out / f"{run_folder.MODEL}.partial"
     model.config.use_cache = True
-    with _writing("The finished model", partial):
+    with _writing(_("The finished model"), partial):
         model.to(torch.float16).save_pretrained(partial)
         for file in (out / run_folder.TOKENIZER).iterdir():
             (partial / file.name).write_bytes(file.read_bytes())
@@ -254,8 +281,13 @@ def _writing(what: str, folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise StateError(
-            f"{what} could not be written to {folder.parent} ({reason}); free some space and run "
-            "the same command again to go on from the last checkpoint."
+            _(
+                "{what} could not be written to {folder} ({reason}); free some space and run the "
+                "same command again to go on from the last checkpoint.",
+                what=what,
+                folder=folder.parent,
+                reason=reason,
+            )
         ) from error
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
+from avalan.locale import _, _n
 from avalan.table import check_keys, field_types, read_fields, read_toml, value_of
 
 EXAMPLE = "until = 1.0, lookup = 0.2, reading = 0.5, decisions = 0.3"
@@ -115,7 +116,7 @@ def load_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
         ConfigurationError: there is no such recipe, it cannot be read, a key is unknown, or a
             value is of another type or impossible.
     """
-    table = read_toml(_find(name), f"The recipe {name}")
+    table = read_toml(_find(name), _("The recipe {name}", name=name))
     for key, value in (changes or {}).items():
         _override(table, key, value)
     return recipe_from_table(table, Path(name).stem)
@@ -132,23 +133,34 @@ def _find(name: str) -> Traversable:
     if path.is_file():
         return path
     if path.is_dir():
-        raise ConfigurationError(f"The recipe {name} is a folder; give the path of a TOML file.")
+        raise ConfigurationError(
+            _("The recipe {name} is a folder; give the path of a TOML file.", name=name)
+        )
     if name.removesuffix(".toml") in shipped_recipes():
         return files("avalan.train") / "recipes" / f"{name.removesuffix('.toml')}.toml"
     raise ConfigurationError(
-        f"There is no recipe {name!r}; give the path of a TOML file, or one of: "
-        f"{', '.join(shipped_recipes())}."
+        _(
+            "There is no recipe {name!r}; give the path of a TOML file, or one of: {known}.",
+            name=name,
+            known=", ".join(shipped_recipes()),
+        )
     )
 
 
 def _override(table: dict[str, Any], key: str, value: str) -> None:
-    section, _, name = key.partition(".")
+    section, _dot, name = key.partition(".")
     if section == "stage":
         raise ConfigurationError(
-            f"--set {key}={value}: the stages are a list; copy the recipe to change them."
+            _(
+                "--set {key}={value}: the stages are a list; copy the recipe to change them.",
+                key=key,
+                value=value,
+            )
         )
     if not name or not isinstance(table.setdefault(section, {}), dict):
-        raise ConfigurationError(f"--set {key}={value}: write section.key=value, as run.seed=8.")
+        raise ConfigurationError(
+            _("--set {key}={value}: write section.key=value, as run.seed=8.", key=key, value=value)
+        )
     table[section][name] = value_of(value)
 
 
@@ -160,13 +172,17 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
     """
     sections = {"model": ModelShape, "loss": Loss, "run": Run}
     stages = table.get("stage", [])
-    file = f"The recipe {name}"
+    file = _("The recipe {name}", name=name)
     check_keys(table, [*sections, "stage"], file)
     made = {key: _fields(kind, table.get(key, {}), key, file) for key, kind in sections.items()}
     if not stages or not isinstance(stages, list):
         raise ConfigurationError(
-            f"The recipe {name} has no [[stage]], which says what is read until when; add one with "
-            f"a line for each of: {EXAMPLE}."
+            _(
+                "The recipe {name} has no [[stage]], which says what is read until when; add one "
+                "with a line for each of: {keys}.",
+                name=name,
+                keys=EXAMPLE,
+            )
         )
     made["stages"] = tuple(_fields(Stage, stage, "stage", file) for stage in stages)
     recipe = Recipe(name=name, **made)
@@ -176,13 +192,25 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
 
 def _fields(kind: type, values: Any, section: str, file: str) -> Any:
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{file} has {section} = {values!r}; write it as [{section}].")
+        raise ConfigurationError(
+            _(
+                "{file} has {section} = {values!r}; write it as [{section}].",
+                file=file,
+                section=section,
+                values=values,
+            )
+        )
     kinds = field_types(kind)
     given = read_fields(kinds, values, section, file)
     needed = [row.name for row in dataclasses.fields(kind) if row.default is dataclasses.MISSING]
     if missing := [name for name in needed if name not in given]:
         raise ConfigurationError(
-            f"{file} has an incomplete [[{section}]]; add: {', '.join(missing)}."
+            _(
+                "{file} has an incomplete [[{section}]]; add: {missing}.",
+                file=file,
+                section=section,
+                missing=", ".join(missing),
+            )
         )
     return kind(**given)
 
@@ -217,18 +245,25 @@ def _check_values(recipe: Recipe) -> None:
     for name, (least, most) in _RANGES.items():
         # Written so that not-a-number fails too.
         if not least <= _value(recipe, name) <= most:
-            raise _impossible(recipe, name, f"be from {least:,} to {most:,}")
+            demand = _n(
+                "The recipe's {name} is {value}, but it must be from {least:,} to {most:,}."
+            )
+            raise _impossible(recipe, name, demand, least=least, most=most)
     for name in ("model.rope_theta", "run.learning_rate", "run.max_grad_norm"):
         if not 0 < _value(recipe, name) < math.inf:
-            raise _impossible(recipe, name, "be > 0 and finite")
+            demand = _n("The recipe's {name} is {value}, but it must be > 0 and finite.")
+            raise _impossible(recipe, name, demand)
     if model.hidden_size % (2 * model.num_heads):
-        demand = f"divide model.hidden_size ({model.hidden_size}) into even parts"
-        raise _impossible(recipe, "model.num_heads", demand)
+        demand = _n(
+            "The recipe's {name} is {value}, but it must divide model.hidden_size ({width}) into "
+            "even parts."
+        )
+        raise _impossible(recipe, "model.num_heads", demand, width=model.hidden_size)
     if model.num_heads % model.num_kv_heads:
-        demand = f"divide model.num_heads ({model.num_heads})"
-        raise _impossible(recipe, "model.num_kv_heads", demand)
+        demand = _n("The recipe's {name} is {value}, but it must divide model.num_heads ({heads}).")
+        raise _impossible(recipe, "model.num_kv_heads", demand, heads=model.num_heads)
     if not loss.text + loss.reflection:
-        raise ConfigurationError("The recipe's loss must give text or reflection a weight.")
+        raise ConfigurationError(_("The recipe's loss must give text or reflection a weight."))
     for stage in recipe.stages:
         _check_stage(stage)
 
@@ -239,10 +274,8 @@ def _value(recipe: Recipe, name: str) -> float:
     return value
 
 
-def _impossible(recipe: Recipe, name: str, demand: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"The recipe's {name} is {_value(recipe, name)}, but it must {demand}."
-    )
+def _impossible(recipe: Recipe, name: str, demand: str, **values: float) -> ConfigurationError:
+    return ConfigurationError(_(demand, name=name, value=_value(recipe, name), **values))
 
 
 def _check_stage(stage: Stage) -> None:
@@ -250,9 +283,9 @@ def _check_stage(stage: Stage) -> None:
     until = shares.pop("until")
     if not 0 < until <= 1:
         raise ConfigurationError(
-            f"A stage's until is {until}, but it must be above 0 and at most 1."
+            _("A stage's until is {until}, but it must be above 0 and at most 1.", until=until)
         )
     if not all(0 <= share < math.inf for share in shares.values()) or not sum(shares.values()):
         raise ConfigurationError(
-            f"The shares of the stage until {until} must be ≥ 0 and not all be 0."
+            _("The shares of the stage until {until} must be ≥ 0 and not all be 0.", until=until)
         )

@@ -11,45 +11,47 @@ from avalan.cli.console import Console
 from avalan.cli.options import add_fields, from_args
 from avalan.cli.parser import Parser
 from avalan.errors import ConfigurationError, UsageError
+from avalan.locale import _
 from avalan.model.entities import GenerationSettings
 
 TEXTS = ("name", "role", "task", "instructions")
 RUN = ("use_cache", "max_new_tokens", "skip_special_tokens")
 
-ABOUT = """\
-Write the TOML file of a new agent.
-
-On a terminal what the options leave open is asked for; an empty answer leaves
-it out. The file goes to stdout, so that `> FILE` keeps it, or to --out; the
-questions never go there. Only the role is needed."""
-
-EXAMPLES = """\
-Try:
-  avalan agent init --name "Leo Messi" --engine-uri microsoft/Phi-4-mini-instruct
-  avalan agent init --role "You are a translator." \\
-                    --task "Translate into {{language}}." --out translator.toml
-  avalan agent run translator.toml --set template.language=French "Good morning\""""
-
 
 def configure(parser: Parser) -> None:
     """The options are the fields of the persona and of the settings."""
-    parser.description = ABOUT
-    parser.epilog = EXAMPLES
-    add_fields(parser.add_argument_group("Agent"), Persona, TEXTS)
-    engine = parser.add_argument_group("Model")
+    more = _(
+        "On a terminal what the options leave open is asked for; an empty answer leaves it out. "
+        "The file goes to stdout, so that `> FILE` keeps it, or to --out; the questions never go "
+        "there. Only the role is needed."
+    )
+    parser.description = f"{parser.description}\n\n{more}"
+    parser.examples = (
+        'avalan agent init --name "Leo Messi" --engine-uri microsoft/Phi-4-mini-instruct',
+        (
+            'avalan agent init --role "You are a translator." \\\n'
+            '                    --task "Translate into {{language}}." --out translator.toml'
+        ),
+        'avalan agent run translator.toml --set template.language=French "Good morning"',
+    )
+    add_fields(parser.add_argument_group(_("Agent")), Persona, TEXTS)
+    engine = parser.add_argument_group(_("Model"))
     engine.add_argument(
         "--engine-uri",
         metavar="MODEL",
-        help=f"a name that `avalan model run` understands, or ai://…  [{DEFAULT_MODEL}]",
+        help=_(
+            "a name that `avalan model run` understands, or ai://…  [{default}]",
+            default=DEFAULT_MODEL,
+        ),
     )
-    answer = parser.add_argument_group("Answer")
+    answer = parser.add_argument_group(_("Answer"))
     add_fields(answer, GenerationSettings, RUN)
     answer.add_argument(
-        "--no-cache", dest="use_cache", action="store_false", help="the same as --no-use-cache"
+        "--no-cache", dest="use_cache", action="store_false", help=_("the same as --no-use-cache")
     )
-    file = parser.add_argument_group("File")
-    file.add_argument("--out", metavar="FILE", help="write here rather than to stdout")
-    file.add_argument("--force", action="store_true", help="overwrite the file of --out")
+    file = parser.add_argument_group(_("File"))
+    file.add_argument("--out", metavar="FILE", help=_("write here rather than to stdout"))
+    file.add_argument("--force", action="store_true", help=_("overwrite the file of --out"))
     parser.set_defaults(run=run, use_cache=None)
 
 
@@ -58,8 +60,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     out = Path(args.out) if args.out else None
     if out and out.exists() and not args.force:
         raise ConfigurationError(
-            f"There is already a file {str(out)!r}; choose another name, or overwrite it with "
-            "--force."
+            _(
+                "There is already a file {path!r}; choose another name, or overwrite it with "
+                "--force.",
+                path=str(out),
+            )
         )
     table = _table(_completed(args, console), args)
     text = toml_text(table)
@@ -75,27 +80,27 @@ def _completed(args: argparse.Namespace, console: Console) -> dict[str, str]:
     """The texts of the options, and of the person's answers where an option was left out."""
     given = {key: getattr(args, key) for key in (*TEXTS, "engine_uri")}
     if console.answers:
-        for key, label in _QUESTIONS.items():
+        questions = {
+            "name": _("Name (may be left empty):"),
+            "role": _("Role, who the agent is:"),
+            "task": _("Task, what it does with each input (may be left empty):"),
+            "instructions": _("Instructions, how it does it (may be left empty):"),
+            "engine_uri": _("Model [{default}]:", default=DEFAULT_MODEL),
+        }
+        for key, label in questions.items():
             if given[key] is None:
-                given[key] = console.ask(label)
+                given[key] = console.ask(label + " ")
     texts = {key: value for key, value in given.items() if value and value.strip()}
     if "role" not in texts:
         raise UsageError(
-            "The agent needs a role, which says who it is; give it with: "
-            'avalan agent init --role "You are …"'
+            _(
+                "The agent needs a role, which says who it is; give it with: "
+                'avalan agent init --role "You are …"'
+            )
         )
     for key, value in texts.items():
         _check_text(key, value)
     return texts
-
-
-_QUESTIONS = {
-    "name": "Name (may be left empty): ",
-    "role": "Role, who the agent is: ",
-    "task": "Task, what it does with each input (may be left empty): ",
-    "instructions": "Instructions, how it does it (may be left empty): ",
-    "engine_uri": f"Model [{DEFAULT_MODEL}]: ",
-}
 
 
 def _check_text(key: str, value: str) -> None:
@@ -103,7 +108,10 @@ def _check_text(key: str, value: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise UsageError(
-            f"The {key.replace('_', ' ')} is not UTF-8 text, as TOML must be; write it again."
+            _(
+                "{flag} is not UTF-8 text, as TOML must be; write it again.",
+                flag="--" + key.replace("_", "-"),
+            )
         ) from None
 
 
@@ -122,8 +130,12 @@ def _write(out: Path, text: str, *, force: bool) -> None:
             file.write(text)
     except OSError as error:
         raise ConfigurationError(
-            f"The file {str(out)!r} cannot be written ({error.strerror}); check its folder and "
-            "its permissions."
+            _(
+                "The file {path!r} cannot be written ({reason}); check its folder and its "
+                "permissions.",
+                path=str(out),
+                reason=error.strerror,
+            )
         ) from None
 
 
@@ -133,11 +145,12 @@ def _show(table: dict[str, Any], text: str, console: Console) -> None:
         return
     console.write(text)
     if console.interactive:
-        console.note(("Keep it with --out FILE; run it with: avalan agent run FILE", "dim"))
+        console.note((_("Keep it with --out FILE; run it with: avalan agent run FILE"), "dim"))
 
 
 def _tell(out: Path, table: dict[str, Any], console: Console) -> None:
     if console.as_json:
         console.json({"file": str(out), **table})
         return
-    console.note(f"Wrote {out}; run it with: avalan agent run {shlex.quote(str(out))}")
+    command = f"avalan agent run {shlex.quote(str(out))}"
+    console.note(_("Wrote {path}; run it with: {command}", path=out, command=command))

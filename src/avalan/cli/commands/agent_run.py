@@ -1,54 +1,49 @@
 """`avalan agent run`: an agent's file and an input in, its answer out as it is made."""
 
 import argparse
-import asyncio
 import dataclasses
 from typing import Any
 
 from avalan import extras
-from avalan.cli.commands.model_run import kept, read_prompt
 from avalan.cli.console import Console
-from avalan.cli.display.output import finish, show
 from avalan.cli.display.settings import DisplaySettings
 from avalan.cli.options import add_fields, from_args, load_changed
 from avalan.cli.parser import Parser
+from avalan.cli.questions import read_prompt
 from avalan.errors import UsageError
-from avalan.model.nlp.steps import Step, steps_of
-
-ABOUT = """\
-Give an agent an input and show its answer.
-
-FILE is TOML: [agent] says who the agent is (role, task, instructions, rules),
-[template] gives values to the {{variables}} in these texts, [engine] names the
-model (model_id or uri), [run] says how it answers (max_new_tokens, temperature
-and their like). `avalan agent init` writes such a file. The agent has one turn:
-nothing is remembered from run to run."""
-
-EXAMPLES = """\
-Try:
-  avalan agent run translator.toml "Good morning"
-  cat letter.txt | avalan agent run translator.toml --quiet > carta.txt
-  avalan agent run translator.toml --set template.language=French letter"""
+from avalan.locale import _
 
 
 def configure(parser: Parser) -> None:
     """A file, an input, and changes to the file."""
-    parser.description = ABOUT
-    parser.epilog = EXAMPLES
-    parser.add_argument("file", metavar="FILE", help="the agent's TOML file")
+    more = _(
+        "FILE is TOML: [agent] says who the agent is (role, task, instructions, rules), "
+        "[template] gives values to the {{variables}} in these texts, [engine] names the model "
+        "(model_id or uri), [run] says how it answers (max_new_tokens, temperature and their "
+        "like). `avalan agent init` writes such a file. The agent has one turn: nothing is "
+        "remembered from run to run."
+    )
+    parser.description = f"{parser.description}\n\n{more}"
+    parser.examples = (
+        'avalan agent run translator.toml "Good morning"',
+        "cat letter.txt | avalan agent run translator.toml --quiet > carta.txt",
+        "avalan agent run translator.toml --set template.language=French letter",
+    )
+    parser.add_argument("file", metavar="FILE", help=_("the agent's TOML file"))
     parser.add_argument(
         "prompt",
         nargs="?",
         metavar="PROMPT",
-        help="the input; left out, it is read from a pipe or asked for",
+        help=_("the input; left out, it is read from a pipe or asked for"),
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a value of the file, as run.seed=8 or template.language=French; may be "
-        "repeated",
+        help=_(
+            "change a value of the file, as run.seed=8 or template.language=French; may be repeated"
+        ),
     )
     add_fields(parser, DisplaySettings, ["reasoning"])
     parser.set_defaults(run=run)
@@ -64,11 +59,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
     prompt = read_prompt(console) if args.prompt is None else args.prompt
     if not prompt.strip():
         raise UsageError(
-            "The input is empty; write it after the agent's file, or pipe it in: "
-            "cat letter.txt | avalan agent run FILE"
+            _(
+                "The input is empty; write it after the agent's file, or pipe it in: "
+                "cat letter.txt | avalan agent run FILE"
+            )
         )
+    head = {"agent": agent.specification.persona.name, "model": agent.specification.model}
+    answer = extras.load("avalan.cli.streaming").answer
     with agent:
-        return asyncio.run(_answer(agent, prompt, display, console))
+        code: int = answer(agent, agent(prompt), head, display, console)
+        return code
 
 
 def _specification(args: argparse.Namespace) -> Any:
@@ -78,16 +78,3 @@ def _specification(args: argparse.Namespace) -> Any:
     here = {"device": args.device, "cache_dir": args.cache_dir}
     given = {name: value for name, value in here.items() if value is not None}
     return dataclasses.replace(found, engine=dataclasses.replace(found.engine, **given))
-
-
-async def _answer(agent: Any, prompt: str, display: DisplaySettings, console: Console) -> int:
-    stream = await agent(prompt)
-    tokenizer = agent.model.tokenizer
-    steps = steps_of(stream, tokenizer, added_ids=tokenizer.added_ids)
-    taken: list[Step] = []
-    code = await show(kept(steps, taken), stream.report, display, console)
-    await stream.aclose()
-    found = agent.specification
-    head = {"agent": found.persona.name, "model": found.model}
-    finish(head, taken, stream.report, display, console)
-    return code

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from avalan import extras
+from avalan.cli.commands.index import note_skipped, note_unnamed
 from avalan.cli.console import Console
 from avalan.cli.display import answer as show
 from avalan.cli.display.layout import path_text
@@ -15,6 +16,7 @@ from avalan.cli.options import add_fields, as_usage, field_docs, from_args
 from avalan.cli.parser import Parser
 from avalan.cli.questions import opened, questions, read_question
 from avalan.errors import AvalanError, UsageError
+from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
 from avalan.reflection.settings import AskSettings, Retrieve
@@ -23,54 +25,54 @@ from avalan.retrieval.index import DEFAULT_INDEX, Index, Skipped, named
 MAX_NAMED = 5
 """How many skipped files are named before the rest are only counted."""
 
-EXAMPLES = """\
-Try:
-  avalan ask "How long may a file name be?" --docs notes/
-  avalan ask "Who signs the lease?" --docs lease.md --trace
-  avalan ask --questions questions.txt --index handbook > answers.jsonl"""
-
 
 def configure(parser: Parser) -> None:
     """Most options are the fields of `AskSettings`."""
-    parser.epilog = EXAMPLES
+    parser.examples = (
+        'avalan ask "How long may a file name be?" --docs notes/',
+        'avalan ask "Who signs the lease?" --docs lease.md --trace',
+        "avalan ask --questions questions.txt --index handbook > answers.jsonl",
+    )
     parser.add_argument(
         "question",
         nargs="?",
         metavar="QUESTION",
-        help="what to answer; left out, it is read from a pipe or asked for",
+        help=_("what to answer; left out, it is read from a pipe or asked for"),
     )
-    documents = parser.add_argument_group("Documents")
+    documents = parser.add_argument_group(_("Documents"))
     documents.add_argument(
         "--docs",
         action="append",
         metavar="PATH",
-        help="a file or folder to look things up in, for this once; may be repeated",
+        help=_("a file or folder to look things up in, for this once; may be repeated"),
     )
     documents.add_argument(
-        "--index", metavar="NAME", help=f"an index to look things up in [{DEFAULT_INDEX}]"
+        "--index",
+        metavar="NAME",
+        help=_("an index to look things up in [{default}]", default=DEFAULT_INDEX),
     )
-    judging = parser.add_argument_group("Judging")
+    judging = parser.add_argument_group(_("Judging"))
     judging.add_argument(
         "--model",
         metavar="MODEL",
-        help="a model with reflection tokens, or rules; left out, the best judge of each part",
+        help=_("a model with reflection tokens, or rules; left out, the best judge of each part"),
     )
     judging.add_argument(
         "--retrieve", choices=get_args(Retrieve), help=_doc("retrieve") + " [adaptive]"
     )
     add_fields(judging, AskSettings, ["threshold", "min_confidence", "top_k"])
-    output = parser.add_argument_group("Output")
-    output.add_argument("--trace", action="store_true", help="tell every step in detail")
+    output = parser.add_argument_group(_("Output"))
+    output.add_argument("--trace", action="store_true", help=_("tell every step in detail"))
     output.add_argument(
         "--questions",
         metavar="FILE",
-        help="answer a file: a question on each line, or JSON lines with `question`; - is stdin",
+        help=_("answer a file: a question on each line, or JSON lines with `question`; - is stdin"),
     )
     parser.set_defaults(run=run)
 
 
 def _doc(name: str) -> str:
-    text = field_docs(AskSettings)[name].removesuffix(".")
+    text = _(field_docs(AskSettings)[name]).removesuffix(".")
     return text[:1].lower() + text[1:]
 
 
@@ -92,10 +94,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _check_words(args: argparse.Namespace) -> None:
     if args.docs and args.index:
         raise UsageError(
-            "--docs and --index name two places to look things up in; give one of them."
+            _("--docs and --index name two places to look things up in; give one of them.")
         )
     if args.question is not None and args.questions is not None:
-        raise UsageError("There is a QUESTION and a file of --questions; give one of them.")
+        raise UsageError(_("There is a QUESTION and a file of --questions; give one of them."))
 
 
 # --- documents and judges -----------------------------------------------------------------------
@@ -119,12 +121,13 @@ def _temporary(paths: list[str], console: Console) -> Iterator[Index]:
         for count, event in enumerate(index.add(paths), 1):
             if isinstance(event, Skipped):
                 num_skipped += 1
-                if num_skipped <= MAX_NAMED or console.verbose:
-                    console.note(("skipped ", "yellow"), f"{path_text(event.path)}: {event.reason}")
+                note_skipped(event, num_skipped, MAX_NAMED, console)
             else:
-                console.progress(f"{count} files: {path_text(event.source)}")
-        if (unnamed := num_skipped - MAX_NAMED) > 0 and not console.verbose:
-            console.note(f"… and {unnamed} more skipped; --verbose names them all")
+                path = path_text(event.source)
+                console.progress(
+                    ngettext("{n} file: {path}", "{n} files: {path}", count, path=path)
+                )
+        note_unnamed(num_skipped, MAX_NAMED, console)
         yield index
 
 
@@ -190,9 +193,13 @@ def warn_if_changed(answer: Answer, console: Console) -> None:
     cited = answer.citations[0]
     if _held(cited) != cited.text.encode(answer.passages[rank].encoding):
         console.note(
-            ("changed ", "yellow"),
-            f"{path_text(cited.source)} is not what it was when it was indexed; "
-            "bring the index up to date with: avalan index add PATH",
+            (_("changed"), "yellow"),
+            " ",
+            _(
+                "{path} is not what it was when it was indexed; "
+                "bring the index up to date with: avalan index add PATH",
+                path=path_text(cited.source),
+            ),
         )
 
 

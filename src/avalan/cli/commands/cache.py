@@ -1,10 +1,15 @@
 """`avalan cache`: the verbs, each in a module of its own."""
 
+from avalan.locale import _n
+
 COMMANDS = {
-    "list": ("Show the models in the cache, the largest first", "avalan.cli.commands.cache_list"),
-    "download": ("Download a model, or the rest of it", "avalan.cli.commands.cache_download"),
-    "delete": ("Delete a model, or some of its revisions", "avalan.cli.commands.cache_delete"),
-    "serve": ("Offer the local cache to other machines", "avalan.cli.commands.cache_serve"),
+    "list": (
+        _n("Show the models in the cache, the largest first"),
+        "avalan.cli.commands.cache_list",
+    ),
+    "download": (_n("Download a model, or the rest of it"), "avalan.cli.commands.cache_download"),
+    "delete": (_n("Delete a model, or some of its revisions"), "avalan.cli.commands.cache_delete"),
+    "serve": (_n("Offer the local cache to other machines"), "avalan.cli.commands.cache_serve"),
 }
 
 EXAMPLES = (

@@ -9,29 +9,29 @@ from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
-
-EXAMPLES = """\
-It says what would go and asks; --yes does not ask. A revision is a branch, a tag, or the first
-digits of a commit, at least four. With --json one object: model, deleted, revisions, kept,
-freed_bytes.
-
-Try:
-  avalan cache delete --model Qwen/Qwen3-0.6B
-  avalan cache delete --model Qwen/Qwen3-0.6B --revision 10e842 --revision 4b420d --yes"""
+from avalan.locale import _, ngettext
 
 
 def configure(parser: Parser) -> None:
     """One model; revisions of it."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "It says what would go and asks; --yes does not ask. A revision is a branch, a tag, or the "
+        "first digits of a commit, at least four. With --json one object: model, deleted, "
+        "revisions, kept, freed_bytes."
+    )
+    parser.examples = (
+        "avalan cache delete --model Qwen/Qwen3-0.6B",
+        "avalan cache delete --model Qwen/Qwen3-0.6B --revision 10e842 --revision 4b420d --yes",
+    )
     parser.add_argument(
-        "--model", "-m", metavar="NAME", required=True, help="the model's name in the cache"
+        "--model", "-m", metavar="NAME", required=True, help=_("the model's name in the cache")
     )
     parser.add_argument(
         "--revision",
         metavar="TEXT",
         action="append",
         default=[],
-        help="delete this revision alone; may be given again [all]",
+        help=_("delete this revision alone; may be given again [all]"),
     )
     add_yes(parser)
     parser.set_defaults(run=run)
@@ -39,7 +39,7 @@ def configure(parser: Parser) -> None:
 
 def add_yes(parser: Parser) -> None:
     """Add the option that answers the question."""
-    parser.add_argument("--yes", "-y", action="store_true", help="delete without asking")
+    parser.add_argument("--yes", "-y", action="store_true", help=_("delete without asking"))
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -53,8 +53,11 @@ def delete(name: str, revisions: Sequence[str], args: argparse.Namespace, consol
     deletion = cache.plan_deletion(cache.find(name, args.cache_dir), revisions)
     if not args.yes and not console.answers:
         raise UsageError(
-            f"Nobody can be asked whether {name!r} may be deleted, since the input is no terminal; "
-            "say so with: --yes"
+            _(
+                "Nobody can be asked whether {name!r} may be deleted, since the input is no "
+                "terminal; say so with: --yes",
+                name=name,
+            )
         )
     if not args.yes:
         _show(deletion, console)
@@ -68,21 +71,29 @@ def delete(name: str, revisions: Sequence[str], args: argparse.Namespace, consol
 def _show(deletion: Any, console: Console) -> None:
     name = deletion.model.name
     if not deletion.kept:
-        console.note(("All", "bold"), f" of {name} would be deleted:")
+        console.note((_("All of {name} would be deleted:", name=name), "bold"))
     else:
-        console.note(f"Of {name}, which has {len(deletion.kept)} more, this would be deleted:")
+        console.note(
+            ngettext(
+                "Of {name}, which has {n} more, this would be deleted:",
+                "Of {name}, which has {n} more, this would be deleted:",
+                len(deletion.kept),
+                name=name,
+            )
+        )
     for revision in deletion.revisions:
         refs = f" ({', '.join(revision.refs)})" if revision.refs else ""
+        files = ngettext("{n:,} file", "{n:,} files", len(revision.files))
         size = bytes_text(revision.size_bytes)
-        console.note(f"  {revision.commit[:7]}{refs}  {_files(len(revision.files))}, {size}")
+        console.note(f"  {revision.commit[:7]}{refs}  {files}, {size}")
     if not deletion.kept and deletion.model.partial_bytes:
         size = bytes_text(deletion.model.partial_bytes)
-        console.note(f"  what has arrived of an unfinished download, {size}")
-    console.note(f"It would free {bytes_text(deletion.freed_bytes)}.")
+        console.note("  " + _("what has arrived of an unfinished download, {size}", size=size))
+    console.note(_("It would free {size}.", size=bytes_text(deletion.freed_bytes)))
 
 
 def _is_agreed(console: Console) -> bool:
-    return console.ask("Delete? [y/N] ").strip().lower() in ("y", "yes")
+    return console.ask(_("Delete? [y/N]") + " ").strip().lower() in _("y yes").split()
 
 
 def _report(deletion: Any, console: Console, *, done: bool) -> None:
@@ -99,13 +110,16 @@ def _report(deletion: Any, console: Console, *, done: bool) -> None:
             }
         )
     elif not done:
-        console.print("Nothing was deleted.")
+        console.print(_("Nothing was deleted."))
     elif not console.quiet:
-        what = deletion.model.name
-        if deletion.kept:
-            what = f"{', '.join(commit[:7] for commit in commits)} of {what}"
-        console.print(f"Deleted {what}; {bytes_text(freed)} are free again.")
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+        values = {"model": deletion.model.name, "size": bytes_text(freed)}
+        revisions = ", ".join(commit[:7] for commit in commits)
+        console.print(
+            _(
+                "Deleted {revisions} of {model}; {size} are free again.",
+                revisions=revisions,
+                **values,
+            )
+            if deletion.kept
+            else _("Deleted {model}; {size} are free again.", **values)
+        )

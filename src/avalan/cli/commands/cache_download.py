@@ -10,23 +10,24 @@ from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.login import add_login, find_token
 from avalan.cli.parser import Parser
 from avalan.errors import ConfigurationError
-
-EXAMPLES = """\
-Before it begins, it says whether the model fits on the disk and into memory, and estimates how
-fast it may run here. A download that was broken off goes on where it ended, and every file is
-checked against the hub's hash. With --quiet it prints the model's folder and nothing else; with
---json one object: model, revision, commit, folder, size_bytes, downloaded_bytes, files, preflight.
-
-Try:
-  avalan cache download --model Qwen/Qwen3-0.6B
-  avalan cache download --model Qwen/Qwen3-0.6B --revision main --json"""
+from avalan.locale import _, _n, ngettext
 
 
 def configure(parser: Parser) -> None:
     """One model, by name."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "Before it begins, it says whether the model fits on the disk and into memory, and "
+        "estimates how fast it may run here. A download that was broken off goes on where it "
+        "ended, and every file is checked against the hub's hash. With --quiet it prints the "
+        "model's folder and nothing else; with --json one object: model, revision, commit, folder, "
+        "size_bytes, downloaded_bytes, files, preflight."
+    )
+    parser.examples = (
+        "avalan cache download --model Qwen/Qwen3-0.6B",
+        "avalan cache download --model Qwen/Qwen3-0.6B --revision main --json",
+    )
     parser.add_argument(
-        "--model", "-m", metavar="NAME", required=True, help="the model's owner/name on the hub"
+        "--model", "-m", metavar="NAME", required=True, help=_("the model's owner/name on the hub")
     )
     add_download_options(parser)
     parser.set_defaults(run=run)
@@ -35,7 +36,7 @@ def configure(parser: Parser) -> None:
 def add_download_options(parser: Parser) -> None:
     """What a download may be told besides the model's name."""
     parser.add_argument(
-        "--revision", metavar="TEXT", help="branch, tag or commit of the model on the hub [main]"
+        "--revision", metavar="TEXT", help=_("branch, tag or commit of the model on the hub [main]")
     )
     add_login(parser)
 
@@ -48,9 +49,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     elif console.quiet:
         console.print(str(folder))
     else:
-        verb = "Downloaded" if document["downloaded_bytes"] else "Nothing is missing of"
+        text = (
+            _n("Downloaded {model} ({size}), which is in {folder}.")
+            if document["downloaded_bytes"]
+            else _n("Nothing is missing of {model} ({size}), which is in {folder}.")
+        )
         size = bytes_text(plan.size_bytes)
-        console.print(f"{verb} {plan.model.name} ({size}), which is in {folder}.")
+        console.print(_(text, model=plan.model.name, size=size, folder=folder))
     return 0
 
 
@@ -90,7 +95,7 @@ def _run(plan: Any, console: Console) -> Path:
         with extras.load("avalan.cli.display.download").shown(console):
             folder: Path = extras.load("avalan.hub.download").run(plan)
     except KeyboardInterrupt:
-        console.note("What has arrived is kept, and the same command goes on from there.")
+        console.note(_("What has arrived is kept, and the same command goes on from there."))
         raise
     return folder
 
@@ -98,13 +103,19 @@ def _run(plan: Any, console: Console) -> Path:
 def _require_hub_name(name: str) -> None:
     if name in ("bundled", "reader", "rules"):
         raise ConfigurationError(
-            f"The model {name!r} ships with avalan, so there is nothing to download; "
-            "name a model of the hub, such as Qwen/Qwen3-0.6B."
+            _(
+                "The model {name!r} ships with avalan, so there is nothing to download; "
+                "name a model of the hub, such as Qwen/Qwen3-0.6B.",
+                name=name,
+            )
         )
     if name.startswith((".", "/", "~")):
         raise ConfigurationError(
-            f"{name!r} is a folder, and only models of the hub are downloaded; "
-            "name one as owner/name."
+            _(
+                "{name!r} is a folder, and only models of the hub are downloaded; "
+                "name one as owner/name.",
+                name=name,
+            )
         )
 
 
@@ -117,10 +128,12 @@ def _plan(args: argparse.Namespace, token: str | None, console: Console, *, pick
     if not pickled or remote.has_weights(plan.model):
         return hub.only(plan, remote.READABLE)
     console.note(
-        "This model has only pickled weights, which can run any code when they are loaded; avalan "
-        "does not load them."
+        _(
+            "This model has only pickled weights, which can run any code when they are loaded; "
+            "avalan does not load them."
+        )
         if remote.pickled_weights(plan.model)
-        else "This model has no weights that avalan reads."
+        else _("This model has no weights that avalan reads.")
     )
     return plan
 
@@ -133,9 +146,11 @@ def _preflight(plan: Any, args: argparse.Namespace, console: Console) -> dict[st
     if not console.as_json:
         console.note((plan.model.name, "bold"), "  ", _heading(plan))
         hang = extras.load("avalan.cli.display.layout").hang
-        for label, text in readiness.rows(preflight):
-            width = console.width if console.interactive else 10_000
-            for line in hang(f"  {label:<8}", [text], width, indent=10):
+        rows = dict(readiness.rows(preflight))
+        room = max(map(len, rows)) + 2
+        width = console.width if console.interactive else 10_000
+        for label, text in rows.items():
+            for line in hang(f"  {label:<{room}}", [text], width, indent=room + 2):
                 console.note(*line)
     document: dict[str, Any] = readiness.document(preflight)
     return document
@@ -145,9 +160,14 @@ def _heading(plan: Any) -> str:
     model = plan.model
     count = sum(model.parameters.values())
     parts = [
-        f"{bytes_text(plan.size_bytes)} in {len(plan.files)} files",
-        f"{count_text(count)} parameters" if count else None,
+        ngettext(
+            "{size} in {n} file",
+            "{size} in {n} files",
+            len(plan.files),
+            size=bytes_text(plan.size_bytes),
+        ),
+        _("{count} parameters", count=count_text(count)) if count else None,
         model.licence,
-        f"{plan.revision} at {model.commit[:7]}",
+        _("{revision} at {commit}", revision=plan.revision, commit=model.commit[:7]),
     ]
     return " · ".join(part for part in parts if part)

@@ -10,33 +10,33 @@ from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text
 from avalan.cli.parser import Parser
 from avalan.errors import ModelError
+from avalan.locale import _, ngettext
 
 _DAY_S = 86400
-
-EXAMPLES = """\
-With --json a list of objects: name, folder, size_bytes, partial_bytes, used, revisions, each with
-commit, refs, size_bytes, modified, and files with name, size_bytes, blob. Files of one content
-have one blob, which is stored once. With --quiet the names alone.
-
-Try:
-  avalan cache list
-  avalan cache list --model Qwen/Qwen3-0.6B
-  avalan cache list --summary"""
 
 
 def configure(parser: Parser) -> None:
     """All models, or some in detail."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "With --json a list of objects: name, folder, size_bytes, partial_bytes, used, revisions, "
+        "each with commit, refs, size_bytes, modified, and files with name, size_bytes, blob. "
+        "Files of one content have one blob, which is stored once. With --quiet the names alone."
+    )
+    parser.examples = (
+        "avalan cache list",
+        "avalan cache list --model Qwen/Qwen3-0.6B",
+        "avalan cache list --summary",
+    )
     parser.add_argument(
         "--model",
         "-m",
         metavar="NAME",
         action="append",
         default=[],
-        help="show the revisions and files of this model; may be given again",
+        help=_("show the revisions and files of this model; may be given again"),
     )
     parser.add_argument(
-        "--summary", action="store_true", help="totals only, or with --model no files"
+        "--summary", action="store_true", help=_("totals only, or with --model no files")
     )
     parser.set_defaults(run=run)
 
@@ -58,9 +58,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             _print_model(console, model, with_files=not args.summary)
     else:
         if models and not args.summary:
-            console.table(
-                ["model", "size", "revisions", "files", "last used", ""], map(_row, models)
-            )
+            headers = [_("model"), _("size"), _("revisions"), _("files"), _("last used"), ""]
+            console.table(headers, map(_row, models))
             console.print()
         _print_totals(console, listing)
     return 0
@@ -76,8 +75,12 @@ def _chosen(listing: Any, names: list[str]) -> list[Any]:
     for name in names:
         if name not in held:
             raise ModelError(
-                f"The cache at {listing.folder} holds no model {name!r}; "
-                "`avalan cache list` shows what it holds."
+                _(
+                    "The cache at {folder} holds no model {name!r}; "
+                    "`avalan cache list` shows what it holds.",
+                    folder=listing.folder,
+                    name=name,
+                )
             )
     return [model for model in listing.models if not names or model.name in names]
 
@@ -89,30 +92,38 @@ def _row(model: Any) -> list[str]:
         str(len(model.revisions)),
         str(model.num_files),
         age(time.time() - model.used) if model.used else "",
-        "unfinished" if model.partial_bytes else "",
+        _("unfinished") if model.partial_bytes else "",
     ]
 
 
 def _print_totals(console: Console, listing: Any) -> None:
     if not listing.models:
-        console.print(f"There are no models in {listing.folder}.")
+        console.print(_("There are no models in {folder}.", folder=listing.folder))
     else:
-        count = _plural(len(listing.models), "model")
-        size = bytes_text(listing.size_bytes)
-        console.print((f"{count}, {size}", "bold"), f" in {listing.folder}")
+        count = ngettext("{n:,} model", "{n:,} models", len(listing.models))
+        place = _("in {folder}", folder=listing.folder)
+        console.print((f"{count}, {bytes_text(listing.size_bytes)}", "bold"), f" {place}")
     partial = sum(model.partial_bytes for model in listing.models)
     if partial:
-        console.print((f"{bytes_text(partial)} of unfinished downloads, which go on with:", "dim"))
+        text = _("{size} of unfinished downloads, which go on with:", size=bytes_text(partial))
+        console.print((text, "dim"))
         console.print(("  avalan cache download --model NAME", "dim"), wrap=False)
     if listing.num_others:
-        others = _plural(listing.num_others, "dataset or the like", "datasets and the like")
-        console.print((f"{others} of other programs, {bytes_text(listing.other_bytes)}", "dim"))
+        text = ngettext(
+            "{n:,} dataset or the like of other programs, {size}",
+            "{n:,} datasets and the like of other programs, {size}",
+            listing.num_others,
+            size=bytes_text(listing.other_bytes),
+        )
+        console.print((text, "dim"))
 
 
 def _print_model(console: Console, model: Any, *, with_files: bool) -> None:
-    console.print((model.name, "bold"), f"  {bytes_text(model.size_bytes)} in {model.folder}")
+    place = _("{size} in {folder}", size=bytes_text(model.size_bytes), folder=model.folder)
+    console.print((model.name, "bold"), f"  {place}")
     if model.partial_bytes:
-        console.print(f"  unfinished: {bytes_text(model.partial_bytes)} have arrived")
+        size = bytes_text(model.partial_bytes)
+        console.print("  " + _("unfinished: {size} have arrived", size=size))
     counts: dict[str, int] = {}
     for revision in model.revisions:
         for blob in {file.blob for file in revision.files}:
@@ -124,37 +135,38 @@ def _print_model(console: Console, model: Any, *, with_files: bool) -> None:
                 (
                     f"    {file.path}",
                     bytes_text(file.size_bytes),
-                    "shared" if counts[file.blob] > 1 else "",
+                    _("shared") if counts[file.blob] > 1 else "",
                 )
                 for file in revision.files
             ]
-            console.table(["    file", "size", ""], rows)
+            console.table(["    " + _("file"), _("size"), ""], rows)
 
 
 def _print_revision(console: Console, revision: Any) -> None:
     refs = f" ({', '.join(revision.refs)})" if revision.refs else ""
-    files = _plural(len(revision.files), "file")
-    when = age(time.time() - revision.modified)
-    console.print()
-    console.print(
-        ("  " + revision.commit[:7], "cyan"),
-        f"{refs}  {files}, {bytes_text(revision.size_bytes)}, downloaded {when}",
+    text = ngettext(
+        "{n:,} file, {size}, downloaded {when}",
+        "{n:,} files, {size}, downloaded {when}",
+        len(revision.files),
+        size=bytes_text(revision.size_bytes),
+        when=age(time.time() - revision.modified),
     )
+    console.print()
+    console.print(("  " + revision.commit[:7], "cyan"), f"{refs}  {text}")
 
 
 def age(seconds: float) -> str:
     """`today`, `yesterday`, `12 days ago`, `5 months ago`."""
     days = int(max(seconds, 0) // _DAY_S)
     if days < 2:
-        return ("today", "yesterday")[days]
-    for unit, size in (("year", 365), ("month", 30), ("week", 7)):
-        if days >= 2 * size:
-            return f"{days // size} {unit}s ago"
-    return f"{days} days ago"
-
-
-def _plural(count: int, noun: str, nouns: str | None = None) -> str:
-    return f"1 {noun}" if count == 1 else f"{count:,} {nouns or noun + 's'}"
+        return (_("today"), _("yesterday"))[days]
+    if days < 2 * 7:
+        return ngettext("{n} day ago", "{n} days ago", days)
+    if days < 2 * 30:
+        return ngettext("{n} week ago", "{n} weeks ago", days // 7)
+    if days < 2 * 365:
+        return ngettext("{n} month ago", "{n} months ago", days // 30)
+    return ngettext("{n} year ago", "{n} years ago", days // 365)
 
 
 def _document(model: Any) -> dict[str, Any]:

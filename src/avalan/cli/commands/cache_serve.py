@@ -19,6 +19,7 @@ from avalan.cli.options import whole_number
 from avalan.cli.parser import Parser
 from avalan.errors import AvalanError, ConfigurationError, ModelError, StateError, UsageError
 from avalan.hub.server import HubServer, Served, url
+from avalan.locale import _, ngettext
 
 if TYPE_CHECKING:
     from avalan.hub.cache_catalogue import CacheCatalogue
@@ -27,41 +28,41 @@ HOST = "127.0.0.1"
 PORT = 9002
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
-EXAMPLES = """\
-The other machine then downloads from here, with avalan, transformers or any program that uses
-huggingface_hub. It needs no token, and should send none: the connection is not encrypted.
-
-Try:
-  avalan cache serve
-  avalan cache serve --host 0.0.0.0 --model Qwen/Qwen3-0.6B --verbose"""
-
 
 def configure(parser: Parser) -> None:
     """Where to listen, and what to serve."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "The other machine then downloads from here, with avalan, transformers or any program that "
+        "uses huggingface_hub. It needs no token, and should send none: the connection is not "
+        "encrypted."
+    )
+    parser.examples = (
+        "avalan cache serve",
+        "avalan cache serve --host 0.0.0.0 --model Qwen/Qwen3-0.6B --verbose",
+    )
     parser.add_argument(
         "--host",
         metavar="HOST",
         default=HOST,
-        help=f"address to listen on; 0.0.0.0 lets the whole network in [{HOST}]",
+        help=_("address to listen on; 0.0.0.0 lets the whole network in [{host}]", host=HOST),
     )
     parser.add_argument(
         "--port",
         metavar="N",
         type=whole_number,
         default=PORT,
-        help=f"port to listen on; 0 for any that is free [{PORT}]",
+        help=_("port to listen on; 0 for any that is free [{port}]", port=PORT),
     )
     parser.add_argument(
         "--model",
         metavar="NAME",
         action="append",
-        help="serve this model alone; may be given again [all]",
+        help=_("serve this model alone; may be given again [all]"),
     )
     parser.add_argument(
         "--gated",
         action="store_true",
-        help="serve models, too, whose card says that they are gated",
+        help=_("serve models, too, whose card says that they are gated"),
     )
     parser.set_defaults(run=run)
 
@@ -69,7 +70,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Serve until Ctrl-C."""
     if not 0 <= args.port <= 65535:
-        raise UsageError(f"--port {args.port} is no port; choose one from 0 to 65535.")
+        raise UsageError(_("--port {port} is no port; choose one from 0 to 65535.", port=args.port))
     catalogue = _catalogue(args)
     with _listen(catalogue, args, console) as server:
         _announce(console, server, catalogue)
@@ -81,8 +82,11 @@ def _catalogue(args: argparse.Namespace) -> "CacheCatalogue":
     folder = disk.hub_cache(args.cache_dir)
     if not folder.is_dir():
         raise ModelError(
-            f"There is no cache at {folder}, so there is nothing to serve; download a model first, "
-            "or name another folder with --cache-dir."
+            _(
+                "There is no cache at {folder}, so there is nothing to serve; download a model "
+                "first, or name another folder with --cache-dir.",
+                folder=folder,
+            )
         )
     only = set(args.model) if args.model else None
     # It reads cards through huggingface_hub, which `--help` should not wait for.
@@ -92,38 +96,62 @@ def _catalogue(args: argparse.Namespace) -> "CacheCatalogue":
     for name in args.model or ():
         if name not in known:
             raise ModelError(
-                f"The cache at {folder} holds no model {name!r}; `avalan` shows what is on disk."
+                _(
+                    "The cache at {folder} holds no model {name!r}; "
+                    "`avalan` shows what is on disk.",
+                    folder=folder,
+                    name=name,
+                )
             )
     return catalogue
 
 
 def _listen(catalogue: "CacheCatalogue", args: argparse.Namespace, console: Console) -> HubServer:
-    place = f"port {args.port} on {args.host}"
     report = _reporter(console) if console.verbose else None
     try:
         return HubServer(catalogue, host=args.host, port=args.port, on_request=report)
     except socket.gaierror:
         raise ConfigurationError(
-            f"There is no host {args.host!r}; give an address of this machine, such as "
-            f"--host {HOST}"
+            _(
+                "There is no host {host!r}; give an address of this machine, such as "
+                "--host {example}",
+                host=args.host,
+                example=HOST,
+            )
         ) from None
     except OSError as error:
-        raise _refused(error, place, args.port) from None
+        raise _refused(error, args.host, args.port) from None
 
 
-def _refused(error: OSError, place: str, port: int) -> AvalanError:
+def _refused(error: OSError, host: str, port: int) -> AvalanError:
     if error.errno == errno.EADDRINUSE:
         other = port + 1 if port < 65535 else PORT
         return StateError(
-            f"Another program listens on {place}; end it, or choose another port, "
-            f"for example: --port {other}"
+            _(
+                "Another program listens on port {port} on {host}; end it, or choose another port, "
+                "for example: --port {other}",
+                port=port,
+                host=host,
+                other=other,
+            )
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return ConfigurationError(
-            f"The address of {place} is not this machine's; give one that is, or 0.0.0.0 for all."
+            _(
+                "The address of port {port} on {host} is not this machine's; give one that is, or "
+                "0.0.0.0 for all.",
+                port=port,
+                host=host,
+            )
         )
-    reason = error.strerror or os.strerror(error.errno or 0)
-    return StateError(f"The system refused {place} ({reason}); choose another --host or --port.")
+    return StateError(
+        _(
+            "The system refused port {port} on {host} ({reason}); choose another --host or --port.",
+            port=port,
+            host=host,
+            reason=error.strerror or os.strerror(error.errno or 0),
+        )
+    )
 
 
 def _announce(console: Console, server: HubServer, catalogue: "CacheCatalogue") -> None:
@@ -131,18 +159,29 @@ def _announce(console: Console, server: HubServer, catalogue: "CacheCatalogue") 
     address = _reachable(server)
     sizes = {each.name: each.size_bytes for each in disk.hub_models(catalogue.folder)}
     size = sum(sizes.get(name, 0) for name in names)
-    models = "1 model" if len(names) == 1 else f"{len(names)} models"
-    console.note(f"Serving {models} ({bytes_text(size)}) from {catalogue.folder}; Ctrl-C ends it.")
+    console.note(
+        ngettext(
+            "Serving {n} model ({size}) from {folder}; Ctrl-C ends it.",
+            "Serving {n} models ({size}) from {folder}; Ctrl-C ends it.",
+            len(names),
+            size=bytes_text(size),
+            folder=catalogue.folder,
+        )
+    )
     if left_out:
         console.note(
-            f"Left out, since their cards say that they are gated: {', '.join(left_out)} "
-            "(--gated serves them)."
+            _(
+                "Left out, since their cards say that they are gated: {names} "
+                "(--gated serves them).",
+                names=", ".join(left_out),
+            )
         )
-    if server.is_loopback:
-        console.note("Only this machine can reach it; --host 0.0.0.0 lets the whole network in.")
-    else:
-        console.note("Everyone on this network can read these models.")
-    console.note("Where the models are wanted, type:")
+    console.note(
+        _("Only this machine can reach it; --host 0.0.0.0 lets the whole network in.")
+        if server.is_loopback
+        else _("Everyone on this network can read these models.")
+    )
+    console.note(_("Where the models are wanted, type:"))
     console.print(f"export HF_ENDPOINT={address}")
     if console.as_json:
         console.json({"url": address, "models": names, "left_out": left_out, "size_bytes": size})

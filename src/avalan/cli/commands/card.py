@@ -19,10 +19,10 @@ from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.machine import BYTES_PER_WEIGHT, WEIGHT_SHARE, Machine, parameters_that_fit, survey
 from avalan.cli.parser import Parser
 from avalan.errors import ModelError
+from avalan.locale import _, _n, ngettext
 from avalan.model import bundled
 
 MOST_ROWS = 8
-TRY = "Try"
 
 NEXT = (
     'avalan ask "What is this about?" --docs .',
@@ -64,7 +64,7 @@ def _bundled() -> list[FoundModel]:
     # A damaged installation is told by the command that needs the model, not here.
     with suppress(ModelError):
         return [
-            FoundModel(name=model.name, where="bundled", size_bytes=model.size_bytes)
+            FoundModel(name=model.name, where=_n("bundled"), size_bytes=model.size_bytes)
             for model in bundled.catalogue().values()
         ]
     return []
@@ -90,45 +90,50 @@ def _print_card(
     indexes: Sequence[tuple[str, int]],
 ) -> None:
     console.print((f"avalan {__version__}", "bold"))
-    _section(console, "This machine", _machine_rows(machine))
-    rows = [(model.name, bytes_text(model.size_bytes), model.where) for model in models]
-    _section(console, "Models on disk", rows or [("none",)])
+    _section(console, _("This machine"), _machine_rows(machine))
+    rows = [(model.name, bytes_text(model.size_bytes), _(model.where)) for model in models]
+    _section(console, _("Models on disk"), rows or [(_("none"),)])
     sizes = [(name, bytes_text(size)) for name, size in indexes]
-    _section(console, "Indexes", sizes or [("none yet; make one with: avalan index add FOLDER",)])
-    _section(console, TRY, [(command,) for command in NEXT])
+    none = _("none yet; make one with: avalan index add FOLDER")
+    _section(console, _("Indexes"), sizes or [(none,)])
+    _section(console, _("Try"), [(command,) for command in NEXT], wrap=False)
 
 
 def _machine_rows(machine: Machine) -> list[tuple[str, str]]:
-    cores = "1 core" if machine.num_cores == 1 else f"{machine.num_cores} cores"
-    gpus = [
-        f"{gpu.name}, {bytes_text(gpu.memory_bytes)}, {bytes_text(gpu.free_bytes)} free"
-        for gpu in machine.gpus
-    ]
+    cores = ngettext("{n} core", "{n} cores", machine.num_cores)
+    gpus = [f"{gpu.name}, {_memory_text(gpu.memory_bytes, gpu.free_bytes)}" for gpu in machine.gpus]
     return [
-        ("CPU", f"{machine.cpu}, {cores}"),
-        ("Memory", _memory_text(machine)),
-        ("GPU", "; ".join(gpus) or "none found"),
+        (_("CPU"), f"{machine.cpu}, {cores}"),
+        (_("Memory"), _memory_text(machine.memory_bytes, machine.free_bytes)),
+        (_("GPU"), "; ".join(gpus) or _("none found")),
         *_fit_rows(machine.free_bytes),
     ]
 
 
-def _memory_text(machine: Machine) -> str:
-    if machine.memory_bytes is None or machine.free_bytes is None:
-        return "unknown"
-    return f"{bytes_text(machine.memory_bytes)}, {bytes_text(machine.free_bytes)} free"
+def _memory_text(size: int | None, free: int | None) -> str:
+    if size is None or free is None:
+        return _("unknown")
+    return _("{size}, {free} free", size=bytes_text(size), free=bytes_text(free))
 
 
 def _fit_rows(free_bytes: int | None) -> list[tuple[str, str]]:
     if free_bytes is None:
-        return [("Fits", "unknown, since the free memory is")]
+        return [(_("Fits"), _("unknown, since the free memory is"))]
     fits = parameters_that_fit(free_bytes)
-    sizes = ", ".join(f"{count_text(fits[kind])} in {kind}" for kind in BYTES_PER_WEIGHT)
-    bytes_each = ", ".join(f"{size:g}" for size in BYTES_PER_WEIGHT.values())
-    share = f"{WEIGHT_SHARE:.0%} of the free memory"
-    return [("Fits", f"weights: {sizes}"), ("", f"({bytes_each} bytes each, in {share})")]
+    counts = ", ".join(
+        _("{count} in {kind}", count=count_text(fits[kind]), kind=kind) for kind in BYTES_PER_WEIGHT
+    )
+    note = _(
+        "({sizes} bytes each, in {share:.0%} of the free memory)",
+        sizes=", ".join(f"{size:g}" for size in BYTES_PER_WEIGHT.values()),
+        share=WEIGHT_SHARE,
+    )
+    return [(_("Fits"), _("weights: {counts}", counts=counts)), ("", note)]
 
 
-def _section(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
+def _section(
+    console: Console, title: str, rows: Sequence[Sequence[str]], *, wrap: bool = True
+) -> None:
     console.print()
     console.print((title, "bold"))
     shown = rows[:MOST_ROWS]
@@ -138,9 +143,14 @@ def _section(console: Console, title: str, rows: Sequence[Sequence[str]]) -> Non
         if others:
             _print_row(console, f"  {first}  ", "  ".join(others).rstrip())
         else:
-            console.print(f"  {first}".rstrip(), wrap=title != TRY)
+            console.print(f"  {first}".rstrip(), wrap=wrap)
     if len(rows) > MOST_ROWS:
-        console.print((f"  and {len(rows) - MOST_ROWS} more, all in: avalan --json", "dim"))
+        more = ngettext(
+            "and {n} more, all in: avalan --json",
+            "and {n} more, all in: avalan --json",
+            len(rows) - MOST_ROWS,
+        )
+        console.print((f"  {more}", "dim"))
 
 
 def _print_row(console: Console, label: str, text: str) -> None:

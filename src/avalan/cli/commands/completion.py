@@ -17,31 +17,32 @@ from avalan.cli.console import Console
 from avalan.cli.parser import Parser
 from avalan.cli.shell_words import bash_line, bash_replies, plain
 from avalan.errors import UsageError
+from avalan.locale import _
 
 SHELLS = ("bash", "zsh", "fish")
 _SCRIPTS = Path(__file__).parents[1] / "shells"
 
-ABOUT = """\
-Print a script that lets the Tab key complete commands.
-
-With it, Tab completes commands, options and their values, files and folders, the models on this
-disk and the names of indexes. The script asks the installed avalan what could come next, so it
-need not be renewed; no model is loaded and no network is tried."""
-
-EXAMPLES = """\
-To keep it, put the line for your shell where it says.
-
-Try:
-  eval "$(avalan completion bash)"      # in ~/.bashrc
-  eval "$(avalan completion zsh)"       # in ~/.zshrc
-  avalan completion fish > ~/.config/fish/completions/avalan.fish"""
-
 
 def configure(parser: Parser) -> None:
     """A shell; what its script asks is hidden."""
-    parser.description = ABOUT
-    parser.epilog = EXAMPLES
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
+    parser.description = "\n\n".join(
+        (
+            _("Print a script that lets the Tab key complete commands."),
+            _(
+                "With it, Tab completes commands, options and their values, files and folders, "
+                "the models on this disk and the names of indexes. The script asks the installed "
+                "avalan what could come next, so it need not be renewed; no model is loaded and "
+                "no network is tried."
+            ),
+        )
+    )
+    parser.epilog = _("To keep it, put the line for your shell where it says.")
+    parser.examples = (
+        'eval "$(avalan completion bash)"  # ~/.bashrc',
+        'eval "$(avalan completion zsh)"   # ~/.zshrc',
+        "avalan completion fish > ~/.config/fish/completions/avalan.fish",
+    )
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=_("bash, zsh or fish"))
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument(
         "--words", dest="is_asked", action="store_true", help=argparse.SUPPRESS, default=False
@@ -56,8 +57,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     if args.words:
         raise UsageError(
-            f"avalan completion has no place for {args.words[0]!r}; it takes one shell, as: "
-            "avalan completion bash"
+            _(
+                "avalan completion has no place for {word!r}; it takes one shell, as: avalan "
+                "completion bash",
+                word=args.words[0],
+            )
         )
     script = (_SCRIPTS / f"avalan.{args.shell}").read_text(encoding="utf-8")
     if console.as_json:

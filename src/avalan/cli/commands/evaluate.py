@@ -13,50 +13,54 @@ from avalan.cli.display.units import seconds_text
 from avalan.cli.options import add_fields, as_usage, from_args, whole_number
 from avalan.cli.parser import Parser
 from avalan.errors import StateError, UsageError
+from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 
 DEFAULT = "default"
 PANELS = ("bundled", "rules", DEFAULT)
 TASKS = ("grounded-qa", "retrieval-decision")
-
-EXAMPLES = """\
-Try:
-  avalan model evaluate --task grounded-qa --num 50
-  avalan model evaluate rules --task retrieval-decision --level G3
-  avalan model evaluate bundled --calibrate --out calibration.json"""
+_TWO_TASKS = {"one": TASKS[0], "other": TASKS[1]}
 
 
 def configure(parser: Parser) -> None:
     """Models, a task, and what to measure it on."""
-    parser.epilog = EXAMPLES
+    parser.examples = (
+        "avalan model evaluate --task grounded-qa --num 50",
+        "avalan model evaluate rules --task retrieval-decision --level G3",
+        "avalan model evaluate bundled --calibrate --out calibration.json",
+    )
     parser.add_argument(
         "models",
         nargs="*",
         metavar="MODEL",
-        help="bundled, rules, default (the judges that `avalan ask` uses), or a model with "
-        "reflection tokens; rules always takes part  [bundled rules default]",
+        help=_(
+            "bundled, rules, default (the judges that `avalan ask` uses), or a model with "
+            "reflection tokens; rules always takes part  [bundled rules default]"
+        ),
     )
-    task = parser.add_argument_group("Task")
-    task.add_argument("--task", metavar="TASK", help=" or ".join(TASKS))
+    task = parser.add_argument_group(_("Task"))
+    task.add_argument("--task", metavar="TASK", help=_("{one} or {other}", **_TWO_TASKS))
     task.add_argument(
-        "--level", metavar="LEVELS", help="some of G0,G1,G2,G3, from seen wordings to written [all]"
+        "--level",
+        metavar="LEVELS",
+        help=_("some of G0,G1,G2,G3, from seen wordings to written [all]"),
     )
     task.add_argument(
         "--split",
         metavar="SPLIT",
         default="validation",
-        help="validation, or test: once per release [validation]",
+        help=_("validation, or test: once per release [validation]"),
     )
-    _add_number(task, "--num", 200, "examples of each level made from a seed; G3 is whole")
-    _add_number(task, "--seed", 0, "seed of the made examples and of the intervals")
-    _add_number(task, "--top-k", 5, "passages that are read for each question")
-    task.add_argument("--data", metavar="DIR", help="folder of the G3 files [the checkout's]")
-    fit = parser.add_argument_group("Calibration")
+    _add_number(task, "--num", 200, _("examples of each level made from a seed; G3 is whole"))
+    _add_number(task, "--seed", 0, _("seed of the made examples and of the intervals"))
+    _add_number(task, "--top-k", 5, _("passages that are read for each question"))
+    task.add_argument("--data", metavar="DIR", help=_("folder of the G3 files [the checkout's]"))
+    fit = parser.add_argument_group(_("Calibration"))
     fit.add_argument(
-        "--calibrate", action="store_true", help="fit thresholds and defaults on validation data"
+        "--calibrate", action="store_true", help=_("fit thresholds and defaults on validation data")
     )
-    fit.add_argument("--out", metavar="FILE", help="the calibration file to write")
-    loading = parser.add_argument_group("Model")
+    fit.add_argument("--out", metavar="FILE", help=_("the calibration file to write"))
+    loading = parser.add_argument_group(_("Model"))
     add_fields(loading, EngineSettings, ["engine", "weight_type", "num_threads"])
     parser.set_defaults(run=run)
 
@@ -72,9 +76,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.calibrate:
         return _calibrate(args, console)
     if args.task is None:
-        raise UsageError(f"Name what to measure: --task {' or --task '.join(TASKS)}")
+        raise UsageError(_("Name what to measure: --task {one} or --task {other}", **_TWO_TASKS))
     if args.out is not None:
-        raise UsageError("--out goes with --calibrate; a report is saved with: --json > FILE")
+        raise UsageError(_("--out goes with --calibrate; a report is saved with: --json > FILE"))
     return _measure(args, console)
 
 
@@ -104,8 +108,10 @@ def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
     data = _data(args)
     if data is None and "G3" in levels and wanted is None:
         console.note(
-            "G3 is skipped: its files are in the source checkout, in tests/data; "
-            "name that folder with --data DIR."
+            _(
+                "G3 is skipped: its files are in the source checkout, in tests/data; "
+                "name that folder with --data DIR."
+            )
         )
         levels = tuple(level for level in levels if level != "G3")
     plan = tasks.Plan(
@@ -150,9 +156,8 @@ def _open_panel(name: str, settings: EngineSettings) -> Any:
 
 
 def _show(report: Any, reports: Any, console: Console) -> None:
-    console.print(
-        (report.task, "bold"), f" · {report.split} · seed {report.seed} · top-k {report.top_k}"
-    )
+    seed = _("seed {seed}", seed=report.seed)
+    console.print((report.task, "bold"), f" · {report.split} · {seed} · top-k {report.top_k}")
     for section in report.sections:
         headers, rows = reports.table(section, seed=report.seed)
         console.print()
@@ -160,19 +165,26 @@ def _show(report: Any, reports: Any, console: Console) -> None:
         console.table(headers, rows)
     console.print()
     for note in reports.NOTES:
-        console.note((note, "dim"))
-    console.note((f"Measured in {seconds_text(report.wall_s)}.", "dim"))
+        console.note((_(note), "dim"))
+    console.note((_("Measured in {time}.", time=seconds_text(report.wall_s)), "dim"))
 
 
 def _size(section: Any) -> str:
     num = len(section.examples)
     could = [getattr(example, "answerable", None) for example in section.examples]
-    known = f", {could.count(True)} of them answerable" if None not in could else ""
-    return f"{num} examples{known}"
+    if None in could:
+        return ngettext("{n} example", "{n} examples", num)
+    return ngettext(
+        "{n} example, {known} of them answerable",
+        "{n} examples, {known} of them answerable",
+        num,
+        known=could.count(True),
+    )
 
 
 def _show_step(step: Any, console: Console) -> None:
-    console.progress(f"{step.who} · {step.what} · {step.done} of {step.num}")
+    done = _("{done} of {total}", done=step.done, total=step.num)
+    console.progress(f"{step.who} · {step.what} · {done}")
 
 
 # --- calibrating ---------------------------------------------------------------------------------
@@ -183,8 +195,10 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
     data = _data(args)
     if data is None:
         raise UsageError(
-            "Calibration needs the validation data; name the tests/data of a checkout with: "
-            "--data DIR"
+            _(
+                "Calibration needs the validation data; name the tests/data of a checkout with: "
+                "--data DIR"
+            )
         )
     calibration = extras.load("avalan.evaluate.calibration")
     settings = from_args(EngineSettings, args)
@@ -201,7 +215,7 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
         console.json(found)
     else:
         _show_choices(found["fitted_on"], console)
-        console.print(f"Wrote {out}.")
+        console.print(_("Wrote {path}.", path=out))
     return 0
 
 
@@ -210,21 +224,29 @@ def _checked(args: argparse.Namespace) -> Path:
     with as_usage():
         extras.load("avalan.evaluate.tasks").check_numbers(args.num, args.seed, args.top_k)
     if args.task is not None or args.level is not None:
-        raise UsageError("--calibrate fits on all validation data; leave --task and --level out.")
+        raise UsageError(
+            _("--calibrate fits on all validation data; leave --task and --level out.")
+        )
     if args.split != "validation":
         raise UsageError(
-            f"--calibrate with --split {args.split} would fit on the data that must stay unseen; "
-            "leave --split out."
+            _(
+                "--calibrate with --split {split} would fit on the data that must stay unseen; "
+                "leave --split out.",
+                split=args.split,
+            )
         )
     if DEFAULT in args.models:
-        raise UsageError("'default' is what --calibrate chooses; name a model, or leave it out.")
+        raise UsageError(_("'default' is what --calibrate chooses; name a model, or leave it out."))
     if not args.out:
-        raise UsageError("Calibration needs a file to write; name it with: --out FILE")
+        raise UsageError(_("Calibration needs a file to write; name it with: --out FILE"))
     out = Path(args.out).expanduser()
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise StateError(
-            f"{out} cannot be written, because it is a folder, or lies in none that can be "
-            "written to; name another file with --out."
+            _(
+                "{path} cannot be written, because it is a folder, or lies in none that can be "
+                "written to; name another file with --out.",
+                path=out,
+            )
         )
     return out
 
@@ -242,11 +264,13 @@ def _show_choices(fitted_on: dict[str, Any], console: Console) -> None:
         [part, fitted_on["n"][part], choice["chosen"], _reason(choice)]
         for part, choice in fitted_on["choices"].items()
     ]
-    console.table(["part", "examples", "served by", "because, cross-fitted"], rows)
+    headers = [_("part"), _("examples"), _("served by"), _("because, cross-fitted")]
+    console.table(headers, rows)
 
 
 def _reason(choice: dict[str, Any]) -> str:
     if "scores" not in choice:
-        return f"{choice['num_right']} of {choice['num_given']} given are right"
+        right, given = choice["num_right"], choice["num_given"]
+        return _("{right} of {given} given are right", right=right, given=given)
     scores = ", ".join(f"{name} {score:.3f}" for name, score in choice["scores"].items())
     return f"{scores}" + (f" (p = {choice['p_value']:.3f})" if "p_value" in choice else "")

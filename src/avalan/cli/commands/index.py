@@ -1,8 +1,7 @@
 """`avalan index`: make documents searchable, and search them."""
 
-import argparse
 import textwrap
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,9 @@ from avalan.cli.console import Console
 from avalan.cli.display.layout import MAX_WIDTH, path_text, wrap
 from avalan.cli.display.units import bytes_text
 from avalan.cli.options import as_usage, whole_number
+from avalan.cli.parser import Parser
 from avalan.errors import AvalanError, UsageError
+from avalan.locale import _, _n, ngettext
 from avalan.retrieval import store
 from avalan.retrieval.index import (
     DEFAULT_INDEX,
@@ -29,107 +30,103 @@ from avalan.retrieval.index import (
 MAX_NAMED = 20
 """How many skipped files are named on a screen before the rest are only counted."""
 
-EXAMPLES = """\
-Try:
-  avalan index add notes/
-  avalan index search "how long may a file name be"
-  avalan ask "How long may a file name be?" """
-
-ADD_EXAMPLES = """\
-Adding again reads only what has changed since, and drops what is gone.
-
-Try:
-  avalan index add notes/
-  avalan index add handbook.md faq/ --name handbook"""
-
-SEARCH_EXAMPLES = """\
-Try:
-  avalan index search "parking for visitors"
-  avalan index search "parking for visitors" --name handbook --top-k 3"""
-
-LIST_EXAMPLES = """\
-Try:
-  avalan index list
-  avalan index list --json"""
-
-SHOW_EXAMPLES = """\
-Try:
-  avalan index show handbook
-  avalan index show handbook garden.md --text"""
-
-REMOVE_EXAMPLES = """\
-Try:
-  avalan index remove handbook garden.md
-  avalan index remove handbook"""
+KINDS = {
+    "added": _n("added"),
+    "replaced": _n("replaced"),
+    "unchanged": _n("unchanged"),
+    "dropped": _n("dropped"),
+    "skipped": _n("skipped"),
+}
+"""What may be done with a file, by the events' names."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     """One parser for each verb."""
-    parser.epilog = EXAMPLES.rstrip()
-    verbs = parser.add_subparsers(title="Commands", metavar="COMMAND")
+    parser.examples = (
+        "avalan index add notes/",
+        'avalan index search "how long may a file name be"',
+        'avalan ask "How long may a file name be?"',
+    )
+    verbs = parser.add_subparsers(metavar="COMMAND")
 
-    add = verbs.add_parser("add", help="add files and folders, or bring them up to date")
-    add.description = "Add files and folders to an index, or bring it up to date with them."
-    add.add_argument("paths", nargs="+", metavar="PATH", help=".txt .md .rst .py .html, or folders")
+    add = verbs.add_parser("add", help=_("add files and folders, or bring them up to date"))
+    add.description = _("Add files and folders to an index, or bring it up to date with them.")
+    text = _(".txt .md .rst .py .html, or folders")
+    add.add_argument("paths", nargs="+", metavar="PATH", help=text)
     _add_name(add)
-    add.add_argument("--rebuild", action="store_true", help="start the index anew from these paths")
-    add.epilog = ADD_EXAMPLES
+    text = _("start the index anew from these paths")
+    add.add_argument("--rebuild", action="store_true", help=text)
+    add.epilog = _("Adding again reads only what has changed since, and drops what is gone.")
+    add.examples = (
+        "avalan index add notes/",
+        "avalan index add handbook.md faq/ --name handbook",
+    )
     add.set_defaults(run=_add)
 
-    search = verbs.add_parser("search", help="show the passages that a question is about")
-    search.description = "Show the passages that share words with a question, best first."
-    search.add_argument("query", metavar="QUERY", help="words or a question")
+    search = verbs.add_parser("search", help=_("show the passages that a question is about"))
+    search.description = _("Show the passages that share words with a question, best first.")
+    search.add_argument("query", metavar="QUERY", help=_("words or a question"))
     _add_name(search)
-    search.add_argument(
-        "--top-k", type=_count, default=5, metavar="K", help="how many passages to show [5]"
+    text = _("how many passages to show [5]")
+    search.add_argument("--top-k", type=_count, default=5, metavar="K", help=text)
+    search.examples = (
+        'avalan index search "parking for visitors"',
+        'avalan index search "parking for visitors" --name handbook --top-k 3',
     )
-    search.epilog = SEARCH_EXAMPLES
     search.set_defaults(run=_search)
 
-    listing = verbs.add_parser("list", help="show the indexes there are")
-    listing.description = "Show the indexes there are."
-    listing.epilog = LIST_EXAMPLES
+    listing = verbs.add_parser("list", help=_("show the indexes there are"))
+    listing.description = _("Show the indexes there are.")
+    listing.examples = ("avalan index list", "avalan index list --json")
     listing.set_defaults(run=_list)
 
-    show = verbs.add_parser("show", help="show an index's documents, or one document's passages")
-    show.description = "Show the documents of an index, or the passages or text of one of them."
-    _add_place(show, "a document: its path, or the end of one")
-    show.add_argument("--text", action="store_true", help="the text that offsets count in")
-    show.epilog = SHOW_EXAMPLES
+    text = _("show an index's documents, or one document's passages")
+    show = verbs.add_parser("show", help=text)
+    show.description = _("Show the documents of an index, or the passages or text of one of them.")
+    _add_place(show, _("a document: its path, or the end of one"))
+    text = _("the text that offsets count in")
+    show.add_argument("--text", action="store_true", help=text)
+    show.examples = (
+        "avalan index show handbook",
+        "avalan index show handbook garden.md --text",
+    )
     show.set_defaults(run=_show)
 
-    remove = verbs.add_parser("remove", help="delete an index, or forget documents")
-    remove.description = "Delete an index, or forget one document or a folder's; files stay."
-    _add_place(remove, "a document or a folder; left out, the whole index is deleted")
-    remove.epilog = REMOVE_EXAMPLES
+    remove = verbs.add_parser("remove", help=_("delete an index, or forget documents"))
+    remove.description = _("Delete an index, or forget one document or a folder's; files stay.")
+    _add_place(remove, _("a document or a folder; left out, the whole index is deleted"))
+    remove.examples = (
+        "avalan index remove handbook garden.md",
+        "avalan index remove handbook",
+    )
     remove.set_defaults(run=_remove)
 
 
-def _add_name(parser: argparse.ArgumentParser) -> None:
-    text = f"which index [{DEFAULT_INDEX}]"
+def _add_name(parser: Parser) -> None:
+    text = _("which index [{default}]", default=DEFAULT_INDEX)
     parser.add_argument("--name", default=DEFAULT_INDEX, metavar="NAME", help=text)
 
 
-def _add_place(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("name", metavar="NAME", help="which index")
+def _add_place(parser: Parser, text: str) -> None:
+    parser.add_argument("name", metavar="NAME", help=_("which index"))
     parser.add_argument("file", nargs="?", metavar="FILE", help=text)
 
 
-def _path(args: argparse.Namespace) -> Path:
+def _path(args: Namespace) -> Path:
     with as_usage():
         return named(args.name)
 
 
 def _count(text: str) -> int:
     if (count := whole_number(text)) < 1:
-        raise ArgumentTypeError(f"{text} is not a number of passages; give 1 or more")
+        raise ArgumentTypeError(_("{text} is not a number of passages; give 1 or more", text=text))
     return count
 
 
 # --- add --------------------------------------------------------------------------------------
 
 
-def _add(args: argparse.Namespace, console: Console) -> int:
+def _add(args: Namespace, console: Console) -> int:
     path = _path(args)
     is_new = not path.exists()
     try:
@@ -141,7 +138,7 @@ def _add(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _follow(index: Index, args: argparse.Namespace, console: Console) -> None:
+def _follow(index: Index, args: Namespace, console: Console) -> None:
     tally: Counter[str] = Counter()
     is_done = False
     try:
@@ -170,15 +167,32 @@ def _kind(event: Event) -> str:
 
 def _show_event(event: Event, tally: Counter[str], console: Console) -> None:
     source = event.path if isinstance(event, Skipped) else event.source
-    console.progress(f"{tally.total()} files: {path_text(source)}")
+    kind, path = _kind(event), path_text(source)
+    console.progress(ngettext("{n} file: {path}", "{n} files: {path}", tally.total(), path=path))
     if console.as_json:
         console.json(_event_json(event, source))
-    elif isinstance(event, Skipped) and (tally["skipped"] <= MAX_NAMED or console.verbose):
-        console.note(("skipped ", "yellow"), f"{path_text(source)}: {event.reason}")
-    elif isinstance(event, Dropped):
-        console.note(("dropped ", "yellow"), path_text(source))
-    elif console.verbose:
-        console.note((f"{_kind(event)} ", "dim"), path_text(source))
+    elif isinstance(event, Skipped):
+        note_skipped(event, tally[kind], MAX_NAMED, console)
+    elif isinstance(event, Dropped) or console.verbose:
+        style = "yellow" if isinstance(event, Dropped) else "dim"
+        console.note((_(KINDS[kind]), style), f" {path}")
+
+
+def note_skipped(event: Skipped, num_skipped: int, most: int, console: Console) -> None:
+    """Name one file that was skipped, unless `most` have been named."""
+    if num_skipped <= most or console.verbose:
+        console.note((_("skipped"), "yellow"), f" {path_text(event.path)}: {event.reason}")
+
+
+def note_unnamed(num_skipped: int, most: int, console: Console) -> None:
+    """Count those that `note_skipped` did not name."""
+    if num_skipped > most and not console.verbose:
+        text = ngettext(
+            "… and {n} more skipped; --verbose names them all",
+            "… and {n} more skipped; --verbose names them all",
+            num_skipped - most,
+        )
+        console.note(text)
 
 
 def _event_json(event: Event, source: str) -> dict[str, Any]:
@@ -197,32 +211,49 @@ def _show_tally(name: str, index: Index, tally: Counter[str], console: Console) 
     documents = index.documents()
     num_passages = sum(document.num_passages for document in documents)
     if console.as_json:
-        kinds = ("added", "replaced", "unchanged", "dropped", "skipped")
-        counts = {kind: tally[kind] for kind in kinds}
+        counts = {kind: tally[kind] for kind in KINDS}
         summary = {"event": "summary", "index": name, "documents": len(documents)}
         console.json(summary | {"passages": num_passages} | counts)
         return
-    if not console.verbose and (unnamed := tally["skipped"] - MAX_NAMED) > 0:
-        console.note(f"… and {unnamed} more skipped; --verbose names them all")
-    done = ", ".join(f"{count} {kind}" for kind, count in tally.items())
+    note_unnamed(tally["skipped"], MAX_NAMED, console)
     console.print(
-        f"{done}; the index {name!r} has {_plural(len(documents), 'document')} "
-        f"and {_plural(num_passages, 'passage')}."
+        _(
+            "{done}; the index {name!r} has {documents} and {passages}.",
+            done=", ".join(_counted(kind, count) for kind, count in tally.items()),
+            name=name,
+            documents=ngettext("{n:,} document", "{n:,} documents", len(documents)),
+            passages=ngettext("{n:,} passage", "{n:,} passages", num_passages),
+        )
     )
+
+
+def _counted(kind: str, count: int) -> str:
+    """`3 added`; in many languages the word depends on the number."""
+    return {
+        "added": ngettext("{n} added", "{n} added", count),
+        "replaced": ngettext("{n} replaced", "{n} replaced", count),
+        "unchanged": ngettext("{n} unchanged", "{n} unchanged", count),
+        "dropped": ngettext("{n} dropped", "{n} dropped", count),
+        "skipped": ngettext("{n} skipped", "{n} skipped", count),
+    }[kind]
 
 
 # --- search, list -----------------------------------------------------------------------------
 
 
-def _search(args: argparse.Namespace, console: Console) -> int:
+def _search(args: Namespace, console: Console) -> int:
     if not args.query.strip():
-        raise UsageError('The query is empty; write words or a question: avalan index search "…"')
+        raise UsageError(
+            _('The query is empty; write words or a question: avalan index search "…"')
+        )
     with Index.open(_path(args)) as index:
         passages = index.search(args.query, args.top_k)
     if console.as_json:
         console.json([_passage_json(passage) | {"score": passage.score} for passage in passages])
     elif not passages:
-        console.note(f"No passage in the index {args.name!r} shares a word with the query.")
+        console.note(
+            _("No passage in the index {name!r} shares a word with the query.", name=args.name)
+        )
     for rank, passage in enumerate(passages, 1):
         _show_passage(rank, passage, console)
     return 0
@@ -258,14 +289,15 @@ def _passage_json(passage: Passage) -> dict[str, Any]:
     }
 
 
-def _list(args: argparse.Namespace, console: Console) -> int:
+def _list(args: Namespace, console: Console) -> int:
     found = [_overview(name) for name in names()]
     if console.as_json:
         console.json(found)
     elif not found:
-        console.note("There is no index yet; make one with: avalan index add PATH")
+        console.note(_("There is no index yet; make one with: avalan index add PATH"))
     else:
-        console.table(["index", "documents", "passages", "size"], [_line(row) for row in found])
+        headers = [_("index"), _("documents"), _("passages"), _("size")]
+        console.table(headers, [_line(row) for row in found])
         for row in found:
             if row["problem"]:
                 console.note((f"{row['index']}: ", "yellow"), row["problem"])
@@ -294,9 +326,9 @@ def _line(row: dict[str, Any]) -> list[object]:
 # --- show, remove -----------------------------------------------------------------------------
 
 
-def _show(args: argparse.Namespace, console: Console) -> int:
+def _show(args: Namespace, console: Console) -> int:
     if args.text and not args.file:
-        raise UsageError("--text needs a document: avalan index show NAME FILE --text")
+        raise UsageError(_("--text needs a document: avalan index show NAME FILE --text"))
     with Index.open(_path(args)) as index:
         if not args.file:
             _show_documents(index, console)
@@ -317,7 +349,7 @@ def _show_documents(index: Index, console: Console) -> None:
     lines = [
         (path_text(doc.source), doc.num_passages, bytes_text(doc.size_bytes)) for doc in documents
     ]
-    console.table(["document", "passages", "size"], lines)
+    console.table([_("document"), _("passages"), _("size")], lines)
 
 
 def _show_text(index: Index, source: str, console: Console) -> None:
@@ -334,14 +366,14 @@ def _show_passages(index: Index, source: str, console: Console) -> None:
         return
     console.print((path_text(source), "bold"))
     lines = [(each.start, each.end, each.heading, _beginning(each.text)) for each in passages]
-    console.table(["start", "end", "heading", "text"], lines)
+    console.table([_("start"), _("end"), _("heading"), _("text")], lines)
 
 
 def _beginning(text: str) -> str:
     return textwrap.shorten(text, 40, placeholder=" …")
 
 
-def _remove(args: argparse.Namespace, console: Console) -> int:
+def _remove(args: Namespace, console: Console) -> int:
     path = _path(args)
     removed: list[str] = []
     if args.file:
@@ -352,14 +384,19 @@ def _remove(args: argparse.Namespace, console: Console) -> int:
     if console.as_json:
         console.json({"index": args.name, "deleted": not args.file, "documents": removed})
     elif args.file:
-        console.print(f"Forgot {_plural(len(removed), 'document')} of the index {args.name!r}.")
+        console.print(
+            ngettext(
+                "Forgot {n:,} document of the index {name!r}.",
+                "Forgot {n:,} documents of the index {name!r}.",
+                len(removed),
+                name=args.name,
+            )
+        )
     else:
-        console.print(f"Deleted the index {args.name!r}; the documents themselves are untouched.")
+        console.print(
+            _(
+                "Deleted the index {name!r}; the documents themselves are untouched.",
+                name=args.name,
+            )
+        )
     return 0
-
-
-# --- words for people ---------------------------------------------------------------------------
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"

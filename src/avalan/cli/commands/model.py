@@ -1,14 +1,16 @@
 """`avalan model`: the verbs, each in a module of its own."""
 
+from avalan.locale import _n
+
 COMMANDS = {
-    "run": ("Run a model on a prompt", "avalan.cli.commands.model_run"),
-    "display": ("Show a model's card, shape and files", "avalan.cli.commands.model_display"),
-    "search": ("Search the hub for models", "avalan.cli.commands.model_search"),
-    "install": ("Download a model, ready to run", "avalan.cli.commands.model_install"),
-    "uninstall": ("Delete a model from this machine", "avalan.cli.commands.model_uninstall"),
-    "train": ("Train a model by a recipe", "avalan.cli.commands.train"),
-    "evaluate": ("Measure models on a task", "avalan.cli.commands.evaluate"),
-    "export": ("Write a model as ONNX", "avalan.cli.commands.model_export"),
+    "run": (_n("Run a model on a prompt"), "avalan.cli.commands.model_run"),
+    "display": (_n("Show a model's card, shape and files"), "avalan.cli.commands.model_display"),
+    "search": (_n("Search the hub for models"), "avalan.cli.commands.model_search"),
+    "install": (_n("Download a model, ready to run"), "avalan.cli.commands.model_install"),
+    "uninstall": (_n("Delete a model from this machine"), "avalan.cli.commands.model_uninstall"),
+    "train": (_n("Train a model by a recipe"), "avalan.cli.commands.train"),
+    "evaluate": (_n("Measure models on a task"), "avalan.cli.commands.evaluate"),
+    "export": (_n("Write a model as ONNX"), "avalan.cli.commands.model_export"),
 }
 
 EXAMPLES = (

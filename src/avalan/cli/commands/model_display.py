@@ -9,37 +9,37 @@ from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text
 from avalan.cli.login import add_login, find_token
-from avalan.cli.options import add_fields, from_args
+from avalan.cli.options import add_fields, as_usage, from_args
 from avalan.cli.parser import Parser
+from avalan.locale import _
 from avalan.model.entities import EngineSettings
-
-EXAMPLES = """\
-With --json: one object with the fields of the model; with --load, what was counted is in
-"loaded".
-
-Try:
-  avalan model display
-  avalan model display Qwen/Qwen3-0.6B --summary
-  avalan model display --load Qwen/Qwen3-0.6B
-  avalan model display bundled --json"""
 
 
 def configure(parser: Parser) -> None:
     """One model, by name."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "With --json: one object with the fields of the model; with --load, what was counted is in "
+        '"loaded".'
+    )
+    parser.examples = (
+        "avalan model display",
+        "avalan model display Qwen/Qwen3-0.6B --summary",
+        "avalan model display --load Qwen/Qwen3-0.6B",
+        "avalan model display bundled --json",
+    )
     parser.add_argument(
         "model",
         nargs="?",
         default="bundled",
         metavar="MODEL",
-        help="a reserved name, a folder, or a hub's owner/name [bundled]",
+        help=_("a reserved name, a folder, or a hub's owner/name [bundled]"),
     )
     parser.add_argument(
         "--load",
         action="store_true",
-        help="download it if need be, load it, and count its parameters",
+        help=_("download it if need be, load it, and count its parameters"),
     )
-    parser.add_argument("--summary", action="store_true", help="a few lines")
+    parser.add_argument("--summary", action="store_true", help=_("a few lines"))
     add_fields(parser, EngineSettings, ["revision"])
     add_login(parser)
     parser.set_defaults(run=run)
@@ -47,6 +47,8 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the card and the table of facts."""
+    with as_usage():
+        extras.load("avalan.model.uri").parse_uri(args.model)
     settings = from_args(EngineSettings, args, access_token=find_token(args, console))
     loaded = _load(args.model, settings, console) if args.load else None
     found = extras.load("avalan.cli.display.description").describe(args.model, settings)
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         _print_all(console, found, words)
     if loaded:
         console.print()
-        _print_facts(console, "In memory", words.loaded_facts(loaded))
+        _print_facts(console, _("In memory"), words.loaded_facts(loaded))
     return 0
 
 
@@ -79,10 +81,12 @@ def _print_all(console: Console, found: Any, words: Any) -> None:
         console.print()
     _print_facts(console, found.name, words.facts(found))
     console.print()
-    where = f"in {found.folder}" if found.is_downloaded else "on the hub, not downloaded"
-    console.print(("Files", "bold"), f" {where}")
+    where = _("in {folder}", folder=found.folder)
+    if not found.is_downloaded:
+        where = _("on the hub, not downloaded")
+    console.print((_("Files"), "bold"), f" {where}")
     files = [(f"  {name}", bytes_text(size)) for name, size in found.files]
-    console.table(["  name", "size"], files)
+    console.table(["  " + _("name"), _("size")], files)
 
 
 def _print_facts(console: Console, title: str, facts: Mapping[str, str]) -> None:

@@ -9,27 +9,28 @@ from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.options import add_fields, from_args
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings
-
-EXAMPLES = """\
-Try:
-  avalan model export models/nano --out nano-onnx --precision int8
-  avalan model run nano-onnx "What does a compiler do?\""""
 
 
 def configure(parser: Parser) -> None:
     """One model, one folder, one precision."""
-    parser.epilog = EXAMPLES
-    parser.add_argument(
-        "model", metavar="MODEL", help="a Llama: a folder with safetensors, or a hub's owner/name"
+    parser.examples = (
+        "avalan model export models/nano --out nano-onnx --precision int8",
+        'avalan model run nano-onnx "What does a compiler do?"',
     )
-    parser.add_argument("--out", metavar="DIR", help="the folder to write; made if absent")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help=_("a Llama: a folder with safetensors, or a hub's owner/name"),
+    )
+    parser.add_argument("--out", metavar="DIR", help=_("the folder to write; made if absent"))
     parser.add_argument(
         "--precision",
         metavar="P",
         choices=("fp32", "int8", "int4"),
         default="fp32",
-        help="fp32, int8 or int4 [fp32]",
+        help=_("fp32, int8 or int4 [fp32]"),
     )
     add_fields(parser, EngineSettings, ["revision"])
     parser.set_defaults(run=run)
@@ -38,7 +39,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Export, and say what came out."""
     if args.out is None:
-        raise UsageError("The export needs a folder to write; name it with: --out DIR")
+        raise UsageError(_("The export needs a folder to write; name it with: --out DIR"))
     exporter = extras.load("avalan.compress.export", extra="export")
     find_folder = extras.load("avalan.model.load").find_folder
     folder = find_folder(args.model, from_args(EngineSettings, args))
@@ -52,6 +53,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 "size_bytes": report.size_bytes,
             }
         )
-    size, parameters = bytes_text(report.size_bytes), count_text(report.num_parameters)
-    console.print(f"Wrote {report.folder}: {parameters} parameters in {report.precision}, {size}.")
+    console.print(
+        _(
+            "Wrote {folder}: {parameters} parameters in {precision}, {size}.",
+            folder=report.folder,
+            parameters=count_text(report.num_parameters),
+            precision=report.precision,
+            size=bytes_text(report.size_bytes),
+        )
+    )
     return 0

@@ -1,33 +1,22 @@
 """`avalan model run`: one prompt in, one answer out, shown as it is made."""
 
 import argparse
-import asyncio
 import re
-import sys
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from avalan import extras
 from avalan.cli.console import Console
 from avalan.cli.disk import hub_cache
-from avalan.cli.display.output import finish, show
 from avalan.cli.display.settings import DisplaySettings, add_display_options, num_alternatives
 from avalan.cli.login import add_login, find_token
-from avalan.cli.options import add_fields, from_args
+from avalan.cli.options import add_fields, as_usage, from_args
 from avalan.cli.parser import Parser
+from avalan.cli.questions import read_prompt
 from avalan.errors import UsageError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings, GenerationSettings
-from avalan.model.nlp.recording import (
-    Recorder,
-    Recording,
-    Request,
-    check_target,
-    read_recording,
-    settings_document,
-)
-from avalan.model.nlp.steps import Step, steps_of
 
 # As in `avalan.model.bundled.RESERVED`, whose package is too heavy for `--help`.
 RESERVED = ("bundled", "reader", "rules")
@@ -48,36 +37,37 @@ LOADING = (
     "allow_pickle",
 )
 
-EXAMPLES = """\
-Where a model reasons before it answers, its reasoning is a remark: on stderr,
-a bar before each line, so that a pipe gets the answer alone. With --json one
-object: model, text, reasoning, finish_reason, usage, timings, and with
---display-tokens the tokens.
-
-Try:
-  avalan model run "What does a compiler do?"
-  avalan model run bundled --temperature 0.8 --seed 7 "Write a greeting."
-  avalan model run bundled "Who are you?" --display-tokens --display-probabilities --display-pause
-  cat letter.txt | avalan model run bundled --quiet > answer.txt"""
-
 
 def configure(parser: Parser) -> None:
     """The options are the fields of the settings' dataclasses."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "Where a model reasons before it answers, its reasoning is a remark: on stderr, a bar "
+        "before each line, so that a pipe gets the answer alone. With --json one object: model, "
+        "text, reasoning, finish_reason, usage, timings, and with --display-tokens the tokens."
+    )
+    parser.examples = (
+        'avalan model run "What does a compiler do?"',
+        'avalan model run bundled --temperature 0.8 --seed 7 "Write a greeting."',
+        (
+            'avalan model run bundled "Who are you?" --display-tokens --display-probabilities '
+            "--display-pause"
+        ),
+        "cat letter.txt | avalan model run bundled --quiet > answer.txt",
+    )
     parser.add_argument(
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a reserved name, a folder or file, a hub's owner/name, or ai://…  [bundled]",
+        help=_("a reserved name, a folder or file, a hub's owner/name, or ai://…  [bundled]"),
     )
     parser.add_argument(
         "prompt",
         nargs="?",
         metavar="PROMPT",
-        help="what to answer; left out, it is read from a pipe or asked for",
+        help=_("what to answer; left out, it is read from a pipe or asked for"),
     )
-    answer = parser.add_argument_group("Answer")
-    answer.add_argument("--system", metavar="TEXT", help="the system prompt")
+    answer = parser.add_argument_group(_("Answer"))
+    answer.add_argument("--system", metavar="TEXT", help=_("the system prompt"))
     add_fields(
         answer,
         GenerationSettings,
@@ -85,20 +75,20 @@ def configure(parser: Parser) -> None:
         flags=STOP,
     )
     add_fields(answer, DisplaySettings, ["reasoning"])
-    sampling = parser.add_argument_group("Sampling")
+    sampling = parser.add_argument_group(_("Sampling"))
     add_fields(
         sampling,
         GenerationSettings,
         ["do_sample", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"],
     )
-    loading = parser.add_argument_group("Model")
+    loading = parser.add_argument_group(_("Model"))
     add_fields(loading, EngineSettings, LOADING, flags=TOKENS)
     add_login(loading)
-    add_display_options(parser.add_argument_group("Tokens"))
-    record = parser.add_argument_group("Recording")
-    record.add_argument("--record", metavar="FILE", help="keep the generation, token by token")
+    add_display_options(parser.add_argument_group(_("Tokens")))
+    record = parser.add_argument_group(_("Recording"))
+    record.add_argument("--record", metavar="FILE", help=_("keep the generation, token by token"))
     record.add_argument(
-        "--replay", metavar="FILE", help="show a kept generation again; no model is loaded"
+        "--replay", metavar="FILE", help=_("show a kept generation again; no model is loaded")
     )
     parser.set_defaults(run=run)
 
@@ -109,33 +99,56 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.replay is not None:
         return _replay(args, display, console)
     model, prompt = split_words(args.model, args.prompt, piped=not console.answers)
+    with as_usage():
+        extras.load("avalan.model.uri").parse_uri(model)
     if "" in (args.stop_strings or ()):
         raise UsageError(
-            "--stop-on-keyword is empty, and an empty text stands everywhere; give the word that "
-            "is to end the answer."
+            _(
+                "--stop-on-keyword is empty, and an empty text stands everywhere; give the word "
+                "that is to end the answer."
+            )
         )
     alternatives = num_alternatives(display, recorded=args.record is not None)
     settings = from_args(GenerationSettings, args, num_alternatives=alternatives)
     token = find_token(args, console) if args.login else None
     engine = from_args(EngineSettings, args, access_token=token)
     target = None if args.record is None else Path(args.record)
+    recordings = extras.load("avalan.model.nlp.recording")
     if target is not None:  # Before the model takes its time.
-        check_target(target)
+        recordings.check_target(target)
     prompt = read_prompt(console) if prompt is None else prompt
     if not prompt.strip():
         raise UsageError(
-            "The prompt is empty; write it after the model's name, or pipe it in: "
-            'avalan model run bundled "What does a compiler do?"'
+            _(
+                "The prompt is empty; write it after the model's name, or pipe it in: "
+                'avalan model run bundled "What does a compiler do?"'
+            )
         )
-    request = Request(
+    request = recordings.Request(
         model=model,
         prompt=prompt,
         system_prompt=args.system,
-        settings=settings_document(settings),
+        settings=recordings.settings_document(settings),
     )
-    with _loaded(model, engine, console) as lm, ExitStack() as stack:
-        recorder = stack.enter_context(Recorder(target, request)) if target else None
-        return asyncio.run(_answer(lm, request, settings, display, recorder, console))
+    kept = recordings.Recorder(target, request) if target else nullcontext()
+    with _loaded(model, engine, console) as lm, kept as recorder:
+        starting = lm(prompt, system_prompt=args.system, settings=settings)
+        answer = extras.load("avalan.cli.streaming").answer
+        code: int = answer(lm, starting, {"model": model}, display, console, recorder)
+        return code
+
+
+def _replay(args: argparse.Namespace, display: DisplaySettings, console: Console) -> int:
+    if args.model is not None or args.record is not None:
+        raise UsageError(
+            _(
+                "--replay shows what was recorded and takes neither a model nor a prompt nor "
+                "--record; leave them out: avalan model run --replay FILE"
+            )
+        )
+    recording = extras.load("avalan.model.nlp.recording").read_recording(Path(args.replay))
+    code: int = extras.load("avalan.cli.streaming").replay(recording, display, console)
+    return code
 
 
 def _loaded(name: str, settings: EngineSettings, console: Console) -> Any:
@@ -154,7 +167,7 @@ def split_words(first: str | None, second: str | None, *, piped: bool) -> tuple[
     otherwise it is the prompt.
     """
     if first is None or second is not None:
-        return first or RESERVED[0], second
+        return RESERVED[0] if first is None else first, second
     is_word = len(first.split()) == 1
     if is_word and (piped or looks_like_model(first)):
         return first, None
@@ -166,84 +179,3 @@ def looks_like_model(word: str) -> bool:
     if word in RESERVED or word.startswith("ai://") or re.fullmatch(r"[\w.-]+/[\w.-]+", word):
         return True
     return Path(word).exists() or (hub_cache() / f"models--{word}").is_dir()
-
-
-def read_prompt(console: Console) -> str:
-    """The prompt from the pipe, or from the person at the terminal.
-
-    Raises:
-        UsageError: what was piped is not text.
-    """
-    if console.answers:
-        return console.ask("Prompt: ")
-    if sys.stdin is None:
-        return ""
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\n")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"The piped prompt is not UTF-8 text (byte {error.start}); convert it first."
-        ) from None
-
-
-async def _answer(
-    lm: Any,
-    request: Request,
-    settings: GenerationSettings,
-    display: DisplaySettings,
-    recorder: Recorder | None,
-    console: Console,
-) -> int:
-    stream = await lm(request.prompt, system_prompt=request.system_prompt, settings=settings)
-    tokenizer = lm.model.tokenizer
-    steps = steps_of(stream, tokenizer, added_ids=tokenizer.added_ids)
-    taken: list[Step] = []
-    code = await show(kept(steps, taken, recorder), stream.report, display, console)
-    await stream.aclose()
-    if recorder is not None:
-        recorder.finish(stream.report)
-    finish({"model": request.model}, taken, stream.report, display, console)
-    return code
-
-
-async def kept(
-    steps: AsyncIterator[Step], taken: list[Step], recorder: Recorder | None = None
-) -> AsyncIterator[Step]:
-    """The steps, each written into `taken` and the recording as it passes."""
-    async for step in steps:
-        taken.append(step)
-        if recorder is not None:
-            recorder.add(step)
-        yield step
-
-
-# --- what was recorded ---------------------------------------------------------------------------
-
-
-def _replay(args: argparse.Namespace, display: DisplaySettings, console: Console) -> int:
-    if args.model is not None or args.record is not None:
-        raise UsageError(
-            "--replay shows what was recorded and takes neither a model nor a prompt nor --record; "
-            "leave them out: avalan model run --replay FILE"
-        )
-    return asyncio.run(_replayed(read_recording(Path(args.replay)), display, console))
-
-
-async def _replayed(recording: Recording, display: DisplaySettings, console: Console) -> int:
-    paced = console.interactive and not console.quiet and not console.as_json
-    taken: list[Step] = []
-    steps = kept(_paced(recording, real_time=paced), taken)
-    code = await show(steps, recording.report, display, console)
-    finish({"model": recording.request.model}, taken, recording.report, display, console)
-    return code
-
-
-async def _paced(recording: Recording, *, real_time: bool) -> AsyncIterator[Step]:
-    """The steps at the pace of the model, or at once."""
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    for step in recording.steps:
-        wait = started + step.time_s - loop.time()
-        if real_time and wait > 0:
-            await asyncio.sleep(wait)
-        yield step

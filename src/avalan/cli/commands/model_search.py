@@ -11,35 +11,39 @@ from avalan.cli.login import add_login, find_token
 from avalan.cli.options import whole_number
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
+from avalan.locale import _
 
 LIMIT = 10
 _WIDE = 100
 """Columns from which on everything is shown."""
 
-EXAMPLES = """\
-The most downloaded come first. With --json a list of objects: name, num_parameters, task, library,
-licence, gated, downloads, likes, modified.
-
-Try:
-  avalan model search 'deepseek r1' --filter transformers --limit 2
-  avalan model search qwen --filter text-generation --filter license:apache-2.0"""
-
 
 def configure(parser: Parser) -> None:
     """Words, and what else must fit."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "The most downloaded come first. With --json a list of objects: name, num_parameters, "
+        "task, library, licence, gated, downloads, likes, modified."
+    )
+    parser.examples = (
+        "avalan model search 'deepseek r1' --filter transformers --limit 2",
+        "avalan model search qwen --filter text-generation --filter license:apache-2.0",
+    )
     parser.add_argument(
-        "query", nargs="*", metavar="QUERY", help="words of the name; left out, any"
+        "query", nargs="*", metavar="QUERY", help=_("words of the name; left out, any")
     )
     parser.add_argument(
         "--filter",
         metavar="TAG",
         action="append",
         default=[],
-        help="a tag that must fit, such as a library, a task or license:mit; may be given again",
+        help=_("a tag that must fit, such as a library, a task or license:mit; may be given again"),
     )
     parser.add_argument(
-        "--limit", metavar="N", type=whole_number, default=LIMIT, help=f"at most so many [{LIMIT}]"
+        "--limit",
+        metavar="N",
+        type=whole_number,
+        default=LIMIT,
+        help=_("at most so many [{default}]", default=LIMIT),
     )
     add_login(parser)
     parser.set_defaults(run=run)
@@ -48,7 +52,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Search and print."""
     if args.limit < 1:
-        raise UsageError(f"--limit is {args.limit}, but it must be at least 1.")
+        raise UsageError(_("--limit is {limit}, but it must be at least 1.", limit=args.limit))
     token = find_token(args, console)
     found = extras.load("avalan.hub.search").search(
         " ".join(args.query), filters=args.filter, limit=args.limit, token=token
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         for model in found:
             console.print(model.name)
     elif not found:
-        console.print("The hub has no model that fits; try fewer words or filters.")
+        console.print(_("The hub has no model that fits; try fewer words or filters."))
     else:
         _print(console, found)
     return 0
@@ -71,15 +75,14 @@ def _document(model: Any) -> dict[str, Any]:
 
 
 def _print(console: Console, found: list[Any]) -> None:
-    columns = ["model", "parameters", "downloads", "likes", "task", "licence", "updated"]
+    columns = [_("model"), _("parameters"), _("downloads"), _("likes")]
+    columns += [_("task"), _("licence"), _("updated")]
     rows = [_row(model) for model in found]
     if console.interactive and console.width < _WIDE:
         columns, rows = columns[:4], [row[:4] for row in rows]
     console.table(columns, rows)
     if any(model.gated for model in found):
-        console.print(
-            "* gated: accept its licence on the hub, then set HF_TOKEN",
-        )
+        console.print(_("* gated: accept its licence on the hub, then set HF_TOKEN"))
 
 
 def _row(model: Any) -> list[str]:

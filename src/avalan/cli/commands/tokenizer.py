@@ -5,54 +5,60 @@ from pathlib import Path
 from typing import Any
 
 from avalan import extras
-from avalan.cli.commands.model_run import read_prompt
 from avalan.cli.console import Console
 from avalan.cli.login import add_login, find_token
 from avalan.cli.options import add_fields, as_usage, from_args
 from avalan.cli.parser import Parser
+from avalan.cli.questions import read_prompt
 from avalan.errors import UsageError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings
-
-FLAGS = {"tokens": "--token", "special_tokens": "--special-token"}
-
-EXAMPLES = """\
-A box is a token and its id: a control token has a double border, an added one
-a heavy border; spaces, line breaks and tabs are signs. A pipe gets a table.
-With --json one object: tokenizer, vocab_size, added, saved, text, num_tokens,
-num_characters, characters_per_token, tokens.
-
-Try:
-  avalan tokenizer "Leo Messi is the GOAT"
-  echo 'is <my_token> one token?' | avalan tokenizer --token '<my_token>'
-  avalan tokenizer -t Qwen/Qwen3-0.6B --token '<my_token>' --save ./my_tokenizer
-  avalan tokenizer -t ./my_tokenizer 'is <my_token> one token?'"""
 
 
 def configure(parser: Parser) -> None:
     """A tokenizer, a text, and changes."""
-    parser.epilog = EXAMPLES
+    parser.epilog = _(
+        "A box is a token and its id: a control token has a double border, an added one a heavy "
+        "border; spaces, line breaks and tabs are signs. A pipe gets a table. With --json one "
+        "object: tokenizer, vocab_size, added, saved, text, num_tokens, num_characters, "
+        "characters_per_token, tokens."
+    )
+    parser.examples = (
+        'avalan tokenizer "Leo Messi is the GOAT"',
+        "echo 'is <my_token> one token?' | avalan tokenizer --token '<my_token>'",
+        "avalan tokenizer -t Qwen/Qwen3-0.6B --token '<my_token>' --save ./my_tokenizer",
+        "avalan tokenizer -t ./my_tokenizer 'is <my_token> one token?'",
+    )
     parser.add_argument(
         "text",
         nargs="?",
         metavar="TEXT",
-        help="what to read; left out, it is read from a pipe or asked for",
+        help=_("what to read; left out, it is read from a pipe or asked for"),
     )
     parser.add_argument(
         "--tokenizer",
         "-t",
         default="bundled",
         metavar="NAME",
-        help="a folder with a tokenizer.json, a hub's owner/name, or bundled [bundled]",
+        help=_("a folder with a tokenizer.json, a hub's owner/name, or bundled [bundled]"),
     )
-    for name, what in (("tokens", "a token"), ("special_tokens", "a control token")):
-        parser.add_argument(
-            FLAGS[name],
-            dest=name,
-            action="append",
-            metavar="TEXT",
-            help=f"{what} to add; may be given again",
-        )
-    parser.add_argument("--save", metavar="DIR", help="write the tokenizer, tokens added, to DIR")
+    parser.add_argument(
+        "--token",
+        dest="tokens",
+        action="append",
+        metavar="TEXT",
+        help=_("a token to add; may be given again"),
+    )
+    parser.add_argument(
+        "--special-token",
+        dest="special_tokens",
+        action="append",
+        metavar="TEXT",
+        help=_("a control token to add; may be given again"),
+    )
+    parser.add_argument(
+        "--save", metavar="DIR", help=_("write the tokenizer, tokens added, to DIR")
+    )
     add_fields(parser, EngineSettings, ["revision"])
     add_login(parser)
     parser.set_defaults(run=run)
@@ -97,13 +103,16 @@ def _text(args: argparse.Namespace, console: Console) -> str:
     text: str | None = args.text
     if text is None:
         is_asked = console.answers and args.save is None
-        text = (
-            console.ask("Text: ") if is_asked else "" if console.answers else read_prompt(console)
-        )
+        if is_asked:
+            text = console.ask(_("Text:") + " ")
+        else:
+            text = "" if console.answers else read_prompt(console)
     if not text and args.save is None:
         raise UsageError(
-            "The text is empty; write it after the command, or pipe it in: "
-            'avalan tokenizer "Leo Messi is the GOAT"'
+            _(
+                "The text is empty; write it after the command, or pipe it in: "
+                'avalan tokenizer "Leo Messi is the GOAT"'
+            )
         )
     return text
 
@@ -127,5 +136,5 @@ def _tell(
         display.show(tokens, console)
         console.note((display.counts_text(tokens, text), "dim"))
     if saved is not None:
-        console.note(f"Saved in {saved}; see it with:")
+        console.note(_("Saved in {folder}; see it with:", folder=saved))
         console.note(f"  avalan tokenizer --tokenizer {saved}")

@@ -11,33 +11,30 @@ from avalan.cli.console import Console
 from avalan.cli.options import load_changed
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
-
-DEVICES = ("cpu", "cuda")
-
-EXAMPLES = """\
-Try:
-  avalan model train bundled --dry-run
-  avalan model train bundled --out runs/bundled
-  avalan model train bundled --out runs/other --set run.seed=8 --set loss.eos=1.0"""
+from avalan.locale import _, _n
 
 
 def configure(parser: Parser) -> None:
     """One recipe, one folder, and changes to the recipe."""
-    parser.epilog = EXAMPLES
-    parser.add_argument(
-        "recipe", metavar="RECIPE", help="a TOML file, or the name of one that ships: bundled"
+    parser.examples = (
+        "avalan model train bundled --dry-run",
+        "avalan model train bundled --out runs/bundled",
+        "avalan model train bundled --out runs/other --set run.seed=8 --set loss.eos=1.0",
     )
     parser.add_argument(
-        "--out", metavar="DIR", help="the run's folder; a run in it goes on  [runs/RECIPE]"
+        "recipe", metavar="RECIPE", help=_("a TOML file, or the name of one that ships: bundled")
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help=_("the run's folder; a run in it goes on  [runs/RECIPE]")
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a value of the recipe, as run.seed=8; may be repeated",
+        help=_("change a value of the recipe, as run.seed=8; may be repeated"),
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+    parser.add_argument("--dry-run", action="store_true", help=_("show the plan and stop"))
     parser.set_defaults(run=run)
 
 
@@ -59,11 +56,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _check_words(args: argparse.Namespace) -> None:
     if not args.recipe.strip():
-        raise UsageError("The name of the recipe is empty; give a TOML file, or: bundled.")
+        raise UsageError(_("The name of the recipe is empty; give a TOML file, or: bundled."))
     if args.out is not None and not args.out.strip():
-        raise UsageError("--out names no folder; name one, or leave it out.")
-    if args.device not in (None, *DEVICES):
-        raise UsageError(f"Training runs on {' or '.join(DEVICES)}, not on {args.device!r}.")
+        raise UsageError(_("--out names no folder; name one, or leave it out."))
+    if args.device not in (None, "cpu", "cuda"):
+        raise UsageError(_("Training runs on cpu or cuda, not on {device!r}.", device=args.device))
 
 
 def _check_folder(recipe: Any, out: Path) -> None:
@@ -77,17 +74,19 @@ def _show_plan(recipe: Any, out: Path, console: Console) -> int:
     plan = extras.load("avalan.train.plan").plan(recipe, out)
     if console.as_json:
         console.json(asdict(plan))
-    console.print((f"The plan of {plan.recipe}", "bold"))
+    console.print((_("The plan of {recipe}", recipe=plan.recipe), "bold"))
     hang = extras.load("avalan.cli.display.layout").hang
-    for label, text in display.plan_rows(plan):
-        lead = (f"  {label:<12}", "dim")
-        for line in hang(lead, [text], console.width, indent=14, margin=4, cut=False):
+    rows = display.plan_rows(plan)
+    indent = max(len(label) for label, text in rows) + 3
+    for label, text in rows:
+        lead = (f"  {label}".ljust(indent), "dim")
+        for line in hang(lead, [text], console.width, indent=indent, margin=4, cut=False):
             console.print(*line, wrap=False)
     return 0
 
 
 def _train(recipe: Any, out: Path, args: argparse.Namespace, console: Console, screen: Any) -> int:
-    screen.phase("Loading torch")
+    screen.phase(_n("Loading torch"))
     trainer = extras.load("avalan.train.pretrain", extra="train")
     folder = trainer.pretrain(recipe, out, lambda event: _show(event, screen), device=args.device)
     screen.drawing(extras.load("avalan.train.run_folder").reports(out))
@@ -96,7 +95,7 @@ def _train(recipe: Any, out: Path, args: argparse.Namespace, console: Console, s
     elif console.quiet:
         console.print(str(folder))
     else:
-        console.print(f"The model is in {folder}; try it with:")
+        console.print(_("The model is in {folder}; try it with:", folder=folder))
         console.print((f'  avalan model run {shlex.quote(str(folder))} "…"', "bold"), wrap=False)
     return 0
 
@@ -114,8 +113,10 @@ def _interrupted(args: argparse.Namespace, out: Path, console: Console, screen: 
     done = run_folder.step_of(checkpoint) if checkpoint else 0
     if console.as_json:
         console.json({"event": "interrupted", "step": screen.step, "checkpoint_step": done})
-    kept = f"step {done:,} is kept" if done else "no checkpoint was written yet"
-    console.note(f"Interrupted; {kept}. To go on, run the same again: {_command(args)}")
+    text = _n("Interrupted; no checkpoint was written yet. To go on, run the same again: {command}")
+    if done:
+        text = _n("Interrupted; step {step:,} is kept. To go on, run the same again: {command}")
+    console.note(_(text, step=done, command=_command(args)))
     return 130
 
 

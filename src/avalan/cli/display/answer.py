@@ -3,7 +3,7 @@
 All three are consumers of the loop's events and change none of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from avalan.cli.console import Console, Part, cell_width
@@ -13,6 +13,7 @@ from avalan.cli.display.layout import (
     Piece,
     bar,
     hang,
+    padded,
     path_text,
     shorten,
     shorten_path,
@@ -21,6 +22,7 @@ from avalan.cli.display.layout import (
     wrap,
 )
 from avalan.cli.display.units import seconds_text
+from avalan.locale import _, _n, ngettext
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Reading
 from avalan.retrieval.chunks import sentences
@@ -28,10 +30,19 @@ from avalan.retrieval.entities import Passage
 
 _CONTEXT = 160
 """Characters of its sentence that are shown on each side of a quotation."""
-_SUPPORT_DOTS = {"full": 3, "partial": 2, "none": 0}
+_SUPPORT_DOTS = {_n("full"): 3, _n("partial"): 2, _n("none"): 0}
 _RELEVANT = 0.5
-_LABEL = 14
-"""Columns of the labels on the left."""
+_LABELS = (
+    _n("decision"),
+    _n("passages"),
+    _n("source"),
+    _n("sentence"),
+    _n("memory"),
+    _n("support"),
+    _n("utility"),
+    _n("judged by"),
+)
+"""What stands on the left."""
 _MARGIN = 3
 """Columns before what stands below its label."""
 _BAR = 17
@@ -90,25 +101,39 @@ def _citation(citation: Citation) -> dict[str, Any]:
 
 def plain(console: Console, answer: Answer) -> None:
     """A line for each thing there is to know, `name: value`."""
-    for name, value in _lines(answer).items():
+    for name, value in _lines(answer):
         console.print(f"{name}: {value}")
 
 
-def _lines(answer: Answer) -> Mapping[str, str]:
-    decision = "look up" if answer.decision.retrieve else "no look-up"
-    lines = {"decision": f"{decision} ({answer.decision.probability:.2f})"}
+def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
+    probability = answer.decision.probability
+    if answer.decision.retrieve:
+        yield _("decision"), _("look up ({probability:.2f})", probability=probability)
+    else:
+        yield _("decision"), _("no look-up ({probability:.2f})", probability=probability)
     if answer.text is None:
-        return lines | {"abstained": answer.reason or ""}
-    lines["answer"] = " ".join(answer.text.split())
+        yield _("abstained"), _said(answer)
+        return
+    yield _("answer"), " ".join(answer.text.split())
     for citation in answer.citations:
-        lines["source"] = f"{path_text(citation.source)} bytes {citation.start}-{citation.end}"
+        yield _("source"), f"{path_text(citation.source)} {_bytes(citation, '-')}"
     if not answer.citations:
-        lines["source"] = f"memory (confidence {answer.confidence:.2f})"
+        sure = answer.confidence
+        yield _("source"), _("memory (confidence {confidence:.2f})", confidence=sure)
     if answer.support is not None:
-        lines["support"] = answer.support
+        yield _("support"), _(answer.support)
     if answer.utility is not None:
-        lines["utility"] = f"{answer.utility} of 5"
-    return lines
+        yield _("utility"), _("{grade} of 5", grade=answer.utility)
+
+
+def _said(answer: Answer) -> str:
+    """The answer, or why there is none."""
+    return answer.text or (_(answer.reason) if answer.reason else "")
+
+
+def _bytes(citation: Citation, dash: str) -> str:
+    values = {"start": citation.start, "end": citation.end, "dash": dash}
+    return _("bytes {start}{dash}{end}", **values)
 
 
 # --- for people ---------------------------------------------------------------------------------
@@ -123,6 +148,9 @@ class Screen:
         self._width = min(console.width, MAX_WIDTH)
         self._drafted: Drafted | None = None
         self._num_read = 0
+        labels = [*map(_, _LABELS), _read_text(9, 10)]
+        self._label = max(map(cell_width, labels)) + 2
+        """Columns of the labels."""
 
     def show(self, event: Event) -> None:
         """Show one event; the last one is the answer."""
@@ -134,7 +162,9 @@ class Screen:
             case Found():
                 self._num_read = event.num_read
             case Read():
-                done = f"Read {event.rank + 1} of {self._num_read} passages"
+                done = _(
+                    "Read {count} of {total} passages", count=event.rank + 1, total=self._num_read
+                )
                 self._console.progress(f"{done} {self._draw.ellipsis}")
             case Answer():
                 self._remark(event)
@@ -151,14 +181,15 @@ class Screen:
         self._footer(answer)
 
     def _row(self, label: str, *parts: Part, cut: bool = True) -> None:
-        lead = (f" {label:<{_LABEL - 1}}", "dim")
-        for line in hang(lead, parts, self._width, indent=_LABEL, margin=_MARGIN, cut=cut):
+        indent = self._label
+        lead = (padded(f" {label}", indent), "dim")
+        for line in hang(lead, parts, self._width, indent=indent, margin=_MARGIN, cut=cut):
             self._console.print(*line, wrap=False)
 
     @property
     def _is_narrow(self) -> bool:
         """Whether labels stand above what they are for."""
-        return self._width - _LABEL < LEAST_BESIDE
+        return self._width - self._label < LEAST_BESIDE
 
     def _bar(self, probability: float, style: str) -> list[Piece]:
         full, empty = bar(probability, self._draw)
@@ -167,57 +198,60 @@ class Screen:
     # --- what was decided and read -------------------------------------------------------------
 
     def _decision(self, decision: Decision) -> None:
-        verdict = "look it up" if decision.retrieve else "no need to look it up"
-        self._row("decision", *self._bar(decision.probability, "cyan"), (verdict, "bold"))
+        verdict = _("look it up") if decision.retrieve else _("no need to look it up")
+        self._row(_("decision"), *self._bar(decision.probability, "cyan"), (verdict, "bold"))
 
     def _remark(self, answer: Answer) -> None:
         """Where what was done is not what the decision said."""
         remark = ""
         if answer.retrieved and not answer.decision.retrieve:
-            remark = "looked up all the same"
+            remark = _("looked up all the same")
             if self._drafted is not None:
-                sure = f"{self._drafted.confidence:.2f}"
-                remark = f"but not sure enough from memory ({sure}), so it was looked up"
+                remark = _(
+                    "but not sure enough from memory ({confidence:.2f}), so it was looked up",
+                    confidence=self._drafted.confidence,
+                )
         elif answer.decision.retrieve and not answer.retrieved:
-            remark = "but it was not looked up"
+            remark = _("but it was not looked up")
         if remark:
             self._row("", (remark, "dim"))
 
     def _passages(self, answer: Answer) -> None:
         if answer.retrieved and not answer.passages:
-            self._row("passages", "none shares a word with the question")
+            self._row(_("passages"), _("none shares a word with the question"))
         labels = self._passage_labels(answer)
         chosen = quoted_rank(answer)
         room = self._room
-        places = [
-            self._place(passage, room) for passage, _ in zip(answer.passages, labels, strict=False)
-        ]
+        places = [self._place(passage, room) for passage in answer.passages[: len(labels)]]
         most = max(map(cell_width, places), default=0)
         for rank, (reading, place) in enumerate(zip(answer.readings, places, strict=True)):
             tone = "green" if rank == chosen else "" if reading.relevance >= _RELEVANT else "dim"
-            gap = " " * (most - cell_width(place) + 2)
             left = room - most - 2
             heading = shorten(answer.passages[rank].heading, left if left > 0 else room, self._draw)
             self._row(
                 labels[rank],
                 *self._bar(reading.relevance, "green" if rank == chosen else "cyan"),
-                (place, tone),
-                (gap + heading if heading else "", "dim"),
+                (padded(place, most + 2) if heading else place, tone),
+                (heading, "dim"),
             )
 
     def _passage_labels(self, answer: Answer) -> list[str]:
-        num_read = len(answer.readings)
-        read = f"read {num_read} of {len(answer.passages)}" if num_read > 1 else ""
-        labels = [f"passages, {read}"] if self._is_narrow and read else ["passages", read]
-        return (labels + [""] * num_read)[:num_read]
+        num_read, total = len(answer.readings), len(answer.passages)
+        if num_read < 2:
+            return [_("passages")][:num_read]
+        if self._is_narrow:
+            labels = [_("passages, read {count} of {total}", count=num_read, total=total)]
+        else:
+            labels = [_("passages"), _read_text(num_read, total)]
+        return labels + [""] * (num_read - len(labels))
 
     @property
     def _room(self) -> int:
         """Columns for a passage's place and heading: beside its bar, or on lines of their own."""
-        beside = self._width - _LABEL - _BAR
+        beside = self._width - self._label - _BAR
         if beside >= LEAST_BESIDE:
             return beside
-        return self._width - (_MARGIN if self._is_narrow else _LABEL)
+        return self._width - (_MARGIN if self._is_narrow else self._label)
 
     def _place(self, passage: Passage, room: int) -> str:
         offsets = f":{passage.start}{self._draw.dash}{passage.end}"
@@ -229,9 +263,7 @@ class Screen:
 
     def _words(self, answer: Answer) -> None:
         color = "yellow" if answer.abstained else "green"
-        parts: list[Part] = [
-            (answer.text or answer.reason or "", "" if answer.abstained else "bold")
-        ]
+        parts: list[Part] = [(_said(answer), "" if answer.abstained else "bold")]
         if answer.citations:
             parts.append((" [1]", "dim"))
         for line in wrap(parts, self._width - 4):
@@ -239,15 +271,16 @@ class Screen:
 
     def _evidence(self, answer: Answer) -> None:
         for number, citation in enumerate(answer.citations, 1):
-            place = f" bytes {citation.start}{self._draw.dash}{citation.end}"
+            place = _bytes(citation, self._draw.dash)
             if citation.offsets_in == "extracted":
-                place += " of its text"
+                place = _("{bytes} of its text", bytes=place)
             path = path_text(citation.source)
-            self._row("source", (f"[{number}] ", "bold"), path, (place, "dim"), cut=False)
+            lead = (f"[{number}] ", "bold")
+            self._row(_("source"), lead, path, (f" {place}", "dim"), cut=False)
             if sentence := self._sentence(answer, citation):
-                self._row("sentence", *sentence)
+                self._row(_("sentence"), *sentence)
         if answer.text is not None and not answer.citations:
-            self._row("memory", *self._bar(answer.confidence, "green"), ("no source", "dim"))
+            self._row(_("memory"), *self._bar(answer.confidence, "green"), (_("no source"), "dim"))
 
     def _sentence(self, answer: Answer, citation: Citation) -> list[Part]:
         """The sentence that a quotation stands in, with the quotation marked; or nothing."""
@@ -273,18 +306,22 @@ class Screen:
         if answer.support is not None:
             num_dots = _SUPPORT_DOTS[answer.support]
             dots = draw.dot * num_dots + draw.no_dot * (3 - num_dots)
-            grades += [(dots, "cyan"), (f" {answer.support}   ", "")]
+            grades += [(dots, "cyan"), (f" {_(answer.support)}   ", "")]
         if answer.utility is not None:
-            label = "utility  " if grades else ""
+            label = _("utility") + "  " if grades else ""
             grades += [(label, "dim"), (stars(answer.utility, draw), "yellow")]
         if grades:
-            self._row("support" if answer.support is not None else "utility", *grades)
+            self._row(_("support") if answer.support is not None else _("utility"), *grades)
 
     def _footer(self, answer: Answer) -> None:
         parts = [answer.model, seconds_text(answer.timings["total_s"])]
         if tokens := answer.usage.prompt_tokens + answer.usage.completion_tokens:
-            parts.append(f"{tokens:,} tokens")
-        self._row("judged by", (f" {self._draw.middle} ".join(parts), "dim"))
+            parts.append(ngettext("{n:,} token", "{n:,} tokens", tokens))
+        self._row(_("judged by"), (f" {self._draw.middle} ".join(parts), "dim"))
+
+
+def _read_text(count: int, total: int) -> str:
+    return _("read {count} of {total}", count=count, total=total)
 
 
 def quoted_rank(answer: Answer) -> int | None:

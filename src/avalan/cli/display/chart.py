@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avalan.cli.display.flow import Line, columns
+from avalan.cli.display.flow import Line, columns, columns_of
+from avalan.cli.display.layout import padded
 from avalan.cli.display.settings import NUM_ALTERNATIVES, DisplaySettings
 from avalan.cli.display.tokens import Glyphs, surprise, visible
+from avalan.locale import _
 from avalan.model.nlp.steps import Step
 
 BAR_ROWS = 5
@@ -125,7 +127,7 @@ def _labels(shown: Sequence[Candidate], size: int, lead: int, draw: Glyphs) -> L
             label = visible(each.text, draw, width=size)
         elif not each.chosen:
             label = [("", "")]
-        used = sum(columns(text) for text, _ in label)
+        used = columns_of(label)
         before = (size - used) // 2
         style = "current" if each.chosen and size >= 5 else ""
         line += [(" " * before, ""), *[(text, f"{tone} {style}".strip()) for text, tone in label]]
@@ -142,7 +144,7 @@ def _title(step: Step, width: int, scale: float, draw: Glyphs) -> Line:
     room = width - len(percentage) - len(height) - len(mark)
     text = visible(step.piece, draw, width=max(1, room))
     bold = [(piece, f"{style} bold".strip()) for piece, style in text]
-    gap = " " * (room - sum(columns(piece) for piece, _ in text))
+    gap = " " * (room - columns_of(text))
     tone = f"step{level}"
     return [(mark, tone), *bold, (percentage, tone), (gap + height, "border")]
 
@@ -158,7 +160,7 @@ def table_lines(step: Step, width: int, draw: Glyphs, *, num_tables: int = 2) ->
     found = candidates(step)
     rows = listed(found, num_tables * TABLE_ROWS)
     size = (width - len(_GAP) * (num_tables - 1)) // num_tables
-    id_size = max(2, *(len(str(each.token_id)) for each in rows))
+    id_size = max(columns(_("id")), *(len(str(each.token_id)) for each in rows))
     tables = [
         _table(rows[start : start + TABLE_ROWS], size, id_size, draw)
         for start in range(0, num_tables * TABLE_ROWS, TABLE_ROWS)
@@ -180,11 +182,12 @@ def listed(found: Sequence[Candidate], most: int) -> list[Candidate]:
 def _table(rows: Sequence[Candidate], size: int, id_size: int, draw: Glyphs) -> list[Line]:
     """A heading and `TABLE_ROWS` rows, each `size` columns wide."""
     room = max(1, size - id_size - _AROUND)
-    heading = f"  {'id':>{id_size}} {'token':<{room}.{room}} {'%':>6}"
+    token_id, token = padded(_("id"), id_size, right=True), padded(_("token")[:room], room)
+    heading = f"  {token_id} {token} {'%':>6}"
     lines: list[Line] = [[(heading, "border")]]
     for each in rows:
         text = visible(each.text, draw, width=room)
-        gap = " " * (room - sum(columns(piece) for piece, _ in text))
+        gap = " " * (room - columns_of(text))
         style = f"step{surprise(each.probability)} bold" if each.chosen else ""
         lines.append(
             [
@@ -194,7 +197,7 @@ def _table(rows: Sequence[Candidate], size: int, id_size: int, draw: Glyphs) -> 
                 (f"{gap} {percent(each.probability):>6}", style),
             ]
         )
-    blank: Line = [(" " * len(heading), "")]
+    blank: Line = [(" " * columns(heading), "")]
     return lines + [blank] * (TABLE_ROWS + 1 - len(lines))
 
 

@@ -17,6 +17,7 @@ from avalan.hub.folder import find_onnx_decoder
 from avalan.hub.headers import Tensor
 from avalan.hub.reach import why_unreachable
 from avalan.hub.remote import SMALL, choose
+from avalan.locale import _n
 from avalan.model import bundled
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
@@ -33,13 +34,13 @@ _ROLES = (
     "mask_token",
 )
 _LAYER_KINDS = {
-    "full_attention": "full attention",
-    "sliding_attention": "attention to a window",
-    "chunked_attention": "attention within chunks",
-    "linear_attention": "linear attention (recurrent)",
-    "attention": "full attention",
-    "mamba": "state space (recurrent)",
-    "recurrent": "recurrent",
+    "full_attention": _n("full attention"),
+    "sliding_attention": _n("attention to a window"),
+    "chunked_attention": _n("attention within chunks"),
+    "linear_attention": _n("linear attention (recurrent)"),
+    "attention": _n("full attention"),
+    "mamba": _n("state space (recurrent)"),
+    "recurrent": _n("recurrent"),
 }
 
 
@@ -242,12 +243,12 @@ def _layers(text: Mapping[str, Any]) -> dict[str, int]:
 
 def _attention(text: Mapping[str, Any], heads: int | None, kv_heads: int | None) -> str | None:
     if text.get("kv_lora_rank"):
-        return "multi-head latent"
+        return _n("multi-head latent")
     if not heads or not kv_heads:
         return None
     if kv_heads == heads:
-        return "multi-head"
-    return "multi-query" if kv_heads == 1 else "grouped-query"
+        return _n("multi-head")
+    return _n("multi-query") if kv_heads == 1 else _n("grouped-query")
 
 
 def _sliding_window(text: Mapping[str, Any]) -> int | None:

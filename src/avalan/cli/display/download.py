@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from avalan.cli.console import Console, cell_width
-from avalan.cli.display.flow import Line
+from avalan.cli.display.flow import Line, columns_of
 from avalan.cli.display.frames import FRAME_S
 from avalan.cli.display.generation import Frame, Size
-from avalan.cli.display.layout import Symbols, bar, shorten, shorten_path, symbols
+from avalan.cli.display.layout import Symbols, bar, padded, shorten, shorten_path, symbols
 from avalan.cli.display.screen import Screen, is_live, terminal_size
 from avalan.cli.display.units import bytes_text, seconds_text
 from avalan.hub.events import (
@@ -26,15 +26,14 @@ from avalan.hub.events import (
     Waiting,
     watching,
 )
+from avalan.locale import _, _n
 
 _LINE_EVERY_S = 10.0
 _WINDOW_S = 5.0
 """Over which the speed is a mean."""
 _BAR = 20
 _WIDE, _NARROW = 72, 52
-_SIZES = 22
-"""Columns of `  999.9 MB of 999.9 MB`."""
-_ALL = "in all"
+_ALL = _n("in all")
 
 
 class Progress:
@@ -65,7 +64,7 @@ class Progress:
             return
         match event:
             case Waiting(name=name):
-                self.remark = f"another program downloads {name}; waiting for it"
+                self.remark = _("another program downloads {name}; waiting for it", name=name)
             case Started(sizes=sizes):
                 self.sizes, self.done, self.remark = dict(sizes), dict.fromkeys(sizes, 0), ""
                 self.active, self.finished, self._samples = [], [], []
@@ -78,7 +77,12 @@ class Progress:
                 self.done[file] = size
                 self.remark = ""
             case FileBroken(file=file, reason=reason, wait_s=wait):
-                self.remark = f"{file}: {reason}; again in {seconds_text(wait)}"
+                self.remark = _(
+                    "{file}: {reason}; again in {time}",
+                    file=file,
+                    reason=reason,
+                    time=seconds_text(wait),
+                )
             case FileFinished(file=file):
                 self.active.remove(file)
                 self.done[file] = self.sizes[file]
@@ -111,14 +115,15 @@ def progress_lines(progress: Progress, width: int, draw: Symbols) -> list[Line]:
     """A line for each file on its way, one for all, and a remark if there is one."""
     if not progress.sizes:
         return [_remark(progress.remark, width, draw)] if progress.remark else []
-    row = _Row(width, max(map(len, [*progress.sizes, _ALL])), draw)
+    everything = _(_ALL)
+    row = _Row(width, max(map(cell_width, [*progress.sizes, everything])), draw)
     lines = [
         row.line(shorten_path(file, row.label, draw), progress.done[file], progress.sizes[file])
         for file in progress.active
     ]
-    total = row.line(_ALL, progress.done_bytes, progress.size_bytes, style="bold")
+    total = row.line(everything, progress.done_bytes, progress.size_bytes, style="bold")
     figures = _figures(progress)
-    if figures and _width(total) + len(figures) + 3 <= width:
+    if figures and columns_of(total) + cell_width(figures) + 3 <= width:
         lines.append([*total, (f" {draw.middle} {figures}", "figures")])
     else:
         lines += [total, _remark(figures, width, draw)] if figures else [total]
@@ -139,15 +144,16 @@ class _Row:
         self._draw = draw
         self._bar = _BAR if width >= _WIDE else _BAR // 2 if width >= _NARROW else 0
         self._has_sizes = width >= _NARROW
-        taken = 2 + 2 + self._bar + 5 + (_SIZES if self._has_sizes else 0)
+        sizes = cell_width(_sizes(999_900_000, 999_900_000)) + 2 if self._has_sizes else 0
+        taken = 2 + 2 + self._bar + 5 + sizes
         self.label = max(min(longest, width - taken), 6)
 
     def line(self, name: str, done: int, size: int, *, style: str = "") -> Line:
         """A name of at most `label` columns, and how much of it is here."""
         share = min(done / size, 1.0) if size else 1.0
         full, empty = bar(share, self._draw, width=self._bar)
-        sizes = f"  {bytes_text(done)} of {bytes_text(size)}" if self._has_sizes else ""
-        lead = f"  {name.ljust(self.label)}  "
+        sizes = f"  {_sizes(done, size)}" if self._has_sizes else ""
+        lead = f"  {padded(name, self.label)}  "
         return [(lead, style), (full, "step1"), (empty, "sign"), (f" {share:4.0%}{sizes}", style)]
 
 
@@ -155,15 +161,15 @@ def _remark(text: str, width: int, draw: Symbols) -> Line:
     return [(f"  {shorten(text, width - 2, draw)}", "figures")]
 
 
-def _width(line: Line) -> int:
-    return sum(cell_width(text) for text, _ in line)
+def _sizes(done: int, size: int) -> str:
+    return _("{done} of {size}", done=bytes_text(done), size=bytes_text(size))
 
 
 def _figures(progress: Progress) -> str:
     speed, left = progress.bytes_per_s, progress.left_s
     if speed is None or left is None:
         return ""
-    return f"{bytes_text(round(speed))}/s, {seconds_text(left)} left"
+    return _("{speed}/s, {time} left", speed=bytes_text(round(speed)), time=seconds_text(left))
 
 
 @contextmanager
@@ -241,7 +247,5 @@ class _Plain:
                 self._console.note(self._progress.remark)
             case FileAdvanced() if now - self._told_at > _LINE_EVERY_S:
                 self._told_at = now
-                done, size = self._progress.done_bytes, self._progress.size_bytes
-                figures = _figures(self._progress)
-                more = f", {figures}" if figures else ""
-                self._console.note(f"{bytes_text(done)} of {bytes_text(size)}{more}")
+                sizes = _sizes(self._progress.done_bytes, self._progress.size_bytes)
+                self._console.note(", ".join(filter(None, [sizes, _figures(self._progress)])))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from avalan.cli.display.units import bytes_text, count_text, seconds_text
+from avalan.locale import _, ngettext
 
 if TYPE_CHECKING:
     from avalan.cli.display.description import Description
@@ -22,49 +23,51 @@ _FORMATS = {
 
 def facts(model: "Description") -> dict[str, str]:
     """Everything but the card and the files; what is not known is left out."""
-    heads, kv_heads = model.num_heads, model.num_kv_heads
-    shared = f", {kv_heads} for keys and values" if kv_heads not in (None, heads) else ""
-    window = f", over {model.sliding_window:,} tokens" if model.sliding_window else ""
     rows = {
-        "Architecture": model.architecture,
-        "Parameters": count_text(model.num_parameters) if model.num_parameters else None,
-        **{f"  {part}": _share(count, model) for part, count in model.parameters.items()},
-        "Number format": _formats(model.dtypes),
-        "Vocabulary": f"{model.vocab_size:,} tokens" if model.vocab_size else None,
-        "Context": f"{model.context_length:,} tokens" if model.context_length else None,
-        "Hidden size": f"{model.hidden_size:,}" if model.hidden_size else None,
-        "Layers": _layers(model),
-        "Attention": f"{model.attention}{window}" if model.attention else None,
-        "Heads": f"{heads}{shared}" if heads else None,
-        "Special tokens": _tokens(model.special_tokens),
+        _("Architecture"): model.architecture,
+        _("Parameters"): count_text(model.num_parameters) if model.num_parameters else None,
+        **{f"  {_(part)}": _share(count, model) for part, count in model.parameters.items()},
+        _("Number format"): _formats(model.dtypes),
+        _("Vocabulary"): _count_of_tokens(model.vocab_size),
+        _("Context"): _count_of_tokens(model.context_length),
+        _("Hidden size"): f"{model.hidden_size:,}" if model.hidden_size else None,
+        _("Layers"): _layers(model),
+        _("Attention"): _attention(model),
+        _("Heads"): _heads(model),
+        _("Special tokens"): _tokens(model.special_tokens),
         **{f"  {role.removesuffix('_token')}": token for role, token in model.roles.items()},
-        "Chat template": _template(model.chat_template),
-        "Licence": model.licence,
+        _("Chat template"): _template(model.chat_template),
+        _("Licence"): model.licence,
     }
     return {label: value for label, value in rows.items() if value}
 
 
 def summary(model: "Description") -> dict[str, str]:
     """The few that one compares models by."""
-    size = sum(size for _, size in model.files)
-    where = "on disk" if model.is_downloaded else "not downloaded"
+    size = bytes_text(sum(row[1] for row in model.files))
     every = facts(model)
-    names = ("Architecture", "Parameters", "Number format", "Context", "Licence")
+    names = (_("Architecture"), _("Parameters"), _("Number format"), _("Context"), _("Licence"))
     found = {name: every[name] for name in names if name in every}
-    return found | {"Size": f"{bytes_text(size)}, {where}"}
+    if model.is_downloaded:
+        return found | {_("Size"): _("{size}, on disk", size=size)}
+    return found | {_("Size"): _("{size}, not downloaded", size=size)}
 
 
 def loaded_facts(loaded: "Loaded") -> dict[str, str]:
     """What was found by loading."""
-    memory = loaded.memory_bytes
-    modules = ", ".join(f"{count} {name}" for name, count in loaded.modules.items())
+    memory, count, width = loaded.memory_bytes, loaded.num_parameters, loaded.vocab_size
     rows = {
-        "Loaded": f"in {seconds_text(loaded.seconds)} with {loaded.engine} on {loaded.device}",
-        "Parameters": f"{loaded.num_parameters:,} counted" if loaded.num_parameters else None,
-        **{f"  {part}": f"{count:,}" for part, count in loaded.parameters.items()},
-        "Memory": bytes_text(memory) if memory else None,
-        "Modules": modules or None,
-        "Logits": f"{loaded.vocab_size:,} wide" if loaded.vocab_size else None,
+        _("Loaded"): _(
+            "in {time} with {engine} on {device}",
+            time=seconds_text(loaded.seconds),
+            engine=loaded.engine,
+            device=loaded.device,
+        ),
+        _("Parameters"): _("{count:,} counted", count=count) if count else None,
+        **{f"  {_(part)}": f"{count:,}" for part, count in loaded.parameters.items()},
+        _("Memory"): bytes_text(memory) if memory else None,
+        _("Modules"): ", ".join(f"{count} {name}" for name, count in loaded.modules.items()),
+        _("Logits"): _("{count:,} wide", count=width) if width else None,
     }
     return {label: value for label, value in rows.items() if value}
 
@@ -78,29 +81,59 @@ def _formats(dtypes: Mapping[str, int]) -> str | None:
     names = {_FORMATS.get(name, name.lower()): count for name, count in dtypes.items()}
     if len(names) < 2:
         return next(iter(names), None)
-    return ", ".join(f"{count_text(count)} in {name}" for name, count in names.items())
+    return ", ".join(
+        _("{count} in {format}", count=count_text(count), format=name)
+        for name, count in names.items()
+    )
 
 
 def _layers(model: "Description") -> str | None:
     if not model.num_layers:
         return None
-    if len(model.layers) < 2:
-        kind = next(iter(model.layers), "")
-        return f"{model.num_layers}{f', all {kind}' if kind else ''}"
-    kinds = ", ".join(f"{count} {kind}" for kind, count in model.layers.items())
+    if not model.layers:
+        return str(model.num_layers)
+    if len(model.layers) == 1:
+        (kind,) = model.layers
+        return _("{count}, all {kind}", count=model.num_layers, kind=_(kind))
+    kinds = ", ".join(f"{count} {_(kind)}" for kind, count in model.layers.items())
     return f"{model.num_layers}: {kinds}"
+
+
+def _attention(model: "Description") -> str | None:
+    kind, window = _(model.attention) if model.attention else None, model.sliding_window
+    if kind and window:
+        return _("{kind}, over {count:,} tokens", kind=kind, count=window)
+    return kind
+
+
+def _heads(model: "Description") -> str | None:
+    heads, shared = model.num_heads, model.num_kv_heads
+    if not heads:
+        return None
+    if shared in (None, heads):
+        return str(heads)
+    return _("{heads}, {shared} for keys and values", heads=heads, shared=shared)
+
+
+def _count_of_tokens(count: int | None) -> str | None:
+    return ngettext("{n:,} token", "{n:,} tokens", count) if count else None
 
 
 def _tokens(tokens: Sequence[str]) -> str | None:
     more = len(tokens) - _MOST_TOKENS
     shown = " ".join(tokens[:_MOST_TOKENS])
-    return (f"{shown} and {more} more" if more > 0 else shown) or None
+    return _("{tokens} and {count} more", tokens=shown, count=more) if more > 0 else shown or None
 
 
 def _template(template: str | None) -> str:
     """What a template can do, told from the names that it uses."""
     if template is None:
-        return "none; messages are joined by blank lines"
-    kinds = {"tools": "tools", "enable_thinking": "thinking on or off", "<think>": "reasoning"}
-    knows = [text for word, text in kinds.items() if word in template]
-    return f"{len(template):,} characters{'; knows ' + ', '.join(knows) if knows else ''}"
+        return _("none; messages are joined by blank lines")
+    kinds = {
+        "tools": _("tools"),
+        "enable_thinking": _("thinking on or off"),
+        "<think>": _("reasoning"),
+    }
+    knows = ", ".join(text for word, text in kinds.items() if word in template)
+    length = ngettext("{n:,} character", "{n:,} characters", len(template))
+    return _("{length}; knows {abilities}", length=length, abilities=knows) if knows else length

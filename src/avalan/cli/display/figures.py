@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from avalan.cli.console import cell_width
 from avalan.cli.display.units import seconds_text
+from avalan.locale import _, _n, ngettext
 from avalan.model.entities import GenerationReport
 from avalan.model.nlp.steps import Step
 
-REMARKS = {"length": "cut off at its limit", "interrupted": "interrupted"}
+REMARKS = {"length": _n("cut off at its limit"), "interrupted": _n("interrupted")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ def figures(
     # Whoever stops looking at a replay has seen less than was recorded.
     is_whole = len(steps) >= report.usage.completion_tokens
     reason = report.finish_reason if is_whole else "interrupted"
-    remark = REMARKS.get(reason or "", "") if is_over else ""
+    remark = _(REMARKS[reason]) if is_over and reason in REMARKS else ""
     prompt_tokens = report.usage.prompt_tokens
     if not steps:
         return Figures(prompt_tokens=prompt_tokens, nth=nth, remark=remark)
@@ -51,13 +53,16 @@ def figures(
 
 def figures_text(given: Figures, width: int | None = None) -> str:
     """`10 input tokens · 6 output tokens · ttft 49 ms · 1,254 t/s`, shorter where it must be."""
-    count = given.completion_tokens
+    asked, made = given.prompt_tokens, given.completion_tokens
     ttft = [] if given.ttft_s is None else [f"ttft {seconds_text(given.ttft_s)}"]
     ttnt = [] if given.ttnt_s is None else [f"ttnt({given.nth}) {seconds_text(given.ttnt_s)}"]
     speed = [] if given.tokens_per_s is None else [f"{_speed(given.tokens_per_s)} t/s"]
     remark = [given.remark] if given.remark else []
-    words = [f"{_tokens(given.prompt_tokens, 'input')}", f"{_tokens(count, 'output')}"]
-    short = [f"{given.prompt_tokens:,} in", f"{count:,} out"]
+    words = [
+        ngettext("{n:,} input token", "{n:,} input tokens", asked),
+        ngettext("{n:,} output token", "{n:,} output tokens", made),
+    ]
+    short = [_("{count:,} in", count=asked), _("{count:,} out", count=made)]
     choices = (
         [*words, *ttft, *ttnt, *speed, *remark],
         [*short, *ttft, *ttnt, *speed, *remark],
@@ -66,11 +71,7 @@ def figures_text(given: Figures, width: int | None = None) -> str:
         short,
     )
     texts = [" · ".join(choice) for choice in choices]
-    return next((text for text in texts if width is None or len(text) <= width), "")
-
-
-def _tokens(count: int, what: str) -> str:
-    return f"{count:,} {what} token{'' if count == 1 else 's'}"
+    return next((text for text in texts if width is None or cell_width(text) <= width), "")
 
 
 def _speed(tokens_per_s: float) -> str:

@@ -25,6 +25,11 @@ def columns(text: str) -> int:
     return cell_width(text)
 
 
+def columns_of(line: Line) -> int:
+    """Columns that a line takes, at most."""
+    return sum(columns(text) for text, _ in line)
+
+
 # They join what is before them with what follows: a family of emoji is one picture.
 _ZERO_WIDTH_JOINER = "\u200d"
 _SELECTORS = "\ufe0e\ufe0f"

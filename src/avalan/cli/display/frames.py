@@ -30,8 +30,3 @@ class Schedule:
     def is_over(self, now_s: float) -> bool:
         """Whether all tokens were shown, and the last one for as long as it halts."""
         return now_s >= self._free_at
-
-    @property
-    def free_at_s(self) -> float:
-        """When the next token may be shown at the earliest."""
-        return self._free_at

@@ -14,7 +14,8 @@ from avalan.cli.display.chart import (
     table_lines,
 )
 from avalan.cli.display.figures import Figures, figures_text
-from avalan.cli.display.flow import Line, Span, columns
+from avalan.cli.display.flow import Line, Span, columns, columns_of
+from avalan.cli.display.layout import padded
 from avalan.cli.display.settings import DisplaySettings
 from avalan.cli.display.tokens import (
     BOX_HEIGHT,
@@ -25,6 +26,7 @@ from avalan.cli.display.tokens import (
     row_starts,
     surprise,
 )
+from avalan.locale import _
 from avalan.model.nlp.steps import Step
 
 NARROWEST = 24
@@ -152,7 +154,7 @@ def _details(view: View, size: Size) -> list[list[Line]]:
 def _beside(left: Sequence[Line], right: Sequence[Line], column: int) -> list[Line]:
     lines = []
     for row, line in enumerate(left):
-        gap = " " * (column - sum(columns(text) for text, _ in line))
+        gap = " " * (column - columns_of(line))
         lines.append([*line, (gap, ""), *(right[row] if row < len(right) else [])])
     return lines
 
@@ -160,18 +162,21 @@ def _beside(left: Sequence[Line], right: Sequence[Line], column: int) -> list[Li
 def _with_legend(view: View, width: int, foot: list[Line]) -> list[Line]:
     """What the shapes mean: to the left of the figures, or else above them."""
     legend, text = _legend(view.draw), figures_text(view.figures, width)
-    used = sum(columns(piece) for piece, _ in legend)
-    if used + len(text) + 2 <= width:
-        return [[*legend, (text.rjust(width - used), "figures")]]
+    used = columns_of(legend)
+    if used + columns(text) + 2 <= width:
+        return [[*legend, (padded(text, width - used, right=True), "figures")]]
     return [legend, *foot] if used <= width else foot
 
 
 def _legend(draw: Glyphs) -> Line:
     marks = [
-        (draw.marks[level], f"below {percentage:.0%}", f"step{level}")
-        for level, percentage in enumerate(STEPS, 1)
+        (draw.marks[level], _("below {share:.0%}", share=share), f"step{level}")
+        for level, share in enumerate(STEPS, 1)
     ]
-    borders = [(draw.special[3], "special", "special"), (draw.added[3], "added", "added")]
+    borders = [
+        (draw.special[3], _("special"), "special"),
+        (draw.added[3], _("added"), "added"),
+    ]
     line: Line = []
     for sign, text, style in [*marks, *borders]:
         line += [(f"{sign} ", style), (f"{text}   ", "border")]
@@ -180,8 +185,8 @@ def _legend(draw: Glyphs) -> Line:
 
 def _footer(view: View, size: Size) -> list[Line]:
     if not view.steps and not view.is_over:
-        return [[("Reading the prompt", "border")]]
+        return [[(_("Reading the prompt"), "border")]]
     text = figures_text(view.figures, size.width)
     if view.settings.num_tokens:
-        text = text.rjust(size.width)
+        text = padded(text, size.width, right=True)
     return [[(text, "figures")]]

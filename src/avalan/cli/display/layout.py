@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from avalan.cli.console import Part, cell_width, neutralise
 
@@ -17,6 +18,9 @@ LEAST_BESIDE = 28
 
 Piece = tuple[str, str]
 """A text and its style."""
+
+
+Signs = TypeVar("Signs", bound=Any)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +59,16 @@ ASCII = Symbols(
 
 def symbols(*, interactive: bool) -> Symbols:
     """Those that a terminal's encoding has; a pipe is UTF-8."""
-    every = Symbols()
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return drawable(Symbols(), ASCII) if interactive else Symbols()
+
+
+def drawable(every: Signs, plain: Signs) -> Signs:
+    """`every`, or `plain` where the terminal's encoding lacks one of its signs."""
     try:
-        if interactive:
-            "".join(getattr(every, name) for name in every.__slots__).encode(encoding)
+        text = "".join(getattr(every, name) for name in every.__slots__)
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
-        return ASCII
+        return plain
     return every
 
 
@@ -174,8 +181,9 @@ def _lines(pieces: Sequence[Piece]) -> list[list[Piece]]:
     return lines
 
 
-_WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60"
-_TOKEN = re.compile(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
+WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60"
+"""Ranges of the wide scripts, which break between any two characters."""
+_TOKEN = re.compile(rf"\s+|[{WIDE}]|[^\s{WIDE}]+")
 
 
 def _words(parts: Sequence[Part], width: int | None) -> Iterator[tuple[int, list[Piece]]]:
@@ -184,7 +192,7 @@ def _words(parts: Sequence[Part], width: int | None) -> Iterator[tuple[int, list
     gap = 0
     for text, style in _pieces(parts):
         for token in _TOKEN.findall(text):
-            breaks = bool(word) and re.search(f"[{_WIDE}]", word[-1][0] + token)
+            breaks = bool(word) and re.search(f"[{WIDE}]", word[-1][0] + token)
             if token.isspace() or breaks:
                 yield from _cut(word, gap, width)
                 word, gap = [], int(token.isspace())
@@ -221,6 +229,12 @@ def merged(line: Sequence[Piece]) -> list[Piece]:
         else:
             pieces.append((text, style))
     return pieces
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """`text` in at least `width` columns, spaces after it; with `right`, before it."""
+    gap = " " * (width - cell_width(text))
+    return gap + text if right else text + gap
 
 
 def shorten(text: str, width: int, draw: Symbols) -> str:

@@ -10,6 +10,7 @@ from avalan import extras
 from avalan.cli.display.parts import summed
 from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
+from avalan.locale import _
 from avalan.model.engine import load_engine
 from avalan.model.entities import EngineSettings
 
@@ -85,8 +86,12 @@ def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
-            f"The model in {folder} cannot be loaded ({reason}); see what its files say without "
-            "--load."
+            _(
+                "The model in {folder} cannot be loaded ({reason}); see what its files say "
+                "without --load.",
+                folder=folder,
+                reason=reason,
+            )
         ) from error
     seconds = time.perf_counter() - started
     named = [(name, each.numel()) for name, each in model.named_parameters()]
@@ -96,7 +101,7 @@ def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
         engine="transformers",
         seconds=seconds,
         device=settings.device,
-        num_parameters=sum(count for _, count in named),
+        num_parameters=sum(count for name, count in named),
         parameters=summed(named),
         memory_bytes=sum(each.numel() * each.element_size() for each in held),
         modules=_modules(model),

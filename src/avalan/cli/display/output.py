@@ -12,10 +12,9 @@ from avalan.cli.console import Console
 from avalan.cli.display.figures import figures, figures_text
 from avalan.cli.display.reasoning import ReasoningText
 from avalan.cli.display.settings import DisplaySettings
+from avalan.locale import _
 from avalan.model.entities import GenerationReport
 from avalan.model.nlp.steps import Step
-
-UNFINISHED = "The model was still reasoning; let it go on with --max-new-tokens N."
 
 
 async def show(
@@ -77,7 +76,8 @@ def finish(
     given = figures(steps, report, nth=display.display_time_to_n_token)
     console.note((figures_text(given), "dim"))
     if report.finish_reason == "length" and steps[-1:] and steps[-1].token.reasoning:
-        console.note((UNFINISHED, "dim"))
+        text = _("The model was still reasoning; let it go on with --max-new-tokens N.")
+        console.note((text, "dim"))
 
 
 def document(

@@ -6,8 +6,16 @@ from collections.abc import Iterable, Mapping
 
 from avalan.compress.llama import LlamaShape
 from avalan.hub.headers import Tensor
+from avalan.locale import _n
 
-PARTS = ("embedding", "attention", "feed-forward", "norms", "output", "other")
+PARTS = (
+    _n("embedding"),
+    _n("attention"),
+    _n("feed-forward"),
+    _n("norms"),
+    _n("output"),
+    _n("other"),
+)
 """In the order of a model's own work."""
 
 # The first that fits: a norm inside attention is a norm, an expert's output is feed-forward.

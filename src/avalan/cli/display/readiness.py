@@ -8,6 +8,7 @@ from avalan.cli.machine import survey
 from avalan.hub import bandwidth
 from avalan.hub.download import Plan, free_bytes
 from avalan.hub.preflight import Preflight, needs_of
+from avalan.locale import _
 
 
 def survey_for(plan: Plan, config: Mapping[str, Any], *, device: str | None) -> Preflight:
@@ -26,32 +27,44 @@ def survey_for(plan: Plan, config: Mapping[str, Any], *, device: str | None) -> 
 
 def rows(preflight: Preflight) -> list[tuple[str, str]]:
     """Labels and sentences."""
-    found = [("Disk", _disk(preflight)), ("Memory", _memory(preflight))]
+    found = [(_("Disk"), _disk(preflight)), (_("Memory"), _memory(preflight))]
     speed = preflight.tokens_per_s
     if speed is not None and preflight.bandwidth is not None:
-        rate = bytes_text(round(preflight.bandwidth))
-        read = bytes_text(preflight.needs.read_bytes)
-        text = f"about {rounded(speed):,} tokens/s, estimated: {read} to read for each"
-        found.append(("Speed", f"{text}, {rate}/s measured"))
+        text = _(
+            "about {speed:,} tokens/s, estimated: {size} to read for each, {rate}/s measured",
+            speed=rounded(speed),
+            size=bytes_text(preflight.needs.read_bytes),
+            rate=bytes_text(round(preflight.bandwidth)),
+        )
+        found.append((_("Speed"), text))
     return found
 
 
 def _disk(preflight: Preflight) -> str:
-    free = preflight.free_disk_bytes
-    need = bytes_text(preflight.download_bytes)
+    free, size = preflight.free_disk_bytes, bytes_text(preflight.download_bytes)
     if free is None:
-        return f"{need} to download; how much is free is not known"
-    fits = "fits" if preflight.fits_disk else "does not fit"
-    return f"{fits}: {need} to download, {bytes_text(free)} free"
+        return _("{size} to download; how much is free is not known", size=size)
+    values = {"size": size, "free": bytes_text(free)}
+    if preflight.fits_disk:
+        return _("fits: {size} to download, {free} free", **values)
+    return _("does not fit: {size} to download, {free} free", **values)
 
 
 def _memory(preflight: Preflight) -> str:
     needs, free = preflight.needs, preflight.free_memory_bytes
-    need = f"about {bytes_text(needs.memory_bytes)} with {needs.context:,} tokens of context"
+    size = bytes_text(needs.memory_bytes)
     if free is None:
-        return f"{need}; how much is free is not known"
-    fits = "fits" if preflight.fits_memory else "does not fit now"
-    return f"{fits}: {need}, {bytes_text(free)} free"
+        return _(
+            "about {size} with {count:,} tokens of context; how much is free is not known",
+            size=size,
+            count=needs.context,
+        )
+    values = {"size": size, "count": needs.context, "free": bytes_text(free)}
+    if preflight.fits_memory:
+        return _("fits: about {size} with {count:,} tokens of context, {free} free", **values)
+    return _(
+        "does not fit now: about {size} with {count:,} tokens of context, {free} free", **values
+    )
 
 
 def rounded(value: float) -> int | float:

@@ -7,10 +7,10 @@ import re
 
 from avalan.cli.console import Console, cell_width
 from avalan.cli.display.flow import GUTTER, TAB
+from avalan.cli.display.layout import WIDE
 
 STYLE = "dim italic"
-_WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60"
-_PARTS = re.compile(rf"\n|[^\S\n]+|[{_WIDE}]|[^\s{_WIDE}]+")
+_PARTS = re.compile(rf"\n|[^\S\n]+|[{WIDE}]|[^\s{WIDE}]+")
 """A line break, spaces, a character of a wide script, or a piece of another word."""
 
 

@@ -35,9 +35,13 @@ def is_live(console: Console) -> bool:
 
 
 def terminal_size() -> Size:
-    """The terminal's size now."""
-    columns, lines = shutil.get_terminal_size((80, 24))
-    return Size(width=columns, height=lines)
+    """The terminal's size now; what the environment says counts only where it tells none."""
+    otherwise = shutil.get_terminal_size((80, 24))
+    try:
+        size = os.get_terminal_size()
+    except OSError:
+        size = otherwise
+    return Size(width=size.columns or otherwise.columns, height=size.lines or otherwise.lines)
 
 
 class Screen:

@@ -4,7 +4,8 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from avalan.cli.options import Group, field_docs, number, whole_number
+from avalan.cli.options import Group, field_help, number, whole_number
+from avalan.locale import _
 
 DEFAULT_TOKENS = 15
 DEFAULT_PAUSE_MS = 500
@@ -62,11 +63,8 @@ def add_display_options(group: Group) -> None:
 
 
 def _add(group: Group, name: str, **options: object) -> None:
-    default = DisplaySettings.__dataclass_fields__[name].default
-    shown = f" [{default}]" if type(default) in (int, float) else ""
-    text = field_docs(DisplaySettings)[name].removesuffix(".")
-    help_text = text[:1].lower() + text[1:] + shown
-    group.add_argument("--" + name.replace("_", "-"), default=None, help=help_text, **options)
+    flag, text = "--" + name.replace("_", "-"), field_help(DisplaySettings, name)
+    group.add_argument(flag, default=None, help=text, **options)
 
 
 def _within(read: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
@@ -75,7 +73,14 @@ def _within(read: Callable[[str], float], least: float, most: float) -> Callable
     def checked(text: str) -> float:
         value = read(text)
         if not least <= value <= most:
-            raise ArgumentTypeError(f"{text} is not between {least:,} and {most:,}")
+            raise ArgumentTypeError(
+                _(
+                    "{text} is not between {least:,} and {most:,}",
+                    text=text,
+                    least=least,
+                    most=most,
+                )
+            )
         return value
 
     return checked

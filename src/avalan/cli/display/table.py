@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from avalan.cli.console import cell_width, neutralise
-from avalan.cli.display.layout import Piece, hang, wrap
+from avalan.cli.display.layout import Piece, hang, padded, wrap
 
 Table = tuple[list[str], list[list[str]]]
 """Headers and rows."""
@@ -98,7 +98,7 @@ def stacked(headers: Sequence[str], cells: list[list[str]], width: int) -> list[
     for row in cells:
         lines += [[]] if lines else []
         for header, cell in zip(headers, row, strict=True):
-            name = (header + " " * (label - cell_width(header)), "dim")
+            name = (padded(header, label), "dim")
             if header.strip() and cell.strip():
                 lines += hang(name, [cell], width, indent=label, cut=False)
             elif cell.strip():
@@ -122,7 +122,11 @@ def _row(
     columns = [_cell_lines(cell, width) for cell, width in zip(row, widths, strict=True)]
     for number in range(max(map(len, columns), default=0)):
         texts = [column[number] if number < len(column) else "" for column in columns]
-        text = (" " * _GAP).join(map(_padded, texts, widths, right)).rstrip()
+        aligned = (
+            padded(text, width, right=is_number)
+            for text, width, is_number in zip(texts, widths, right, strict=True)
+        )
+        text = (" " * _GAP).join(aligned).rstrip()
         yield [(text, style)]
 
 
@@ -130,8 +134,3 @@ def _cell_lines(cell: str, width: int) -> list[str]:
     if cell_width(cell) <= width:
         return [cell]
     return ["".join(text for text, _ in line) for line in wrap([cell], width, cut=False)]
-
-
-def _padded(cell: str, width: int, right: bool) -> str:
-    gap = " " * (width - cell_width(cell))
-    return gap + cell if right else cell + gap

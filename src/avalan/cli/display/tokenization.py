@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from avalan.cli.console import Console
 from avalan.cli.display.palette import Painter
 from avalan.cli.display.tokens import Glyphs, box, glyphs, row_lines, row_starts, visible
+from avalan.locale import _, ngettext
 from avalan.model.entities import Token
 from avalan.model.nlp.steps import Step
 from avalan.model.tokenization import ReadToken
@@ -19,7 +20,7 @@ _LONGEST = 1_000_000
 def show(tokens: Sequence[ReadToken], console: Console) -> None:
     """Boxes that tell the kinds apart by colour and shape; plain lines where nothing is drawn."""
     if not console.interactive or os.environ.get("TERM") == "dumb":
-        console.table(["id", "kind", "text"], [_row(token) for token in tokens])
+        console.table([_("id"), _("kind"), _("text")], [_row(token) for token in tokens])
         return
     painter, draw = Painter(), glyphs()
     width = max(console.width, NARROWEST)
@@ -33,14 +34,16 @@ def show(tokens: Sequence[ReadToken], console: Console) -> None:
 def counts_text(tokens: Sequence[ReadToken], text: str) -> str:
     """`9 tokens (2 control, 1 added) · 21 characters · 3.0 characters per token`."""
     kinds = [token.kind for token in tokens]
-    named = {"control": kinds.count("special"), "added": kinds.count("added")}
-    of_which = ", ".join(f"{count} {name}" for name, count in named.items() if count)
-    parts = [f"{len(tokens):,} token{'' if len(tokens) == 1 else 's'}"]
+    special, added = kinds.count("special"), kinds.count("added")
+    of_which = [ngettext("{n} control", "{n} control", special)] if special else []
+    of_which += [ngettext("{n} added", "{n} added", added)] if added else []
+    parts = [ngettext("{n:,} token", "{n:,} tokens", len(tokens))]
     if of_which:
-        parts[0] += f" ({of_which})"
-    parts.append(f"{len(text):,} character{'' if len(text) == 1 else 's'}")
-    ratio = characters_per_token(tokens, text)
-    return " · ".join([*parts, *([f"{ratio:.1f} characters per token"] if ratio else [])])
+        parts[0] += f" ({', '.join(of_which)})"
+    parts.append(ngettext("{n:,} character", "{n:,} characters", len(text)))
+    if ratio := characters_per_token(tokens, text):
+        parts.append(_("{ratio:.1f} characters per token", ratio=ratio))
+    return " · ".join(parts)
 
 
 def characters_per_token(tokens: Sequence[ReadToken], text: str) -> float | None:

@@ -5,7 +5,6 @@ a heavy border, and a token that the model was not sure of carries a mark that f
 probability falls. Pure functions over a console's parts.
 """
 
-import sys
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +13,8 @@ from functools import lru_cache
 from itertools import accumulate
 
 from avalan.cli.console import neutralise
-from avalan.cli.display.flow import Line, columns
-from avalan.cli.display.layout import merged
+from avalan.cli.display.flow import Line, columns, columns_of
+from avalan.cli.display.layout import drawable, merged
 from avalan.model.nlp.steps import Step, TokenKind
 
 BOX_HEIGHT = 3
@@ -72,13 +71,7 @@ ASCII = Glyphs(
 
 def glyphs() -> Glyphs:
     """Those that the terminal's encoding has."""
-    every = Glyphs()
-    try:
-        text = "".join(getattr(every, name) for name in every.__slots__)
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return ASCII
-    return every
+    return drawable(Glyphs(), ASCII)
 
 
 def surprise(probability: float) -> int:
@@ -160,7 +153,7 @@ def _box(
     piece: str, token_id: str, kind: TokenKind, level: int, draw: Glyphs, room: int, current: bool
 ) -> Box:
     text = visible(piece, draw, width=room)
-    used = sum(columns(part) for part, _ in text)
+    used = columns_of(text)
     inner = min(max(used + 2, len(token_id)), room + 2)
     tone = BORDER_STYLES[kind] if kind != "plain" or not level else f"step{level}"
     left_top, edge, right_top, side, left_end, right_end = getattr(draw, kind)

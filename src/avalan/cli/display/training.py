@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text, count_text, seconds_text
+from avalan.locale import _
 from avalan.train.plan import Plan
 from avalan.train.run_folder import StepReport
 
@@ -56,10 +57,12 @@ def _is_plain() -> bool:
 def step_line(report: StepReport) -> str:
     """`step 120/3,800 · loss 2.310 · 4,050 tokens/s · 58 min 20 s left`."""
     parts = [
-        f"step {report.step:,}/{report.num_steps:,}",
-        f"loss {report.loss:.3f}",
-        f"{report.tokens_per_s:,.0f} tokens/s",
-        f"{seconds_text(report.remaining_s)} left" if report.remaining_s else "done",
+        _("step {step:,}/{total:,}", step=report.step, total=report.num_steps),
+        _("loss {loss:.3f}", loss=report.loss),
+        _("{speed:,.0f} tokens/s", speed=report.tokens_per_s),
+        _("{time} left", time=seconds_text(report.remaining_s))
+        if report.remaining_s
+        else _("done"),
     ]
     return " · ".join(parts)
 
@@ -76,12 +79,12 @@ def loss_chart(reports: Sequence[StepReport], *, width: int) -> list[str]:
     low, high = min(columns), max(columns)
     step = (high - low) / (CHART_HEIGHT - 1) or 1.0
     heights = [round((value - low) / step) for value in columns]
-    lines = ["loss, nats"]
+    lines = [_("loss, nats")]
     for row in reversed(range(CHART_HEIGHT)):
         label = f"{low + row * step:7.3f}" if row % 4 == 0 else " " * 7
         dots = "".join("•" if height == row else " " for height in heights)
         lines.append(f"{label} {dots}".rstrip())
-    first, last = f"step {reports[0].step:,}", f"{reports[-1].step:,}"
+    first, last = _("step {step:,}", step=reports[0].step), f"{reports[-1].step:,}"
     gap = max(1, len(columns) - len(first) - len(last))
     return [*lines, " " * 8 + "─" * len(columns), f"{' ' * 8}{first}{' ' * gap}{last}"]
 
@@ -95,14 +98,21 @@ def _columns(values: Sequence[float], most: int) -> list[float]:
 
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     """What a plan says, as label and text."""
-    size = bytes_text(plan.checkpoint_bytes)
+    tokens = _(
+        "{total}, {count:,} a step", total=count_text(plan.num_tokens), count=plan.tokens_per_step
+    )
+    checkpoints = _(
+        "{size} every {count:,} steps, the last two are kept",
+        size=bytes_text(plan.checkpoint_bytes),
+        count=plan.save_steps,
+    )
     return [
-        ("parameters", count_text(plan.num_parameters)),
-        ("tokens", f"{count_text(plan.num_tokens)}, {plan.tokens_per_step:,} a step"),
-        ("steps", _steps(plan)),
-        ("checkpoints", f"{size} every {plan.save_steps:,} steps, the last two are kept"),
-        ("folder", plan.folder),
-        ("time", _time(plan)),
+        (_("parameters"), count_text(plan.num_parameters)),
+        (_("tokens"), tokens),
+        (_("steps"), _steps(plan)),
+        (_("checkpoints"), checkpoints),
+        (_("folder"), plan.folder),
+        (_("time"), _time(plan)),
     ]
 
 
@@ -110,12 +120,15 @@ def _steps(plan: Plan) -> str:
     if not plan.done_steps:
         return f"{plan.num_steps:,}"
     if plan.done_steps >= plan.num_steps:
-        return f"{plan.num_steps:,}, all done"
-    return f"{plan.num_steps:,}, going on after {plan.done_steps:,}"
+        return _("{total:,}, all done", total=plan.num_steps)
+    return _("{total:,}, going on after {done:,}", total=plan.num_steps, done=plan.done_steps)
 
 
 def _time(plan: Plan) -> str:
     if plan.tokens_per_s is None or plan.remaining_s is None:
-        return "unknown until measured; the first report tells it"
-    left = seconds_text(plan.remaining_s)
-    return f"{left} left at {plan.tokens_per_s:,.0f} tokens/s, as last measured"
+        return _("unknown until measured; the first report tells it")
+    return _(
+        "{time} left at {speed:,.0f} tokens/s, as last measured",
+        time=seconds_text(plan.remaining_s),
+        speed=plan.tokens_per_s,
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan.errors import ModelError
+from avalan.locale import _
 
 RESERVED = ("bundled", "reader", "rules")
 """Names that never mean a folder or a model on the hub."""
@@ -50,8 +51,12 @@ def catalogue(root: Path = _HERE) -> dict[str, BundledModel]:
         return {name: _read_row(name, row, root) for name, row in rows.items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
-            f"The catalogue of bundled models at {path} cannot be read ({error}); "
-            "install the package again."
+            _(
+                "The catalogue of bundled models at {path} cannot be read ({error}); install the "
+                "package again.",
+                path=path,
+                error=error,
+            )
         ) from error
 
 
@@ -64,7 +69,13 @@ def find(name: str, root: Path = _HERE) -> BundledModel:
     rows = catalogue(root)
     if name not in rows:
         choices = ", ".join(rows)
-        raise ModelError(f"No bundled model is called {name!r}; those that ship are: {choices}.")
+        raise ModelError(
+            _(
+                "No bundled model is called {name!r}; those that ship are: {choices}.",
+                name=name,
+                choices=choices,
+            )
+        )
     verify(rows[name])
     return rows[name]
 
@@ -79,15 +90,23 @@ def verify(model: BundledModel) -> None:
         path = model.folder / name
         if not path.is_file():
             raise ModelError(
-                f"The file {name} of the model {model.name!r} is missing from {model.folder}; "
-                "install the package again."
+                _(
+                    "The file {name} of the model {model!r} is missing from {folder}; install the "
+                    "package again.",
+                    name=name,
+                    model=model.name,
+                    folder=model.folder,
+                )
             )
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected:
             raise ModelError(
-                f"The file {path} is not the one that was released (its SHA-256 differs); "
-                "install the package again."
+                _(
+                    "The file {path} is not the one that was released (its SHA-256 differs); "
+                    "install the package again.",
+                    path=path,
+                )
             )
 
 

@@ -39,18 +39,6 @@ def is_nothing(allowed: Allowed) -> bool:
     return not (allowed.any() if allowed.dtype == np.bool_ else allowed.size)
 
 
-class Forbid:
-    """Everything but `token_ids`."""
-
-    def __init__(self, token_ids: Iterable[int], *, vocab_size: int) -> None:
-        self._mask = np.ones(vocab_size, np.bool_)
-        self._mask[list(token_ids)] = False
-
-    def allowed(self, generated: Sequence[int]) -> Allowed:
-        """The same mask at every step."""
-        return self._mask
-
-
 class SpanConstraint:
     """Only a contiguous piece of a source, of at least one token; then it may end.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _, _n
 from avalan.model.entities import GenerationSettings
 
 Row = NDArray[np.float32]
@@ -122,24 +123,34 @@ def check_settings(settings: GenerationSettings) -> None:
     k, penalty, warmth = settings.top_k, settings.repetition_penalty, settings.temperature
     beams, length = settings.num_beams, settings.length_penalty
     rules = (
-        ("max_new_tokens", settings.max_new_tokens >= 1, "at least 1"),
-        ("max_length", settings.max_length is None or settings.max_length >= 1, "at least 1"),
-        ("min_length", settings.min_length is None or settings.min_length >= 0, "at least 0"),
-        ("num_beams", beams is None or 1 <= beams <= MOST_BEAMS, f"from 1 to {MOST_BEAMS}"),
-        ("length_penalty", length is None or -1e3 <= length <= 1e3, "from -1000 to 1000"),
-        ("temperature", warmth in (None, 0) or 1e-3 <= warmth <= 1e3, "0, or from 0.001 to 1000"),
-        ("top_k", k is None or k >= 1, "at least 1"),
-        ("top_p", settings.top_p is None or 0 < settings.top_p <= 1, "above 0 and at most 1"),
-        ("min_p", settings.min_p is None or 0 <= settings.min_p <= 1, "between 0 and 1"),
-        ("repetition_penalty", penalty is None or 1e-3 <= penalty <= 1e3, "from 0.001 to 1000"),
-        ("seed", settings.seed is None or settings.seed >= 0, "at least 0"),
-        ("num_alternatives", settings.num_alternatives >= 0, "at least 0"),
-        ("stop_strings", all(settings.stop_strings), "texts that are not empty"),
+        ("max_new_tokens", settings.max_new_tokens >= 1, _n("at least 1")),
+        ("max_length", settings.max_length is None or settings.max_length >= 1, _n("at least 1")),
+        ("min_length", settings.min_length is None or settings.min_length >= 0, _n("at least 0")),
+        ("num_beams", beams is None or 1 <= beams <= MOST_BEAMS, _n("from 1 to {most}")),
+        ("length_penalty", length is None or -1e3 <= length <= 1e3, _n("from -1000 to 1000")),
+        (
+            "temperature",
+            warmth in (None, 0) or 1e-3 <= warmth <= 1e3,
+            _n("0, or from 0.001 to 1000"),
+        ),
+        ("top_k", k is None or k >= 1, _n("at least 1")),
+        ("top_p", settings.top_p is None or 0 < settings.top_p <= 1, _n("above 0 and at most 1")),
+        ("min_p", settings.min_p is None or 0 <= settings.min_p <= 1, _n("between 0 and 1")),
+        ("repetition_penalty", penalty is None or 1e-3 <= penalty <= 1e3, _n("from 0.001 to 1000")),
+        ("seed", settings.seed is None or settings.seed >= 0, _n("at least 0")),
+        ("num_alternatives", settings.num_alternatives >= 0, _n("at least 0")),
+        ("stop_strings", all(settings.stop_strings), _n("texts that are not empty")),
     )
     for name, usable, wanted in rules:
         if not usable:
-            value = getattr(settings, name)
-            raise ConfigurationError(f"The setting {name} is {value!r}, but it must be {wanted}.")
+            raise ConfigurationError(
+                _(
+                    "The setting {name} is {value!r}, but it must be {wanted}.",
+                    name=name,
+                    value=getattr(settings, name),
+                    wanted=_(wanted, most=MOST_BEAMS),
+                )
+            )
 
 
 _REMOVED = np.float32(-np.inf)

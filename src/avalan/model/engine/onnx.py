@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
+from avalan.locale import _
 from avalan.model.engine import Capability, Logits, State
-from avalan.model.engine.context import check_room, check_token_ids
+from avalan.model.engine.context import check_rewind, check_room, check_token_ids
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 
@@ -83,10 +84,7 @@ class OnnxEngine:
     def rewind(self, state: State, num_tokens: int) -> None:
         """Drop the last tokens; see `SteppingEngine.rewind`."""
         held = _own(state)
-        if not 0 <= num_tokens <= held.length:
-            raise ModelError(
-                f"The state holds {held.length} tokens, so {num_tokens} cannot be dropped from it."
-            )
+        check_rewind(held.length, num_tokens)
         held.length -= num_tokens
         held.cache = tuple(array[:, :, : held.length] for array in held.cache)
 
@@ -114,8 +112,11 @@ def load(folder: Path, settings: EngineSettings) -> OnnxEngine:
     path = find_onnx_decoder(folder)
     if path is None:
         raise ModelError(
-            f"The model folder {folder} has no ONNX decoder (model.onnx); "
-            "make one with: avalan model export"
+            _(
+                "The model folder {folder} has no ONNX decoder (model.onnx); make one with: "
+                "avalan model export",
+                folder=folder,
+            )
         )
     _check_built_in(settings)
     session = _open_session(path, settings)
@@ -131,14 +132,20 @@ def _check_built_in(settings: EngineSettings) -> None:
     """Raise for what an ONNX file has decided already."""
     if settings.weight_type != "auto":
         raise ModelError(
-            f"An ONNX file has its number format built in, so it cannot be loaded as "
-            f"{settings.weight_type!r}; leave the weight type at 'auto'."
+            _(
+                "An ONNX file has its number format built in, so it cannot be loaded as {kind!r}; "
+                "leave the weight type at 'auto'.",
+                kind=settings.weight_type,
+            )
         )
     if settings.attention != "auto":
         raise ModelError(
-            f"An ONNX file has its attention built in, so {settings.attention!r} cannot be chosen; "
-            "leave the attention at 'auto', or run the model's safetensors with the engine "
-            "'transformers'."
+            _(
+                "An ONNX file has its attention built in, so {attention!r} cannot be chosen; "
+                "leave the attention at 'auto', or run the model's safetensors with the engine "
+                "'transformers'.",
+                attention=settings.attention,
+            )
         )
 
 
@@ -170,8 +177,12 @@ def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.Inference
         return onnxruntime.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # onnxruntime's errors share no class of their own
         raise ModelError(
-            f"ONNX Runtime cannot open {path} ({str(error).splitlines()[0]}); "
-            "export the model again or update onnxruntime."
+            _(
+                "ONNX Runtime cannot open {path} ({reason}); export the model again or update "
+                "onnxruntime.",
+                path=path,
+                reason=str(error).splitlines()[0],
+            )
         ) from error
 
 
@@ -180,18 +191,24 @@ def _provider(device: str) -> str:
     name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind, "")
     if name not in onnxruntime.get_available_providers():
         raise ModelError(
-            f"This ONNX Runtime cannot compute on {device!r}; choose the device 'cpu', or install "
-            "a build of onnxruntime for that device."
+            _(
+                "This ONNX Runtime cannot compute on {device!r}; choose the device 'cpu', or "
+                "install a build of onnxruntime for that device.",
+                device=device,
+            )
         )
     return name
 
 
 def _empty_cache(node: Any) -> NDArray[Any]:
-    _, heads, _, size = node.shape
+    heads, size = node.shape[1::2]
     if node.type not in _TYPES:
         raise ModelError(
-            f"The decoder keeps its cache as {node.type}, which this engine cannot hold; "
-            "export the model with a cache in fp32 or fp16."
+            _(
+                "The decoder keeps its cache as {kind}, which this engine cannot hold; export the "
+                "model with a cache in fp32 or fp16.",
+                kind=node.type,
+            )
         )
     return np.zeros((1, heads, 0, size), _TYPES[node.type])
 
@@ -200,8 +217,11 @@ def _vocab_size(session: onnxruntime.InferenceSession, config: dict[str, Any], p
     outputs = {node.name: node.shape for node in session.get_outputs()}
     if "logits" not in outputs or not any(n.name.startswith(PAST) for n in session.get_inputs()):
         raise ModelError(
-            f"{path} is no decoder with a key-value cache (it lacks logits or past_key_values); "
-            "export the model again with: avalan model export"
+            _(
+                "{path} is no decoder with a key-value cache (it lacks logits or "
+                "past_key_values); export the model again with: avalan model export",
+                path=path,
+            )
         )
     size = outputs["logits"][-1]
     return size if isinstance(size, int) else int(config["vocab_size"])

@@ -11,8 +11,9 @@ import transformers
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from avalan.errors import ModelError
+from avalan.locale import _
 from avalan.model.engine import Capability, Logits, State
-from avalan.model.engine.context import check_room, check_token_ids
+from avalan.model.engine.context import check_rewind, check_room, check_token_ids
 from avalan.model.entities import EngineSettings
 from avalan.model.weights import load_weights
 
@@ -68,13 +69,13 @@ class TransformersEngine:
         held = _own(state)
         if "rewind" not in self.capabilities:
             raise ModelError(
-                f"A {self._model.config.model_type} model keeps a running state, so tokens cannot "
-                "be dropped from it; fork the state before feeding instead."
+                _(
+                    "A {kind} model keeps a running state, so tokens cannot be dropped from it; "
+                    "fork the state before feeding instead.",
+                    kind=self._model.config.model_type,
+                )
             )
-        if not 0 <= num_tokens <= held.length:
-            raise ModelError(
-                f"The state holds {held.length} tokens, so {num_tokens} cannot be dropped from it."
-            )
+        check_rewind(held.length, num_tokens)
         held.length -= num_tokens
         for layer in held.cache.layers:
             if layer.keys is not None:
@@ -106,10 +107,9 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
     Raises:
         ModelError: transformers cannot load it, or the device or weight type does not exist.
     """
-    model, _ = load_weights(
-        transformers.AutoModelForCausalLM, folder, settings, kind="causal language model"
-    )
-    return TransformersEngine(model)
+    kind = _("causal language model")
+    loaded = load_weights(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
+    return TransformersEngine(loaded[0])
 
 
 def _own(state: State) -> _State:

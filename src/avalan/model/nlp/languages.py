@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 
 # en_XX, eng_Latn, or a bare en.
 _CODE = re.compile(r"[a-z]{2,3}(_[A-Z][A-Za-z]+)?")
@@ -39,11 +40,34 @@ def find_language(wanted: str, codes: Iterable[str], *, model: str) -> str:
     near = same or difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     if not near and len(known) > _MOST_NAMED:
         raise ConfigurationError(
-            f"The model {model!r} has no language {wanted!r}; it has {len(known)}, written like "
-            f"{known[0]!r}."
+            _(
+                "The model {model!r} has no language {wanted!r}; it has {count}, written like "
+                "{example!r}.",
+                model=model,
+                wanted=wanted,
+                count=len(known),
+                example=known[0],
+            )
         )
-    hint = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(known)}."
-    raise ConfigurationError(f"The model {model!r} has no language {wanted!r}; {hint}")
+    if near:
+        choices = _(" or ").join(near)
+        raise ConfigurationError(
+            _(
+                "The model {model!r} has no language {wanted!r}; did you mean {choices}?",
+                model=model,
+                wanted=wanted,
+                choices=choices,
+            )
+        )
+    choices = ", ".join(known)
+    raise ConfigurationError(
+        _(
+            "The model {model!r} has no language {wanted!r}; it has: {choices}.",
+            model=model,
+            wanted=wanted,
+            choices=choices,
+        )
+    )
 
 
 def _parts(code: str) -> tuple[str, str]:

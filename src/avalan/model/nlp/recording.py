@@ -9,10 +9,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TextIO, get_args
 
 from avalan.errors import ConfigurationError, StateError
+from avalan.locale import _
 from avalan.model.entities import (
     FinishReason,
     GenerationReport,
@@ -95,12 +95,7 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_args: object) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -119,8 +114,11 @@ def check_target(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise StateError(
-            f"The recording {str(path)!r} cannot be written, because its folder does not exist; "
-            "make the folder first."
+            _(
+                "The recording {path!r} cannot be written, because its folder does not exist; "
+                "make the folder first.",
+                path=str(path),
+            )
         )
     if not path.is_file():
         return
@@ -131,8 +129,11 @@ def check_target(path: Path) -> None:
         raise _unwritable(path, error) from None
     if start not in (b"", MARK.encode()):
         raise ConfigurationError(
-            f"The file {str(path)!r} is not a recording and is left as it is; "
-            "record to another name."
+            _(
+                "The file {path!r} is not a recording and is left as it is; record to another "
+                "name.",
+                path=str(path),
+            )
         )
 
 
@@ -143,8 +144,11 @@ def _token_document(token: Token) -> dict[str, Any]:
 
 def _unwritable(path: Path, error: OSError) -> StateError:
     return StateError(
-        f"The recording {str(path)!r} cannot be written ({error.strerror}); "
-        "choose another place for it."
+        _(
+            "The recording {path!r} cannot be written ({reason}); choose another place for it.",
+            path=str(path),
+            reason=error.strerror,
+        )
     )
 
 
@@ -160,8 +164,11 @@ def read_recording(path: Path) -> Recording:
     lines = _read(path).splitlines()
     if not lines or not lines[0].startswith(MARK):
         raise ConfigurationError(
-            f"The file {str(path)!r} is not a recording; make one with: "
-            "avalan model run bundled --record FILE."
+            _(
+                "The file {path!r} is not a recording; make one with: avalan model run bundled "
+                "--record FILE.",
+                path=str(path),
+            )
         )
     number = 1
     try:
@@ -173,7 +180,11 @@ def read_recording(path: Path) -> Recording:
         report = _report(_object(lines[-1])["report"])
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ConfigurationError(
-            f"The recording {str(path)!r} is damaged at line {number}; record it again."
+            _(
+                "The recording {path!r} is damaged at line {number}; record it again.",
+                path=str(path),
+                number=number,
+            )
         ) from None
     return Recording(request=request, steps=tuple(steps), report=report)
 
@@ -183,7 +194,11 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii")
     except OSError as error:
         raise ConfigurationError(
-            f"The recording {str(path)!r} cannot be read ({error.strerror}); check its name."
+            _(
+                "The recording {path!r} cannot be read ({reason}); check its name.",
+                path=str(path),
+                reason=error.strerror,
+            )
         ) from None
     except UnicodeDecodeError:
         return ""  # Not one of ours, which are ASCII.
@@ -200,8 +215,13 @@ def _request(path: Path, header: Mapping[str, Any]) -> Request:
     version = _whole(header["avalan_recording"])
     if version != VERSION:
         raise ConfigurationError(
-            f"The recording {str(path)!r} has version {version}, but this avalan reads version "
-            f"{VERSION}; update avalan, or record it again."
+            _(
+                "The recording {path!r} has version {version}, but this avalan reads version "
+                "{ours}; update avalan, or record it again.",
+                path=str(path),
+                version=version,
+                ours=VERSION,
+            )
         )
     system_prompt = header["system_prompt"]
     return Request(

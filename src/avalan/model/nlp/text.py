@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Self
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _
 from avalan.model.entities import (
     EngineSettings,
     GenerationReport,
@@ -51,7 +51,7 @@ class TextGenerationModel:
         """
         if self._model is None:
             raise ConfigurationError(
-                "The model is not loaded; call it inside: with TextGenerationModel(…) as lm."
+                _("The model is not loaded; call it inside: with TextGenerationModel(…) as lm.")
             )
         return self._model
 
@@ -76,12 +76,7 @@ class TextGenerationModel:
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_args: object) -> None:
         self.close()
 
     async def __call__(

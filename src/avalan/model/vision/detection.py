@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
+from avalan.locale import _, _n
 from avalan.model.entities import Box, ImageEntity
 from avalan.model.task import Task, TaskModel
 from avalan.model.vision.timm import without_timm
@@ -31,7 +32,7 @@ class ObjectDetectionModel(TaskModel):
     """
 
     task = Task(
-        does="finds objects in images",
+        does=_n("finds objects in images"),
         example="facebook/detr-resnet-50",
         extra="vision",
         model_class="AutoModelForObjectDetection",
@@ -54,7 +55,9 @@ class ObjectDetectionModel(TaskModel):
             ModelError: the model cannot take an image of this size.
         """
         if not 0 <= threshold <= 1:
-            raise ConfigurationError(f"The threshold is {threshold}, but it must be from 0 to 1.")
+            raise ConfigurationError(
+                _("The threshold is {threshold}, but it must be from 0 to 1.", threshold=threshold)
+            )
 
         def work(loaded: "Pretrained", _: Event) -> list[ImageEntity]:
             return _detect(loaded, image, threshold)
@@ -86,8 +89,14 @@ def _prepared(loaded: "Pretrained", image: "Image") -> Any:
         return loaded.processor(images=image, return_tensors="pt")
     except ValueError as error:  # A line of pixels is scaled to no pixels.
         raise ModelError(
-            f"The model {loaded.name!r} cannot take an image of {image.width:,} × {image.height:,} "
-            f"pixels ({error}); cut it to a less extreme shape."
+            _(
+                "The model {model!r} cannot take an image of {width:,} × {height:,} pixels "
+                "({error}); cut it to a less extreme shape.",
+                model=loaded.name,
+                width=image.width,
+                height=image.height,
+                error=error,
+            )
         ) from error
 
 

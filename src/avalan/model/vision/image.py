@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _, ngettext
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image
 """A path, the bytes of a file, or an image of Pillow's."""
@@ -26,16 +27,26 @@ def open_image(source: ImageSource) -> Image.Image:
             damaged, or it has more pixels than are safe to decode.
     """
     if isinstance(source, Image.Image):
-        return _checked(_in_rgb(source), "The given image")
+        return _checked(_in_rgb(source), _("The given image"))
     if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), f"The image of {len(source):,} bytes")
+        name = ngettext("The image of {n:,} byte", "The image of {n:,} bytes", len(source))
+        return _decode(io.BytesIO(source), name)
     path = Path(source)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    if path.is_dir():
         raise ConfigurationError(
-            f"The image file {os.fspath(path)!r} {what}; give the path of an image."
+            _(
+                "The image file {path!r} is a folder; give the path of an image.",
+                path=os.fspath(path),
+            )
         )
-    return _decode(path, f"The image file {os.fspath(path)!r}")
+    if not path.is_file():
+        raise ConfigurationError(
+            _(
+                "The image file {path!r} does not exist; give the path of an image.",
+                path=os.fspath(path),
+            )
+        )
+    return _decode(path, _("The image file {path!r}", path=os.fspath(path)))
 
 
 def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
@@ -46,20 +57,32 @@ def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
                 return _checked(_in_rgb(ImageOps.exif_transpose(image)), name)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ConfigurationError(
-            f"{name} would have more than {Image.MAX_IMAGE_PIXELS:,} pixels once decoded, which "
-            "may be an attack; make it smaller first."
+            _(
+                "{name} would have more than {most:,} pixels once decoded, which may be an "
+                "attack; make it smaller first.",
+                name=name,
+                most=Image.MAX_IMAGE_PIXELS,
+            )
         ) from None
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
         raise ConfigurationError(
-            f"{name} is not an image that avalan reads; give one of these: {known}."
+            _(
+                "{name} is not an image that avalan reads; give one of these: {known}.",
+                name=name,
+                known=known,
+            )
         ) from None
     except ConfigurationError:
         raise
     except Exception as error:  # every decoder fails in its own way on damaged bytes
         why = (str(error) or type(error).__name__).partition("\n")[0].rstrip(".")
         raise ConfigurationError(
-            f"{name} is damaged or cut off ({why}); save or download it again."
+            _(
+                "{name} is damaged or cut off ({why}); save or download it again.",
+                name=name,
+                why=why,
+            )
         ) from error
 
 
@@ -72,5 +95,5 @@ def _in_rgb(image: Image.Image) -> Image.Image:
 
 def _checked(image: Image.Image, name: str) -> Image.Image:
     if not (image.width and image.height):
-        raise ConfigurationError(f"{name} has no pixels; give one with at least one.")
+        raise ConfigurationError(_("{name} has no pixels; give one with at least one.", name=name))
     return image

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from avalan.errors import ModelError
+from avalan.locale import _
 
 # The kinds of model whose backbone gives its last stage alone.
 _KINDS = ("detr", "conditional_detr", "table-transformer")
@@ -42,8 +43,11 @@ def without_timm(transformers: ModuleType, config: Mapping[str, Any]) -> dict[st
     name = named.get("backbone", "resnet50")
     if name not in _RESNETS or config.get("dilation"):
         raise ModelError(
-            f"The model's backbone, {name!r}, is one that only timm has, which avalan does not "
-            "use; if the repository has a revision 'no_timm', give that."
+            _(
+                "The model's backbone, {name!r}, is one that only timm has, which avalan does not "
+                "use; if the repository has a revision 'no_timm', give that.",
+                name=name,
+            )
         )
     shape = _RESNETS[name]
     resnet = transformers.ResNetConfig(

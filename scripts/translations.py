@@ -1,0 +1,142 @@
+"""Extract the interface's texts, merge them into the translations, and compile these.
+
+    python scripts/translations.py             all three, as `make translations`
+    python scripts/translations.py --compile   only the last, as the build does
+
+The catalogue has what stands in `_()`, `_n()` and `ngettext()` in the sources. What people read
+but no mark can hold, the docstrings of settings that become options' help and argparse's own
+words, is first written into src/avalan/locale/elsewhere.py, so that `xgettext` finds it too.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from babel.messages import Catalog, mofile, pofile
+from babel.messages.extract import extract_from_dir
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "src" / "avalan"
+LOCALE = ROOT / "locale"
+ELSEWHERE = SOURCES / "locale" / "elsewhere.py"
+
+# Of the template: a date that moved would be a change in every commit.
+BEGINNING = datetime(2026, 11, 22, tzinfo=UTC)
+
+# The settings whose fields are options.
+SETTINGS = {
+    "avalan.model.entities": ("GenerationSettings", "EngineSettings"),
+    "avalan.reflection.settings": ("AskSettings",),
+    "avalan.cli.display.settings": ("DisplaySettings",),
+    "avalan.agent.specification": ("Persona",),
+}
+
+# What `Parser.error` may get from argparse, of Python 3.11 to 3.14.
+ARGPARSE = (
+    "argument %(argument_name)s: %(message)s",
+    "the following arguments are required: %s",
+    "expected one argument",
+    "expected at least one argument",
+    "expected at most one argument",
+    "invalid %(type)s value: %(value)r",
+    "invalid choice: %(value)r (choose from %(choices)s)",
+    "invalid choice: %(value)r, maybe you meant %(closest)r? (choose from %(choices)s)",
+    "not allowed with argument %s",
+    "ignored explicit argument %r",
+    "unrecognized arguments: %s",
+)
+
+HEAD = '''"""What people read and no mark can hold; written by scripts/translations.py."""
+
+from avalan.locale import _n
+
+'''
+
+
+def main(words: list[str]) -> None:
+    """Do what the words ask for."""
+    if "--compile" not in words:
+        ELSEWHERE.write_text(elsewhere(), encoding="utf-8")
+        template = extracted()
+        write(LOCALE / "avalan.pot", template)
+        for path in translations():
+            write(path, merged(path, template))
+    for path in translations():
+        compile_catalogue(path)
+
+
+def translations() -> list[Path]:
+    """The files that people translate."""
+    return sorted(LOCALE.glob("*/LC_MESSAGES/avalan.po"))
+
+
+def elsewhere() -> str:
+    """The module that lists what no mark can hold."""
+    texts = dict.fromkeys([*field_docs(), *ARGPARSE])
+    return HEAD + "".join(f"_n({json.dumps(text, ensure_ascii=False)})\n" for text in texts)
+
+
+def field_docs() -> Iterator[str]:
+    """Docstrings of settings, each on one line."""
+    from importlib import import_module
+
+    from avalan.cli.options import field_docs as docs
+
+    for module, names in SETTINGS.items():
+        for name in names:
+            settings = getattr(import_module(module), name)
+            shown = {field.name for field in dataclasses.fields(settings)}
+            yield from (text for key, text in docs(settings).items() if key in shown and text)
+
+
+def extracted() -> Catalog:
+    """The template: every message, with the places where it stands."""
+    catalogue = Catalog(
+        project="avalan", version=version(), creation_date=BEGINNING, charset="utf-8", fuzzy=False
+    )
+    catalogue.header_comment = "# The texts of avalan's interface; see docs/translations.md."
+    keywords = {"_": None, "_n": None, "ngettext": (1, 2)}
+    rows = extract_from_dir(SOURCES, method_map=[("**.py", "python")], keywords=keywords)
+    for file, line, message, comments, _context in sorted(rows, key=lambda row: row[:2]):
+        catalogue.add(message, locations=[(f"src/avalan/{file}", line)], user_comments=comments)
+    return catalogue
+
+
+def merged(path: Path, template: Catalog) -> Catalog:
+    """The translation with the template's messages; what changed a little is marked fuzzy."""
+    catalogue = read(path)
+    catalogue.update(template, keep_user_comments=True)
+    catalogue.obsolete.clear()
+    return catalogue
+
+
+def read(path: Path) -> Catalog:
+    """The catalogue in the file."""
+    with path.open("rb") as file:
+        return pofile.read_po(file, locale=path.parts[-3])
+
+
+def write(path: Path, catalogue: Catalog) -> None:
+    """The catalogue as a file that differs only where its texts do: no dates, no line numbers."""
+    with path.open("wb") as file:
+        pofile.write_po(file, catalogue, width=100, include_lineno=False, omit_header=False)
+
+
+def compile_catalogue(path: Path) -> Path:
+    """Write the `.mo` beside a `.po`; messages without a translation, or fuzzy ones, stay out."""
+    compiled = path.with_suffix(".mo")
+    with compiled.open("wb") as file:
+        mofile.write_mo(file, read(path))
+    return compiled
+
+
+def version() -> str:
+    """As of the package."""
+    return (SOURCES / "VERSION.txt").read_text(encoding="ascii").strip()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,110 @@
+"""The interface's language: English, unless `use` chose another.
+
+A text for people stands in `_()` where it is made, and its values are named in it:
+
+    _("There is no file {path!r}; check the path.", path=path)
+
+A text that is only listed, in a table that is read before the language is known, stands in
+`_n()`; whoever shows it translates it. What depends on a count goes through `ngettext`. Flags,
+keys of JSON, commands to copy and everything that models or documents say is never translated.
+
+The catalogues are compiled from the repository's locale/ by the build (scripts/translations.py).
+"""
+
+import gettext
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from avalan.errors import UsageError
+
+DOMAIN = "avalan"
+SOURCE = "en"
+"""The language of the sources, which needs no catalogue."""
+
+# In an installed package; in a checkout.
+_FOLDERS = (Path(__file__).parent, Path(__file__).parents[3] / "locale")
+_ENVIRONMENT = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+
+_catalogue: gettext.NullTranslations = gettext.NullTranslations()
+_chosen: tuple[str, str] | None = None
+"""The language and its folder, where it is not the source's."""
+
+
+def _(message: str, /, **values: object) -> str:
+    """`message` in the chosen language, with `values` in the place of their names."""
+    text = message and _catalogue.gettext(message)  # The empty message is a catalogue's header.
+    return text.format(**values) if values else text
+
+
+def _n(message: str, /) -> str:
+    """`message` as it is, marked for the catalogues; `_` translates it when it is shown."""
+    return message
+
+
+def ngettext(one: str, many: str, n: int, /, **values: object) -> str:
+    """`one` or `many`, as the chosen language counts `n`, which the text may name."""
+    return _catalogue.ngettext(one, many, n).format(n=n, **values)
+
+
+def languages() -> list[str]:
+    """The languages there are, the source's own first."""
+    found = {path.parts[-3] for folder in _FOLDERS for path in folder.glob(f"*/*/{DOMAIN}.mo")}
+    return [SOURCE, *sorted(found)]
+
+
+def use(language: str | None) -> None:
+    """Speak `language`, as `es` or `es_AR.UTF-8`; None is the one that the environment asks for.
+
+    Raises:
+        UsageError: there is no such translation. What the environment asks for is a wish.
+    """
+    wanted = [language] if language else _wishes()
+    for each in wanted:
+        if each.partition("_")[0] in (SOURCE, "C", "POSIX"):
+            return _speak(SOURCE, None)
+        for folder in _FOLDERS:
+            if gettext.find(DOMAIN, folder, [each]):
+                return _speak(each, folder)
+    if language:
+        raise UsageError(
+            _(
+                "There is no translation into {language!r}; choose one of: {known}.",
+                language=language,
+                known=", ".join(languages()),
+            )
+        )
+    return _speak(SOURCE, None)
+
+
+def _speak(language: str, folder: Path | None) -> None:
+    global _catalogue, _chosen
+    _catalogue = gettext.translation(DOMAIN, folder, [language], fallback=True)
+    _chosen = None if folder is None else (language, str(folder))
+
+
+@contextmanager
+def for_libraries() -> Iterator[None]:
+    """Inside, libraries that ask gettext themselves (argparse) speak the chosen language too."""
+    if _chosen is None:
+        yield
+        return
+    language, folder = _chosen
+    domain, before = gettext.textdomain(), os.environ.get("LANGUAGE")
+    gettext.bindtextdomain(DOMAIN, folder)
+    gettext.textdomain(DOMAIN)
+    os.environ["LANGUAGE"] = language
+    try:
+        yield
+    finally:
+        gettext.textdomain(domain)
+        del os.environ["LANGUAGE"]
+        if before is not None:
+            os.environ["LANGUAGE"] = before
+
+
+def _wishes() -> list[str]:
+    """As gettext reads the environment: the first variable that is set, a list."""
+    found = next((value for name in _ENVIRONMENT if (value := os.environ.get(name))), "")
+    return [each.partition(".")[0] for each in found.split(":") if each]

@@ -1,0 +1,190 @@
+"""The interface's language: chosen by option or environment, from catalogues that are whole."""
+
+import re
+import string
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from avalan import locale
+from avalan.cli import ROOT, main
+from avalan.cli.help import text_of
+from avalan.cli.tree import Group
+from avalan.errors import UsageError
+from avalan.locale import _, ngettext
+
+CAPFD = pytest.CaptureFixture[str]
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _english_afterwards() -> Iterator[None]:
+    yield
+    locale.use(locale.SOURCE)
+
+
+# --- choosing ------------------------------------------------------------------------------------
+
+
+def test_values_stand_where_the_text_names_them() -> None:
+    assert _("{b} then {a!r}", a="x", b=2) == "2 then 'x'"
+    assert _("a brace { is kept where no value is given") == (
+        "a brace { is kept where no value is given"
+    )
+    assert ngettext("{n} file", "{n:,} files of {whole}", 1200, whole=7) == "1,200 files of 7"
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "Try:"),
+        ({"LANG": "eo_XX.UTF-8"}, "⟦Try:⟧"),
+        ({"LANG": "eo", "LC_ALL": "C"}, "Try:"),
+        ({"LANG": "xx", "LANGUAGE": "xx:eo"}, "⟦Try:⟧"),
+        ({"LANGUAGE": "en:eo"}, "Try:"),
+        ({"LC_MESSAGES": "xx_YY"}, "Try:"),
+    ],
+)
+@pytest.mark.usefixtures("bracketed")
+def test_the_environment_chooses_as_for_other_programs(
+    variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    locale.use(None)
+    assert _("Try:") == expected
+
+
+@pytest.mark.usefixtures("bracketed")
+def test_a_language_that_is_asked_for_must_be_there() -> None:
+    with pytest.raises(UsageError, match=r"translation into 'xx'; choose one of: en, eo\."):
+        locale.use("xx")
+
+
+@pytest.mark.parametrize("words", [["--locale", "eo", "cache", "list"], ["cache", "--locale=eo"]])
+@pytest.mark.usefixtures("bracketed")
+def test_the_option_works_anywhere_and_ends_with_the_command(
+    words: list[str], capfd: CAPFD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGUAGE", "en")
+    assert main([*words, "--help"]) == 0
+    assert capfd.readouterr().out.startswith("⟦Usage:⟧ avalan cache")
+    assert main(["cache", "--help"]) == 0
+    assert capfd.readouterr().out.startswith("Usage: avalan cache")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["agent", "run"], "needed: FILE"),
+        (["agent", "run", "x", "--set"], "expected one argument"),
+    ],
+)
+@pytest.mark.usefixtures("bracketed")
+def test_argparse_speaks_the_language_too(words: list[str], expected: str, capfd: CAPFD) -> None:
+    assert main([*words, "--locale", "eo"]) == 2
+    assert f"⟦{expected}⟧" in capfd.readouterr().err
+
+
+# --- nothing is left out -------------------------------------------------------------------------
+
+
+def places(place: object) -> Iterator[object]:
+    """Every group and parser of the command line."""
+    yield place
+    if isinstance(place, Group):
+        for word in place.commands:
+            yield from places(place.choose(word))
+    else:
+        for verb in place.verbs().values():  # type: ignore[attr-defined]
+            yield from places(verb)
+
+
+@pytest.mark.usefixtures("bracketed")
+def test_every_word_of_the_help_is_a_text_or_a_name() -> None:
+    """What is left when the texts are taken away are options, placeholders and commands to copy."""
+    locale.use("eo")
+    left = []
+    for place in places(ROOT):
+        text = re.sub(r"\n⟦Try:⟧\n(  .*\n?)+", "\n", text_of(place))  # type: ignore[arg-type]
+        text = " ".join(text.split())  # A text may go on in the next line.
+        text = re.sub(r"\{[^}]*\}|\[\w+\]", " ", text)  # Values to choose from, and defaults.
+        while (without := re.sub(r"⟦[^⟦⟧]*⟧", " ", text)) != text:
+            text = without
+        words = re.findall(r"(?<![-\w'/.{])[a-z]{3,}(?![-\w'/.}])", text)
+        left += [f"{place.prog}: {word}" for word in words if word not in NAMES]  # type: ignore[attr-defined]
+    assert left == []
+
+
+NAMES = {"avalan"} | {
+    word
+    for place in places(ROOT)
+    for word in [*place.prog.split(), *getattr(place, "commands", {})]  # type: ignore[attr-defined]
+}
+
+
+# --- the catalogues ------------------------------------------------------------------------------
+
+
+def test_the_template_has_every_text(translations: ModuleType) -> None:
+    """`make translations` was run after the last change of a text."""
+    assert translations.elsewhere() == translations.ELSEWHERE.read_text(encoding="utf-8")
+    written = {message.id for message in translations.read(REPOSITORY / "locale" / "avalan.pot")}
+    assert written == {message.id for message in translations.extracted()}
+
+
+def fields(text: str) -> set[str]:
+    """The values that a text names, brace or percent, with their formats."""
+    named = {
+        (name, conversion, form)
+        for _before, name, form, conversion in string.Formatter().parse(text)
+        if name
+    }
+    return {str(each) for each in named} | set(re.findall(r"%(?:\(\w+\))?[sdr]", text))
+
+
+@pytest.mark.parametrize("language", ["es"])
+def test_a_translation_is_whole(language: str, translations: ModuleType) -> None:
+    """Every text is translated, none is doubtful, and each names the values of its source."""
+    catalogue = translations.read(REPOSITORY / "locale" / language / "LC_MESSAGES" / "avalan.po")
+    assert {message.id for message in translations.extracted()} == {
+        message.id for message in catalogue
+    }
+    for message in catalogue:
+        if not message.id:
+            continue
+        ids = message.id if isinstance(message.id, tuple) else (message.id,)
+        texts = message.string if isinstance(message.string, tuple) else (message.string,)
+        assert all(texts), f"not translated: {ids[0]!r}"
+        assert not message.fuzzy, f"doubtful: {ids[0]!r}"
+        for text in texts:
+            assert fields(text) == fields(ids[-1]), ids[0]
+            assert text[-1] == ids[0][-1] or text[-1].isalnum() == ids[0][-1].isalnum(), ids[0]
+
+
+def test_what_is_compiled_is_what_was_translated(translations: ModuleType, tmp_path: Path) -> None:
+    """This installation speaks Spanish as the sources have it."""
+    path = REPOSITORY / "locale" / "es" / "LC_MESSAGES" / "avalan.po"
+    copy = tmp_path / "es" / "LC_MESSAGES" / "avalan.po"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(path.read_bytes())
+    assert translations.compile_catalogue(copy).read_bytes() == (
+        path.with_suffix(".mo").read_bytes()
+    ), "run: make translations"
+
+
+def test_the_script_speaks_spanish() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "avalan", "--locale", "es", "cache", "list", "--nonsense"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("avalan cache list no tiene")

@@ -1,0 +1,113 @@
+"""Every sentence of the sources that people read is marked for translation."""
+
+import ast
+import builtins
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[2] / "src" / "avalan"
+
+# Their strings are what models read and write, or what tests show.
+NOT_INTERFACE = {"data", "testing"}
+
+# What several words may be without being a sentence for people.
+NOT_FOR_PEOPLE = re.compile(
+    r"\s*(avalan|cat|pip|ollama|git) "  # commands to copy
+    r"|\s*\(?(SELECT|INSERT|DELETE|UPDATE|CREATE|DROP|PRAGMA|WITH|BEGIN|ALTER|ATTACH|VALUES|FROM"
+    r"|ORDER BY|WHERE|SAVEPOINT|RELEASE|ROLLBACK)\b"
+    r"|(dim|bold|italic|underline|red|green|yellow|blue|magenta|cyan)( [a-z]+)*$"  # styles
+)
+# By file, how the strings begin that a reader of the sources agreed to leave.
+LEFT: dict[str, tuple[str, ...]] = {
+    # What models read.
+    "agent/prompt.py": ("Your name is",),
+    "model/nlp/reasoning.py": ("Here is my",),
+    "reflection/tokens.py": ("[",),
+    "train/tokenizer.py": ("{% for",),
+    # What is compared with other programs' words, or read by programs.
+    "cli/__init__.py": ("home directory",),
+    "cli/machine.py": ("^model name", "page size of"),
+    "cli/parser.py": (": expected one", ": it needs one", "the following arguments"),
+    "hub/protocol.py": ("You ", "Access to", "Entry not"),
+    "hub/reach.py": ("timed out",),
+    "hub/shapes.py": ("version https", "{}\noid sha256"),
+    "model/engine/onnx.py": ("a state of another",),
+    "model/engine/transformers.py": ("a state of another",),
+    "retrieval/store.py": ("Could not decode",),
+    # Lists of English words and of tags.
+    "reflection/rules.py": ("\\b", "\\d", "^"),
+    "retrieval/chunks.py": ("\nmr mrs",),
+    "retrieval/extract.py": ("\naddress article",),
+    "retrieval/query.py": ("\na about",),
+    "retrieval/index.py": ("passages AS p",),
+    "train/rows.py": ("dict[",),
+    # Commands to copy, and questions for a model that reads English.
+    "cli/commands/cache_serve.py": ("export ",),
+    "cli/commands/completion.py": ("eval ",),
+    "cli/commands/tokenizer.py": ("echo ",),
+    "cli/demonstration.py": ("What ", "How ", 'ask "'),
+    # Styles.
+    "cli/display/palette.py": ("bold underline",),
+}
+
+MARKS = {"_", "_n", "ngettext"}
+# What they say is for programmers, or a program on the other side.
+NOT_OURS = {name for name in dir(builtins) if name.endswith("Error")} | {"Refused"}
+SENTENCE = re.compile(r"[^\W\d_]{2,}[,;:]? [^\W\d_]{2,}")
+
+
+def unmarked(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Strings of two words or more that stand neither in a mark nor as documentation."""
+    match tree:
+        case ast.Call(func=ast.Name(id=name)) if name in MARKS:
+            for keyword in tree.keywords:
+                yield from unmarked(keyword.value)
+            return
+        case ast.Expr(value=ast.Constant(value=str())):
+            return
+        case ast.Raise(exc=ast.Call(func=ast.Name(id=name))) if name in NOT_OURS:
+            return  # A bug of the caller's program, not a sentence for people.
+        case ast.JoinedStr(values=values):
+            text = "".join(
+                each.value if isinstance(each, ast.Constant) else "{}" for each in values
+            )
+            if is_sentence(text):
+                yield tree.lineno, text
+            values = [each for each in values if not isinstance(each, ast.Constant)]
+            for each in values:
+                yield from unmarked(each)
+            return
+        case ast.Constant(value=str(text)) if is_sentence(text):
+            yield tree.lineno, text
+    for child in ast.iter_child_nodes(tree):
+        yield from unmarked(child)
+
+
+def is_sentence(text: str) -> bool:
+    return SENTENCE.search(text) is not None and not NOT_FOR_PEOPLE.match(text)
+
+
+def test_no_sentence_is_unmarked() -> None:
+    found = [
+        f"{path.relative_to(SOURCES)}:{line}: {text}"
+        for path in sorted(SOURCES.rglob("*.py"))
+        if path.relative_to(SOURCES).parts[0] not in NOT_INTERFACE
+        for line, text in unmarked(ast.parse(path.read_text(encoding="utf-8")))
+        if not text.startswith(LEFT.get(path.relative_to(SOURCES).as_posix(), ()) or "\0")
+    ]
+    assert found == []
+
+
+def test_the_rule_sees_what_it_should() -> None:
+    source = (
+        "'''Doc string here.'''\n"
+        "a = 'two words'\n"
+        "b = f'there is {x} here'\n"
+        "c = _('two words', value=f'and more words')\n"
+        "d = _n('two words') + ngettext('one word', 'two words', 2)\n"
+        "raise ValueError('not for people')\n"
+        "raise UsageError('for people')\n"
+        "e = 'avalan model run'\n"
+    )
+    assert [line for line, _ in unmarked(ast.parse(source))] == [2, 3, 4, 7]
