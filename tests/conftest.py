@@ -5,6 +5,7 @@ import os
 # Before any library reads them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["LANGUAGE"] = "en"
 # Pico models gain nothing from a second thread, and tests run beside each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 

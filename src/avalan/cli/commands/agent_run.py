@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+from contextlib import ExitStack
 from typing import Any
 
 from avalan import extras
+from avalan.cli.arrival import arriving
 from avalan.cli.console import Console
 from avalan.cli.display.settings import DisplaySettings
 from avalan.cli.options import add_fields, from_args, load_changed
@@ -66,7 +68,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
     head = {"agent": agent.specification.persona.name, "model": agent.specification.model}
     answer = extras.load("avalan.cli.streaming").answer
-    with agent:
+    with ExitStack() as stack:
+        with arriving(head["model"], console):
+            stack.enter_context(agent)
         code: int = answer(agent, agent(prompt), head, display, console)
         return code
 

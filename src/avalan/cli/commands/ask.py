@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from avalan import extras
+from avalan.cli.arrival import arriving
 from avalan.cli.commands.index import note_skipped, note_unnamed
 from avalan.cli.console import Console
 from avalan.cli.display import answer as show
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         with opened(args.questions) as lines:
             return _answer_all(lines, args, settings, console)
     question = read_question(args.question, console)
-    with open_index(args, console) as index, open_panel(args) as panel:
+    with open_index(args, console) as index, open_panel(args, console) as panel:
         events = loop.ask(question, panel=panel, index=index, settings=settings)
         present(events, console, trace=args.trace, critic=getattr(panel.critic, "name", None))
     return 0
@@ -131,13 +132,14 @@ def _temporary(paths: list[str], console: Console) -> Iterator[Index]:
         yield index
 
 
-def open_panel(args: argparse.Namespace) -> Any:
+def open_panel(args: argparse.Namespace, console: Console) -> Any:
     """The judges that `--model` names."""
     panels = extras.load("avalan.reflection.panel")
     with as_usage():
         if args.model is not None:
             extras.load("avalan.model.uri").parse_uri(args.model)
-        return panels.open_panel(args.model, from_args(EngineSettings, args))
+        with arriving(args.model, console):
+            return panels.open_panel(args.model, from_args(EngineSettings, args))
 
 
 # --- one question -------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ def _answer_all(
     """A JSON object for each line, in order; 1 if a line could not be answered."""
     loop = extras.load("avalan.reflection.loop")
     code = 0
-    with open_index(args, console) as index, open_panel(args) as panel:
+    with open_index(args, console) as index, open_panel(args, console) as panel:
         for number, question in questions(lines):
             try:
                 if isinstance(question, AvalanError):

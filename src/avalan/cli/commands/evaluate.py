@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan import extras
+from avalan.cli.arrival import arriving
 from avalan.cli.console import Console
 from avalan.cli.display.units import seconds_text
 from avalan.cli.options import add_fields, as_usage, from_args, whole_number
@@ -91,7 +92,7 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
     plan = _plan(args, tasks, console)
     settings = from_args(EngineSettings, args)
     names = _names(args.models, PANELS)
-    _find(names, settings)
+    _find(names, settings, console)
     panels = {name: partial(_open_panel, name, settings) for name in names}
     report = tasks.run(plan, panels, tell=lambda step: _show_step(step, console))
     if console.as_json:
@@ -141,13 +142,14 @@ def _names(models: list[str], otherwise: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys([*models, "rules"] if models else otherwise))
 
 
-def _find(names: list[str], settings: EngineSettings) -> None:
+def _find(names: list[str], settings: EngineSettings, console: Console) -> None:
     """Every model is found before the first is measured."""
     load = extras.load("avalan.model.load")
     with as_usage():
         for name in names:
             if name not in PANELS:
-                load.find_folder(name, settings)
+                with arriving(name, console):
+                    load.find_folder(name, settings)
 
 
 def _open_panel(name: str, settings: EngineSettings) -> Any:
@@ -203,7 +205,7 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
     calibration = extras.load("avalan.evaluate.calibration")
     settings = from_args(EngineSettings, args)
     names = _names(args.models, ("bundled", "rules"))
-    _find(names, settings)
+    _find(names, settings, console)
     validation = calibration.validation(data, seed=args.seed)
     with extras.load("contextlib").ExitStack() as stack:
         judges = {name: _open_judge(name, settings, stack) for name in names}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from avalan import extras
+from avalan.cli.arrival import arriving
 from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text
 from avalan.cli.login import add_login, find_token
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _load(name: str, settings: EngineSettings, console: Console) -> Any:
     """Fetch and load the model."""
     find_folder = extras.load("avalan.model.load").find_folder
-    with extras.load("avalan.cli.display.download").shown(console):
+    with arriving(name, console):
         folder = find_folder(name, settings)
     return extras.load("avalan.cli.display.loading").load(folder, settings)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan import extras
+from avalan.cli.arrival import RESERVED, arriving
 from avalan.cli.console import Console
 from avalan.cli.disk import hub_cache
 from avalan.cli.display.settings import DisplaySettings, add_display_options, num_alternatives
@@ -17,9 +18,6 @@ from avalan.cli.questions import read_prompt
 from avalan.errors import UsageError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings, GenerationSettings
-
-# As in `avalan.model.bundled.RESERVED`, whose package is too heavy for `--help`.
-RESERVED = ("bundled", "reader", "rules")
 
 STOP = {"stop_strings": "--stop-on-keyword"}
 TOKENS = {"tokens": "--token", "special_tokens": "--special-token"}
@@ -152,11 +150,8 @@ def _replay(args: argparse.Namespace, display: DisplaySettings, console: Console
 
 
 def _loaded(name: str, settings: EngineSettings, console: Console) -> Any:
-    """The model, loaded; what has to be downloaded for it is shown on its way."""
     lm = extras.load("avalan.model.nlp.text").TextGenerationModel(name, settings)
-    if name in RESERVED or Path(name).expanduser().exists():
-        return lm
-    with extras.load("avalan.cli.display.download").shown(console):
+    with arriving(name, console):
         return lm.open()
 
 

@@ -29,9 +29,9 @@ class Screen:
         if self._console.as_json:
             self._console.json({"event": "phase", "text": text})
         elif self._moves:
-            self._console.progress(f"{text} …")
+            self._console.progress(f"{_(text)} …")
         elif not self._console.quiet:
-            self._console.print(text)
+            self._console.print(_(text))
 
     def step_report(self, report: StepReport) -> None:
         """The run has come further."""
