@@ -3,9 +3,10 @@
     python scripts/translations.py             all three, as `make translations`
     python scripts/translations.py --compile   only the last, as the build does
 
-The catalogue has what stands in `_()`, `_n()` and `ngettext()` in the sources. What people read
-but no mark can hold, the docstrings of settings that become options' help and argparse's own
-words, is first written into src/avalan/locale/elsewhere.py, so that `xgettext` finds it too.
+The catalogue has what stands in `_()`, `_n()`, `ngettext()` and our errors in the sources. What
+people read and stands in no mark (sentences of errors, docstrings of settings that become options'
+help, argparse's own words) is first written into src/avalan/locale/elsewhere.py, so that `xgettext`
+with the keywords `_` and `_n` finds all of it too.
 """
 
 import dataclasses
@@ -14,9 +15,12 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from babel.messages import Catalog, mofile, pofile
 from babel.messages.extract import extract_from_dir
+
+from avalan import errors
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "avalan"
@@ -33,6 +37,13 @@ SETTINGS = {
     "avalan.cli.display.settings": ("DisplaySettings",),
     "avalan.agent.specification": ("Persona",),
 }
+
+# Their sentence is translated when they are made.
+ERRORS = sorted(
+    name
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.AvalanError)
+)
 
 # What `Parser.error` may get from argparse, of Python 3.11 to 3.14.
 ARGPARSE = (
@@ -75,8 +86,13 @@ def translations() -> list[Path]:
 
 def elsewhere() -> str:
     """The module that lists what no mark can hold."""
-    texts = dict.fromkeys([*field_docs(), *ARGPARSE])
+    texts = dict.fromkeys([*field_docs(), *ARGPARSE, *sorted(sentences())])
     return HEAD + "".join(f"_n({json.dumps(text, ensure_ascii=False)})\n" for text in texts)
+
+
+def sentences() -> set[str]:
+    """What errors say."""
+    return {row[2] for row in rows(dict.fromkeys(ERRORS)) if isinstance(row[2], str)}
 
 
 def field_docs() -> Iterator[str]:
@@ -98,11 +114,17 @@ def extracted() -> Catalog:
         project="avalan", version=version(), creation_date=BEGINNING, charset="utf-8", fuzzy=False
     )
     catalogue.header_comment = "# The texts of avalan's interface; see docs/translations.md."
-    keywords = {"_": None, "_n": None, "ngettext": (1, 2)}
-    rows = extract_from_dir(SOURCES, method_map=[("**.py", "python")], keywords=keywords)
-    for file, line, message, comments, _context in sorted(rows, key=lambda row: row[:2]):
-        catalogue.add(message, locations=[(f"src/avalan/{file}", line)], user_comments=comments)
+    keywords = {"_": None, "_n": None, "ngettext": (1, 2), **dict.fromkeys(ERRORS)}
+    for file, line, message, _comments, _context in rows(keywords):
+        if file != "locale/elsewhere.py" or message not in catalogue:
+            catalogue.add(message, locations=[(f"src/avalan/{file}", line)])
     return catalogue
+
+
+def rows(keywords: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """(file, line, message, comments, context) of every call of the keywords; ours come last."""
+    found = extract_from_dir(SOURCES, method_map=[("**.py", "python")], keywords=keywords)
+    return sorted(found, key=lambda row: (row[0] == "locale/elsewhere.py", row[0], row[1]))
 
 
 def merged(path: Path, template: Catalog) -> Catalog:

@@ -1,11 +1,22 @@
 """The names: `avalan` to import and to type, `avalan-slm` on the package index."""
 
+import gettext
+import io
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from avalan import __version__, extras
+
+pytestmark = pytest.mark.xdist_group("distribution")  # They share what is built.
 
 ROOT = Path(__file__).parents[1]
 SKIPPED = {".venv", ".git", "dist", "build", "runs", "node_modules", "__pycache__"}
@@ -72,3 +83,70 @@ def test_the_extra_all_has_what_every_other_one_for_users_has() -> None:
     assert set(given["all"]) == {
         line for name, lines in given.items() if name not in ("all", "test") for line in lines
     }
+
+
+# --- the built package --------------------------------------------------------------------------
+
+TRANSLATION = """
+msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+msgid "Run a model on a prompt"
+msgstr "Ejecutar un modelo"
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, the wheel built from it, and in `direct/` the wheel of the tree.
+
+    Without isolation: the build backend is in the `test` extra, so that no network is needed.
+    """
+    tree, out = tmp_path_factory.mktemp("tree") / "avalan", tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*SKIPPED, "*.mo"))
+    catalogue = tree / "locale" / "es" / "LC_MESSAGES" / "avalan.po"
+    catalogue.parent.mkdir(parents=True, exist_ok=True)
+    catalogue.write_text(TRANSLATION, encoding="utf-8")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
+    for words in ([str(out)], [str(out / "direct"), "--wheel"]):
+        done = subprocess.run([*command, *words], cwd=tree, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def wheel_in(folder: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(folder / f"avalan_slm-{__version__}-py3-none-any.whl")
+
+
+def test_the_build_compiles_the_translations_into_the_wheel(built: Path) -> None:
+    with wheel_in(built) as wheel:
+        compiled = io.BytesIO(wheel.read("avalan/locale/es/LC_MESSAGES/avalan.mo"))
+    assert (
+        gettext.GNUTranslations(compiled).gettext("Run a model on a prompt") == "Ejecutar un modelo"
+    )
+
+
+def test_an_sdist_builds_the_same_wheel_as_the_tree(built: Path) -> None:
+    with wheel_in(built) as one, wheel_in(built / "direct") as other:
+        assert sorted(one.namelist()) == sorted(other.namelist())
+        assert all(one.read(name) == other.read(name) for name in one.namelist())
+
+
+def test_the_wheel_has_every_file_of_the_package(built: Path) -> None:
+    """Those that are no Python too: completions of shells, recipes, the bundled model."""
+    source = ROOT / "src"
+    wanted = {
+        path.relative_to(source).as_posix()
+        for path in (source / "avalan").rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".mo")
+    }
+    assert "avalan/cli/shells/avalan.fish" in wanted
+    with wheel_in(built) as wheel:
+        assert wanted <= set(wheel.namelist())
+
+
+def test_the_sdist_has_what_people_build_and_test_with(built: Path) -> None:
+    with tarfile.open(built / f"avalan_slm-{__version__}.tar.gz") as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"hatch_build.py", "scripts/translations.py", "tests/conftest.py"} <= names
+    assert {"locale/avalan.pot", "locale/es/LC_MESSAGES/avalan.po", "Makefile"} <= names

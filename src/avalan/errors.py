@@ -8,13 +8,19 @@
     ├── RetrievalError         documents and indexes
     └── StateError             the machine: a full disk, a folder that cannot be written
 
-A message is one sentence: what happened, why, and what to do. The command line prints it and
-exits; anything that is not an `AvalanError` is a bug of ours and shows its traceback.
+A message is one sentence: what happened, why, and what to do. It names its values, so that it
+can be translated: `ModelError("There is no model {name!r}; …", name=name)`. The command line
+prints it and exits; anything that is not an `AvalanError` is a bug of ours and shows its traceback.
 """
+
+from avalan.locale import _
 
 
 class AvalanError(Exception):
     """Root of the errors that a person can act on."""
+
+    def __init__(self, message: str, /, **values: object) -> None:
+        super().__init__(_(message, **values))
 
 
 class ConfigurationError(AvalanError):

@@ -9,7 +9,6 @@ from importlib import import_module
 from types import ModuleType
 
 from avalan.errors import MissingExtra
-from avalan.locale import _
 
 DISTRIBUTION = "avalan-slm"
 
@@ -27,12 +26,10 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
         if extra is None or missing in ("", "avalan"):
             raise
         raise MissingExtra(
-            _(
-                "{module!r} needs the package {package!r}, which is not installed; run: {command}",
-                module=module,
-                package=missing,
-                command=install_command(extra),
-            )
+            "{module!r} needs the package {package!r}, which is not installed; run: {command}",
+            module=module,
+            package=missing,
+            command=install_command(extra),
         ) from None
 
 

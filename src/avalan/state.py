@@ -8,7 +8,6 @@ from pathlib import Path
 
 from avalan import extras
 from avalan.errors import StateError
-from avalan.locale import _
 
 
 def home() -> Path:
@@ -30,19 +29,15 @@ def folder(name: str) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StateError(
-            _(
-                "The state folder {path} cannot be made ({reason}); "
-                "choose another with the environment variable AVALAN_HOME.",
-                path=path,
-                reason=error.strerror,
-            )
+            "The state folder {path} cannot be made ({reason}); "
+            "choose another with the environment variable AVALAN_HOME.",
+            path=path,
+            reason=error.strerror,
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise StateError(
-            _(
-                "The state folder {path} cannot be written; "
-                "choose another with the environment variable AVALAN_HOME.",
-                path=path,
-            )
+            "The state folder {path} cannot be written; "
+            "choose another with the environment variable AVALAN_HOME.",
+            path=path,
         )
     return path

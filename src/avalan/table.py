@@ -31,23 +31,19 @@ def read_toml(path: Traversable, file: str) -> dict[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(
-            _(
-                "{file} cannot be read ({reason}); check the path and its permissions.",
-                file=file,
-                reason=error.strerror,
-            )
+            "{file} cannot be read ({reason}); check the path and its permissions.",
+            file=file,
+            reason=error.strerror,
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            _(
-                "{file} is not UTF-8 text (byte {position}); convert it first.",
-                file=file,
-                position=error.start,
-            )
+            "{file} is not UTF-8 text (byte {position}); convert it first.",
+            file=file,
+            position=error.start,
         ) from None
     except (ValueError, RecursionError) as error:  # also: a number of thousands of digits
         raise ConfigurationError(
-            _("{file} is not valid TOML: {error}; correct it there.", file=file, error=error)
+            "{file} is not valid TOML: {error}; correct it there.", file=file, error=error
         ) from None
 
 
@@ -93,12 +89,10 @@ def check_keys(
         if key not in names:
             keys = ", ".join(prefix + name for name in names)
             raise ConfigurationError(
-                _(
-                    "{file} has a key {key!r} that means nothing here; {hint}",
-                    file=file,
-                    key=prefix + key,
-                    hint=near(key, names, prefix) or _("the keys are: {keys}.", keys=keys),
-                )
+                "{file} has a key {key!r} that means nothing here; {hint}",
+                file=file,
+                key=prefix + key,
+                hint=near(key, names, prefix) or _("the keys are: {keys}.", keys=keys),
             )
 
 
@@ -117,13 +111,11 @@ def _value(kind: Any, value: Any, key: str, file: str) -> Any:
     elif type(value) is kind:
         return value
     raise ConfigurationError(
-        _(
-            "{file} sets {key} to {value}, but it must be {demand}.",
-            file=file,
-            key=key,
-            value=_shown(value),
-            demand=_(_DEMANDS[kind]),
-        )
+        "{file} sets {key} to {value}, but it must be {demand}.",
+        file=file,
+        key=key,
+        value=_shown(value),
+        demand=_(_DEMANDS[kind]),
     )
 
 

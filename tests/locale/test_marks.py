@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from avalan import errors
+
 SOURCES = Path(__file__).parents[2] / "src" / "avalan"
 
 # Their strings are what models read and write, or what tests show.
@@ -51,7 +53,10 @@ LEFT: dict[str, tuple[str, ...]] = {
     "cli/display/palette.py": ("bold underline",),
 }
 
-MARKS = {"_", "_n", "ngettext"}
+# Errors translate their sentence themselves.
+MARKS = {"_", "_n", "ngettext"} | {
+    name for name in vars(errors) if isinstance(vars(errors)[name], type)
+}
 # What they say is for programmers, or a program on the other side.
 NOT_OURS = {name for name in dir(builtins) if name.endswith("Error")} | {"Refused"}
 SENTENCE = re.compile(r"[^\W\d_]{2,}[,;:]? [^\W\d_]{2,}")
@@ -107,7 +112,8 @@ def test_the_rule_sees_what_it_should() -> None:
         "c = _('two words', value=f'and more words')\n"
         "d = _n('two words') + ngettext('one word', 'two words', 2)\n"
         "raise ValueError('not for people')\n"
-        "raise UsageError('for people')\n"
+        "raise UsageError('for people {x}', x='two words')\n"
+        "raise Unknown('for people')\n"
         "e = 'avalan model run'\n"
     )
-    assert [line for line, _ in unmarked(ast.parse(source))] == [2, 3, 4, 7]
+    assert [line for line, _ in unmarked(ast.parse(source))] == [2, 3, 4, 7, 8]

@@ -6,7 +6,6 @@ from typing import Self
 from avalan.agent.prompt import system_prompt
 from avalan.agent.specification import AgentSpecification
 from avalan.errors import ModelError
-from avalan.locale import _
 from avalan.model.load import Model
 from avalan.model.nlp.stream import TokenStream
 from avalan.model.nlp.text import TextGenerationModel, conversation
@@ -81,13 +80,11 @@ class Agent:
         room = model.engine.context_length
         if both > room:
             raise ModelError(
-                _(
-                    "The model {name!r} reads at most {room} tokens, but this prompt has {both} "
-                    "({own} of them describe the agent); shorten the input, or name a model with a "
-                    "longer context in [engine].",
-                    name=model.name,
-                    room=room,
-                    both=both,
-                    own=own,
-                )
+                "The model {name!r} reads at most {room} tokens, but this prompt has {both} "
+                "({own} of them describe the agent); shorten the input, or name a model with a "
+                "longer context in [engine].",
+                name=model.name,
+                room=room,
+                both=both,
+                own=own,
             )

@@ -59,13 +59,11 @@ def render(text: str, variables: Mapping[str, Any], *, key: str) -> str:
         return environment.from_string(source).render(variables).strip()
     except TemplateSyntaxError as error:
         raise ConfigurationError(
-            _(
-                "The template in {key} is broken in its line {line} ({reason}); correct it, or "
-                "write {{{{'{{{{'}}}} where two braces are meant.",
-                key=key,
-                line=error.lineno,
-                reason=_reason(error.message),
-            )
+            "The template in {key} is broken in its line {line} ({reason}); correct it, or "
+            "write {{{{'{{{{'}}}} where two braces are meant.",
+            key=key,
+            line=error.lineno,
+            reason=_reason(error.message),
         ) from None
     except UndefinedError as error:
         raise ConfigurationError(_undefined(environment, source, variables, key, error)) from None

@@ -77,14 +77,11 @@ def load_specification(
     file = _("The agent file {path}", path=path)
     if not path.exists() and path.parent.is_dir():
         raise ConfigurationError(
-            _(
-                "There is no agent file {path!r}; check the path, or make one with: "
-                "avalan agent init",
-                path=str(path),
-            )
+            "There is no agent file {path!r}; check the path, or make one with: avalan agent init",
+            path=str(path),
         )
     if path.is_dir():
-        raise ConfigurationError(_("{file} is a folder; give the path of a TOML file.", file=file))
+        raise ConfigurationError("{file} is a folder; give the path of a TOML file.", file=file)
     table = read_toml(path, file)
     for key, value in (changes or {}).items():
         override(table, key, value)
@@ -112,7 +109,7 @@ def specification_from_table(
     )
     if not persona.get("role", "").strip():
         raise ConfigurationError(
-            _('{file} gives the agent no role; add to [agent]: role = "You are …".', file=file)
+            '{file} gives the agent no role; add to [agent]: role = "You are …".', file=file
         )
     model = _model(engine, file)
     settings = GenerationSettings(**run)
@@ -135,12 +132,10 @@ def override(table: dict[str, Any], key: str, value: str) -> None:
     section, _dot, name = key.partition(".")
     if section not in SECTIONS or not name:
         raise ConfigurationError(
-            _(
-                "{change} changes nothing in an agent; write section.key=value, where the "
-                "section is one of: {sections}.",
-                change=f"{key}={value}",
-                sections=", ".join(SECTIONS),
-            )
+            "{change} changes nothing in an agent; write section.key=value, where the "
+            "section is one of: {sections}.",
+            change=f"{key}={value}",
+            sections=", ".join(SECTIONS),
         )
     place = table.setdefault(section, {})
     if not isinstance(place, dict):
@@ -169,11 +164,7 @@ def _section(table: Mapping[str, Any], name: str, file: str) -> Mapping[str, Any
     values = table.get(name, {})
     if not isinstance(values, dict):
         raise ConfigurationError(
-            _(
-                "{file} has a key {name!r}; write it as a section: [{name}].",
-                file=file,
-                name=name,
-            )
+            "{file} has a key {name!r}; write it as a section: [{name}].", file=file, name=name
         )
     return values
 
@@ -183,20 +174,15 @@ def _model(engine: dict[str, Any], file: str) -> str:
     named = {key: engine.pop(key) for key in MODEL_KEYS if key in engine}
     if len(named) > 1:
         raise ConfigurationError(
-            _(
-                "{file} names its model twice, by engine.model_id and engine.uri; keep one of "
-                "them.",
-                file=file,
-            )
+            "{file} names its model twice, by engine.model_id and engine.uri; keep one of them.",
+            file=file,
         )
     for key, model in named.items():
         if not model.strip():
             raise ConfigurationError(
-                _(
-                    "{file} leaves engine.{key} empty; name a model, such as 'bundled'.",
-                    file=file,
-                    key=key,
-                )
+                "{file} leaves engine.{key} empty; name a model, such as 'bundled'.",
+                file=file,
+                key=key,
             )
         return str(model)
     return DEFAULT_MODEL
@@ -206,12 +192,10 @@ def _variables(values: Mapping[str, Any], file: str) -> dict[str, Any]:
     for name in values:
         if not (name.isidentifier() and name.isascii()):
             raise ConfigurationError(
-                _(
-                    "{file} has a variable {name!r}, which {{{{…}}}} cannot name; use letters, "
-                    "digits and underscores.",
-                    file=file,
-                    name=name,
-                )
+                "{file} has a variable {name!r}, which {{{{…}}}} cannot name; use letters, "
+                "digits and underscores.",
+                file=file,
+                name=name,
             )
     return dict(values)
 

@@ -92,8 +92,7 @@ def interrupted(error: BaseException | None) -> bool:
 
 def _guarded(words: list[str]) -> int:
     try:
-        locale.use(None)
-        locale.use(_language(words))  # Before anything is said, so before the parser is made.
+        _speak(_language(words))  # Before anything is said, so before the parser is made.
         return _dispatch(words)
     except AvalanError as error:
         return _report(str(error), words, code=2 if isinstance(error, UsageError) else 1)
@@ -142,7 +141,7 @@ def _is_adrift() -> bool:
 
 def _dispatch(words: list[str]) -> int:
     if sys.stdout is None:
-        raise StateError(_(CLOSED))
+        raise StateError(CLOSED)
     options = _before_dashes(words)
     if {"-h", "--help"} & set(options):
         help_text.show(Console(), walk(ROOT, _without_help(words))[0])
@@ -161,10 +160,8 @@ def _dispatch(words: list[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     if args.device is not None and not re.fullmatch(DEVICE, args.device):
         raise UsageError(
-            _(
-                "There is no device called {device!r}; choose cpu, cuda, cuda:1 or mps.",
-                device=args.device,
-            )
+            "There is no device called {device!r}; choose cpu, cuda, cuda:1 or mps.",
+            device=args.device,
         )
     console = Console(as_json=args.json, quiet=args.quiet, verbose=args.verbose)
     code: int = args.run(args, console)
@@ -188,6 +185,18 @@ def _version(console: Console) -> int:
     if console.as_json:
         console.json({"version": __version__})
     return 0
+
+
+def _speak(language: str | None) -> None:
+    locale.use(None)
+    try:
+        locale.use(language)
+    except LookupError:
+        raise UsageError(
+            "There is no translation into {language!r}; choose one of: {known}.",
+            language=language,
+            known=", ".join(locale.languages()),
+        ) from None
 
 
 def _language(words: list[str]) -> str | None:

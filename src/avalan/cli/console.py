@@ -204,7 +204,7 @@ class Console:
             StateError: it was closed before we started.
         """
         if self._stdout is None:
-            raise StateError(_(CLOSED))
+            raise StateError(CLOSED)
         return self._stdout
 
     def _render(self, parts: Sequence[Part], stream: TextIO | None, *, wrap: bool) -> str:

@@ -149,10 +149,8 @@ def topics() -> Mapping[str, str]:
         found: Mapping[str, str] = extras.load("pydoc_data.topics").topics
     except ModuleNotFoundError:
         raise RetrievalError(
-            _(
-                "This Python came without its reference text (the module pydoc_data), which the "
-                'demonstration reads; ask your own documents with: make run Q="…" DOCS=path'
-            )
+            "This Python came without its reference text (the module pydoc_data), which the "
+            'demonstration reads; ask your own documents with: make run Q="…" DOCS=path'
         ) from None
     return found
 

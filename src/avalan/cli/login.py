@@ -57,11 +57,9 @@ def _ask(console: Console) -> str:
             console.note()
     if not token:
         raise ConfigurationError(
-            _(
-                "--login needs an access token and there is none; make one on {page} and set "
-                "HF_TOKEN or HF_ACCESS_TOKEN to it.",
-                page=page,
-            )
+            "--login needs an access token and there is none; make one on {page} and set "
+            "HF_TOKEN or HF_ACCESS_TOKEN to it.",
+            page=page,
         )
     return token
 

@@ -103,7 +103,7 @@ def changes(words: Iterable[str]) -> dict[str, str]:
         key, equals, value = word.partition("=")
         if not equals or not key.strip():
             raise UsageError(
-                _("--set {word}: write it as section.key=value, as run.seed=8.", word=word)
+                "--set {word}: write it as section.key=value, as run.seed=8.", word=word
             )
         found[key.strip()] = value.strip()
     return found
@@ -137,23 +137,16 @@ def _check_engine(settings: EngineSettings) -> None:
         (settings.attention, ATTENTIONS, no_attention),
     ):
         if name not in known:
-            raise UsageError(_(sentence, name=name, known=", ".join(known)))
+            raise UsageError(sentence, name=name, known=", ".join(known))
     for flag, texts in (("--token", settings.tokens), ("--special-token", settings.special_tokens)):
         if not all(texts):
             raise UsageError(
-                _(
-                    "{flag} is empty; write the token's text, as in: {flag} '<my_token>'",
-                    flag=flag,
-                )
+                "{flag} is empty; write the token's text, as in: {flag} '<my_token>'", flag=flag
             )
     threads, most = settings.num_threads, engines.MOST_THREADS
     if threads is not None and not 1 <= threads <= most:
         raise UsageError(
-            _(
-                "--num-threads is {count}, but it must be from 1 to {most}.",
-                count=threads,
-                most=most,
-            )
+            "--num-threads is {count}, but it must be from 1 to {most}.", count=threads, most=most
         )
 
 

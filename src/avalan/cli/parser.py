@@ -66,12 +66,10 @@ class Parser(argparse.ArgumentParser):
             )
         if unknown:
             raise UsageError(
-                _(
-                    "{prog} has no place for {word!r}; put quotes around a text with spaces, or "
-                    "see: {prog} --help",
-                    prog=self.prog,
-                    word=unknown[-1],
-                )
+                "{prog} has no place for {word!r}; put quotes around a text with spaces, or "
+                "see: {prog} --help",
+                prog=self.prog,
+                word=unknown[-1],
             )
         return args
 
@@ -112,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         """argparse's complaint as a sentence."""
         reason = message.removeprefix("argument ").replace(": expected one", ": it needs one")
         reason = reason.replace("the following arguments are required:", "needed:")
-        raise UsageError(_("{prog}: {reason}; see: {prog} --help", prog=self.prog, reason=reason))
+        raise UsageError("{prog}: {reason}; see: {prog} --help", prog=self.prog, reason=reason)
 
     def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
         options: list[str] = []

@@ -27,10 +27,8 @@ def read_question(question: str | None, console: Console) -> str:
         question = console.ask(label) if console.answers else _piped(MOST_BYTES)
     if not question.strip():
         raise UsageError(
-            _(
-                "The question is empty; write it after the command, or pipe it in: "
-                'avalan ask "How long may a file name be?"'
-            )
+            "The question is empty; write it after the command, or pipe it in: "
+            'avalan ask "How long may a file name be?"'
         )
     return question
 
@@ -50,20 +48,15 @@ def _piped(most_bytes: int | None = None) -> str:
     piped = sys.stdin.buffer.read(-1 if most_bytes is None else most_bytes + 1)
     if most_bytes is not None and len(piped) > most_bytes:
         raise UsageError(
-            _(
-                "The piped question is longer than {limit:,} bytes; name documents with --docs, "
-                "and many questions with --questions.",
-                limit=most_bytes,
-            )
+            "The piped question is longer than {limit:,} bytes; name documents with --docs, "
+            "and many questions with --questions.",
+            limit=most_bytes,
         )
     try:
         return piped.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            _(
-                "What was piped is not UTF-8 text (byte {byte}); convert it first.",
-                byte=error.start,
-            )
+            "What was piped is not UTF-8 text (byte {byte}); convert it first.", byte=error.start
         ) from None
 
 
@@ -76,10 +69,10 @@ def opened(name: str) -> Iterator[Iterator[bytes]]:
         ConfigurationError: the file cannot be read.
     """
     if not name:
-        raise UsageError(_("--questions names no file; name one, or - for standard input."))
+        raise UsageError("--questions names no file; name one, or - for standard input.")
     if name == "-":
         if sys.stdin is None:
-            raise UsageError(_("--questions - reads the standard input, which is closed; open it."))
+            raise UsageError("--questions - reads the standard input, which is closed; open it.")
         yield _lines(sys.stdin.buffer)
         return
     with _open(Path(name)) as file:
@@ -91,12 +84,10 @@ def _open(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise ConfigurationError(
-            _(
-                "The questions in {path} cannot be read ({reason}); name a text file with a "
-                "question on each line.",
-                path=path,
-                reason=error.strerror,
-            )
+            "The questions in {path} cannot be read ({reason}); name a text file with a "
+            "question on each line.",
+            path=path,
+            reason=error.strerror,
         ) from None
 
 
@@ -136,17 +127,15 @@ _EXAMPLE = '{"question": "…"}'
 def _text(line: bytes, number: int) -> str:
     if len(line) > MOST_BYTES:
         raise ConfigurationError(
-            _(
-                "Line {number} is longer than {limit:,} bytes; shorten it.",
-                number=number,
-                limit=MOST_BYTES,
-            )
+            "Line {number} is longer than {limit:,} bytes; shorten it.",
+            number=number,
+            limit=MOST_BYTES,
         )
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
     except UnicodeDecodeError:
         raise ConfigurationError(
-            _("Line {number} is not UTF-8 text; convert it first.", number=number)
+            "Line {number} is not UTF-8 text; convert it first.", number=number
         ) from None
 
 
@@ -161,19 +150,13 @@ def _parsed(text: str) -> Any:
 def _question(row: Any, number: int) -> str:
     if row is None:
         raise ConfigurationError(
-            _(
-                "Line {number} is not JSON; write it as {example}.",
-                number=number,
-                example=_EXAMPLE,
-            )
+            "Line {number} is not JSON; write it as {example}.", number=number, example=_EXAMPLE
         )
     question = row.get("question") if isinstance(row, dict) else None
     if not isinstance(question, str) or not question.strip():
         raise ConfigurationError(
-            _(
-                "Line {number} holds no question; write it as {example}.",
-                number=number,
-                example=_EXAMPLE,
-            )
+            "Line {number} holds no question; write it as {example}.",
+            number=number,
+            example=_EXAMPLE,
         )
     return question

@@ -45,11 +45,9 @@ def read_weights(folder: Path) -> dict[str, Array]:
             weights.update(_read_file(path))
         except (OSError, ValueError, KeyError, struct.error) as error:
             raise ModelError(
-                _(
-                    "The weights in {path} cannot be read ({error}); download the model again.",
-                    path=path,
-                    error=error,
-                )
+                "The weights in {path} cannot be read ({error}); download the model again.",
+                path=path,
+                error=error,
             ) from error
     return weights
 
@@ -61,12 +59,10 @@ def _files(folder: Path) -> list[Path]:
     missing = next((path for path in files if not path.is_file()), None)
     if missing is not None:
         raise ModelError(
-            _(
-                "The model folder {folder} lacks {file}; give a folder with the weights in "
-                "safetensors format.",
-                folder=folder,
-                file=missing.name,
-            )
+            "The model folder {folder} lacks {file}; give a folder with the weights in "
+            "safetensors format.",
+            folder=folder,
+            file=missing.name,
         )
     return files
 

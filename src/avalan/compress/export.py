@@ -18,7 +18,6 @@ from avalan.compress.checkpoint import read_weights
 from avalan.compress.graph import build_graph
 from avalan.compress.llama import read_shape
 from avalan.errors import ConfigurationError, StateError
-from avalan.locale import _
 
 Precision = Literal["fp32", "int8", "int4"]
 _COPIED = (
@@ -66,15 +65,13 @@ def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportR
     if precision not in get_args(Precision):
         choices = ", ".join(get_args(Precision))
         raise ConfigurationError(
-            _(
-                "There is no precision called {precision!r}; choose one of: {choices}.",
-                precision=precision,
-                choices=choices,
-            )
+            "There is no precision called {precision!r}; choose one of: {choices}.",
+            precision=precision,
+            choices=choices,
         )
     if out.resolve() == folder.resolve():
         raise ConfigurationError(
-            _("The export would overwrite {folder}; choose another folder.", folder=folder)
+            "The export would overwrite {folder}; choose another folder.", folder=folder
         )
     shape = read_shape(folder)
     weights = read_weights(folder)
@@ -111,12 +108,10 @@ def _written(out: Path) -> Iterator[Path]:
         if not isinstance(error, OSError):
             raise
         raise StateError(
-            _(
-                "The export cannot be written to {out} ({reason}), and nothing of it was left "
-                "there; check its space and permissions, or choose another folder.",
-                out=out,
-                reason=error.strerror or error,
-            )
+            "The export cannot be written to {out} ({reason}), and nothing of it was left "
+            "there; check its space and permissions, or choose another folder.",
+            out=out,
+            reason=error.strerror or error,
         ) from None
 
 

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 from avalan.model.decode.sampling import logprobs
 
 
@@ -30,12 +29,10 @@ def compare(reference_logits: NDArray[np.float32], logits: NDArray[np.float32]) 
     """
     if reference_logits.shape != logits.shape or reference_logits.ndim != 2 or not len(logits):
         raise ConfigurationError(
-            _(
-                "Logits of the shapes {shape} and {other} cannot be compared; give two of the "
-                "same shape (positions, vocab_size).",
-                shape=reference_logits.shape,
-                other=logits.shape,
-            )
+            "Logits of the shapes {shape} and {other} cannot be compared; give two of the "
+            "same shape (positions, vocab_size).",
+            shape=reference_logits.shape,
+            other=logits.shape,
         )
     # Differences of nearly equal numbers: float32 would drown a small divergence in its rounding.
     expected, found = (

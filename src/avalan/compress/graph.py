@@ -16,7 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 from avalan.compress.llama import LlamaShape
 from avalan.compress.quantize import BLOCK, Bits, quantize
 from avalan.errors import ModelError
-from avalan.locale import _
 
 Array = NDArray[np.float32]
 _RUNTIME = "com.microsoft"
@@ -246,13 +245,11 @@ class _Graph:
     def _quantized(self, name: str, matrix: Array, bits: Bits) -> None:
         if matrix.shape[1] % BLOCK:
             raise ModelError(
-                _(
-                    "The matrix {name} has {columns} columns, which is not a multiple of {block}, "
-                    "so it cannot be quantised in blocks; export with the precision fp32.",
-                    name=name,
-                    columns=matrix.shape[1],
-                    block=BLOCK,
-                )
+                "The matrix {name} has {columns} columns, which is not a multiple of {block}, "
+                "so it cannot be quantised in blocks; export with the precision fp32.",
+                name=name,
+                columns=matrix.shape[1],
+                block=BLOCK,
             )
         packed = quantize(matrix, bits)
         self._constant(name + ".values", packed.values)
@@ -261,18 +258,14 @@ class _Graph:
     def _weight(self, name: str, *sizes: int) -> Array:
         weight = self._weights.get(name)
         if weight is None:
-            raise ModelError(
-                _("The weight {name} is missing; download the model again.", name=name)
-            )
+            raise ModelError("The weight {name} is missing; download the model again.", name=name)
         if weight.shape != sizes:
             raise ModelError(
-                _(
-                    "The weight {name} is of the shape {shape}, but config.json asks for {sizes}; "
-                    "the files do not belong together, so download the model again.",
-                    name=name,
-                    shape=weight.shape,
-                    sizes=sizes,
-                )
+                "The weight {name} is of the shape {shape}, but config.json asks for {sizes}; "
+                "the files do not belong together, so download the model again.",
+                name=name,
+                shape=weight.shape,
+                sizes=sizes,
             )
         return weight
 

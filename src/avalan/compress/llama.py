@@ -37,12 +37,10 @@ def read_shape(folder: Path) -> LlamaShape:
     for what, supported in _requirements(config):
         if not supported:
             raise ModelError(
-                _(
-                    "The export to ONNX cannot express the model in {folder} ({what}); "
-                    "run it with the engine 'transformers' instead.",
-                    folder=folder,
-                    what=what,
-                )
+                "The export to ONNX cannot express the model in {folder} ({what}); "
+                "run it with the engine 'transformers' instead.",
+                folder=folder,
+                what=what,
             )
     num_heads = config["num_attention_heads"]
     return LlamaShape(

@@ -249,13 +249,11 @@ def _read(path: Path, row: Mapping[str, Any], make: Callable[[Mapping[str, Any]]
         return make(row)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            _(
-                "A line of {path} cannot be used ({kind}: {error}); its fields are {fields}.",
-                path=path,
-                kind=type(error).__name__,
-                error=error,
-                fields=", ".join(row),
-            )
+            "A line of {path} cannot be used ({kind}: {error}); its fields are {fields}.",
+            path=path,
+            kind=type(error).__name__,
+            error=error,
+            fields=", ".join(row),
         ) from None
 
 
@@ -263,12 +261,10 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     if found := sorted(folder.glob(pattern)):
         return found
     raise ConfigurationError(
-        _(
-            "The data folder {folder} has no file {pattern}; name the tests/data of a checkout "
-            "with: --data DIR",
-            folder=folder,
-            pattern=pattern,
-        )
+        "The data folder {folder} has no file {pattern}; name the tests/data of a checkout "
+        "with: --data DIR",
+        folder=folder,
+        pattern=pattern,
     )
 
 
@@ -280,11 +276,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             row = None
         if not isinstance(row, dict):
             raise ConfigurationError(
-                _(
-                    "Line {number} of {path} is not a JSON object; repair it.",
-                    number=number,
-                    path=path,
-                )
+                "Line {number} of {path} is not a JSON object; repair it.", number=number, path=path
             )
         yield row
 
@@ -294,10 +286,8 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            _(
-                "The data file {path} cannot be read ({reason}); name the tests/data of a "
-                "checkout with: --data DIR",
-                path=path,
-                reason=error.strerror,
-            )
+            "The data file {path} cannot be read ({reason}); name the tests/data of a "
+            "checkout with: --data DIR",
+            path=path,
+            reason=error.strerror,
         ) from None

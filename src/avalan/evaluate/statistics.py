@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 
 NUM_RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -53,11 +52,7 @@ def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Estimat
     """
     if not 0 <= successes <= n:
         raise ConfigurationError(
-            _(
-                "{successes} successes of {n} examples are not a proportion.",
-                successes=successes,
-                n=n,
-            )
+            "{successes} successes of {n} examples are not a proportion.", successes=successes, n=n
         )
     if n == 0:
         return None
@@ -158,12 +153,9 @@ def bootstrap(
 def _check_pairs(first: Sequence[float], second: Sequence[float]) -> None:
     if len(first) != len(second):
         raise ConfigurationError(
-            _(
-                "A paired comparison needs the same examples on both sides, not {first} and "
-                "{second}.",
-                first=len(first),
-                second=len(second),
-            )
+            "A paired comparison needs the same examples on both sides, not {first} and {second}.",
+            first=len(first),
+            second=len(second),
         )
 
 

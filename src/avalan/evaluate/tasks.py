@@ -12,7 +12,6 @@ from avalan.evaluate.examples import Prompt, QuestionSet, Split
 from avalan.evaluate.progress import Reporter, Tell, unheard
 from avalan.evaluate.report import Column, Example, Outcome, Report, Section, column
 from avalan.evaluate.statistics import Estimate
-from avalan.locale import _
 from avalan.reflection.panel import Panel
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
@@ -54,21 +53,17 @@ def levels_of(task: str, wanted: Sequence[str] | None = None) -> tuple[LevelName
     """
     if task not in TASKS:
         raise ConfigurationError(
-            _(
-                "There is no task called {task!r}; choose one of: {known}.",
-                task=task,
-                known=", ".join(TASKS),
-            )
+            "There is no task called {task!r}; choose one of: {known}.",
+            task=task,
+            known=", ".join(TASKS),
         )
     for level in wanted or ():
         if level not in TASKS[task]:
             raise ConfigurationError(
-                _(
-                    "The task {task!r} has no level {level!r}; choose from: {levels}.",
-                    task=task,
-                    level=level,
-                    levels=", ".join(TASKS[task]),
-                )
+                "The task {task!r} has no level {level!r}; choose from: {levels}.",
+                task=task,
+                level=level,
+                levels=", ".join(TASKS[task]),
             )
     return tuple(level for level in TASKS[task] if wanted is None or level in wanted)
 
@@ -78,7 +73,7 @@ def check(plan: Plan) -> None:
     check_values(plan)
     if "G3" in plan.levels and plan.data is None:
         raise ConfigurationError(
-            _("G3 needs its files; name the tests/data of a checkout with: --data DIR")
+            "G3 needs its files; name the tests/data of a checkout with: --data DIR"
         )
 
 
@@ -88,12 +83,10 @@ def check_values(plan: Plan) -> None:
     if plan.split not in get_args(Split):
         first, second = get_args(Split)
         raise ConfigurationError(
-            _(
-                "There is no split called {split!r}; choose {first} or {second}.",
-                split=plan.split,
-                first=first,
-                second=second,
-            )
+            "There is no split called {split!r}; choose {first} or {second}.",
+            split=plan.split,
+            first=first,
+            second=second,
         )
     check_numbers(plan.num, plan.seed, plan.top_k)
 
@@ -103,16 +96,14 @@ def check_numbers(num: int, seed: int, top_k: int) -> None:
     for name, value, least in (("--num", num, 1), ("--seed", seed, 0), ("--top-k", top_k, 1)):
         if value < least:
             raise ConfigurationError(
-                _(
-                    "{name} is {value}, but it must be at least {least}.",
-                    name=name,
-                    value=value,
-                    least=least,
-                )
+                "{name} is {value}, but it must be at least {least}.",
+                name=name,
+                value=value,
+                least=least,
             )
     if num > MOST_EXAMPLES:
         raise ConfigurationError(
-            _("--num is {num}, but it must be at most {most:,}.", num=num, most=MOST_EXAMPLES)
+            "--num is {num}, but it must be at most {most:,}.", num=num, most=MOST_EXAMPLES
         )
 
 

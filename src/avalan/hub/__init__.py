@@ -7,7 +7,6 @@ from pathlib import Path
 from avalan import extras
 from avalan.errors import ModelError
 from avalan.hub.folder import check_folder
-from avalan.locale import _
 
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
@@ -48,11 +47,9 @@ def resolve(
         return check_folder(folder, pickled=pickled)
     if not is_hub_id(name):
         raise ModelError(
-            _(
-                "There is no model folder {name!r}; give a folder that exists, a hub id such as "
-                "'Qwen/Qwen3-0.6B', or 'bundled'.",
-                name=name,
-            )
+            "There is no model folder {name!r}; give a folder that exists, a hub id such as "
+            "'Qwen/Qwen3-0.6B', or 'bundled'.",
+            name=name,
         )
     cached = extras.load("avalan.hub.found").find_cached(
         name, cache_dir=cache_dir, revision=revision, pickled=pickled, code=code

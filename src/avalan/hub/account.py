@@ -7,7 +7,6 @@ import huggingface_hub
 
 from avalan.errors import ModelError
 from avalan.hub.failure import explained, require_hub
-from avalan.locale import _
 
 VARIABLES = ("HF_ACCESS_TOKEN", "HF_TOKEN")
 
@@ -40,10 +39,8 @@ def who_is(token: str) -> Account:
     if not token.isascii() or not token.isprintable() or " " in token:
         # Headers could not carry it.
         raise ModelError(
-            _(
-                "The access token has characters that no token has; copy it again from the hub's "
-                "settings, where it begins with 'hf_'."
-            )
+            "The access token has characters that no token has; copy it again from the hub's "
+            "settings, where it begins with 'hf_'."
         )
     require_hub(None, None)
     with explained(token=token):

@@ -133,12 +133,10 @@ def find(name: str, cache_dir: str | Path | None = None) -> CachedModel:
         if model.name.lower() == name.lower():
             hint = _("did you mean {name!r}?", name=model.name)
     raise ModelError(
-        _(
-            "The cache at {folder} holds no model {name!r}; {hint}",
-            folder=found.folder,
-            name=name,
-            hint=hint,
-        )
+        "The cache at {folder} holds no model {name!r}; {hint}",
+        folder=found.folder,
+        name=name,
+        hint=hint,
     )
 
 
@@ -188,12 +186,10 @@ def delete(deletion: Deletion) -> None:
     left = [commit for commit in commits if Place(folder).snapshot(commit).exists()]
     if left:
         raise StateError(
-            _(
-                "The system did not let the revision {revision} be deleted from {folder}; check "
-                "the permissions, and whether a program uses the model.",
-                revision=left[0][:7],
-                folder=folder,
-            )
+            "The system did not let the revision {revision} be deleted from {folder}; check "
+            "the permissions, and whether a program uses the model.",
+            revision=left[0][:7],
+            folder=folder,
         )
 
 
@@ -291,7 +287,7 @@ def _find_revision(model: CachedModel, wanted: str) -> CachedRevision:
             "{wanted!r}; those that it holds are: {held}."
         )
     held = ", ".join(_spelled(revision) for revision in model.revisions) or _("none")
-    raise ModelError(_(problem, name=model.name, wanted=wanted, held=held, count=LEAST_DIGITS))
+    raise ModelError(problem, name=model.name, wanted=wanted, held=held, count=LEAST_DIGITS)
 
 
 def _spelled(revision: CachedRevision) -> str:

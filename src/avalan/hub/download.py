@@ -191,14 +191,12 @@ def check_space(plan: Plan) -> None:
     free = free_bytes(plan.place.folder)
     if free is not None and free < plan.missing_bytes:
         raise StateError(
-            _(
-                "The model {name!r} needs {size} more, but the disk with {cache} has only {free} "
-                "free; free some space, or choose another folder with --cache-dir.",
-                name=plan.model.name,
-                size=_gigabytes(plan.missing_bytes),
-                cache=cache_root(plan.cache_dir),
-                free=_gigabytes(free),
-            )
+            "The model {name!r} needs {size} more, but the disk with {cache} has only {free} "
+            "free; free some space, or choose another folder with --cache-dir.",
+            name=plan.model.name,
+            size=_gigabytes(plan.missing_bytes),
+            cache=cache_root(plan.cache_dir),
+            free=_gigabytes(free),
         )
 
 

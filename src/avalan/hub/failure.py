@@ -41,20 +41,16 @@ def explained(
         raise ModelError(_gated(name, token)) from None
     except errors.RevisionNotFoundError:
         raise ModelError(
-            _(
-                "The model {name!r} has no revision {revision!r}; see {page} for those it has.",
-                name=name,
-                revision=revision,
-                page=f"{constants.ENDPOINT}/{name}/tree/main",
-            )
+            "The model {name!r} has no revision {revision!r}; see {page} for those it has.",
+            name=name,
+            revision=revision,
+            page=f"{constants.ENDPOINT}/{name}/tree/main",
         ) from None
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise ModelError(
-            _(
-                "There is no model {name!r} on the hub, or it is private; check the spelling, "
-                "give a local folder, or set HF_TOKEN to a token that may read it.",
-                name=name,
-            )
+            "There is no model {name!r} on the hub, or it is private; check the spelling, "
+            "give a local folder, or set HF_TOKEN to a token that may read it.",
+            name=name,
         ) from None
     except errors.HfHubHTTPError as error:
         if error.response.status_code >= 500:
@@ -97,12 +93,9 @@ def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> 
     else:
         what = _n("The model {name!r} is not on this machine and cannot be downloaded ({reason})")
     return ModelError(
-        _(
-            "{problem}; connect to the network, give a local folder, or use what is on disk: "
-            "{names}.",
-            problem=_(what, name=name, reason=reason),
-            names=_names(held),
-        )
+        "{problem}; connect to the network, give a local folder, or use what is on disk: {names}.",
+        problem=_(what, name=name, reason=reason),
+        names=_names(held),
     )
 
 
@@ -120,20 +113,16 @@ def disk_error(error: OSError, cache_dir: str | Path | None) -> StateError:
     root = cache_root(cache_dir)
     if error.errno in _NO_SPACE:
         return StateError(
-            _(
-                "The disk with the cache {folder} is full; free some space, or choose another "
-                "folder with --cache-dir. What has arrived is kept, and the same command goes on "
-                "from there.",
-                folder=root,
-            )
+            "The disk with the cache {folder} is full; free some space, or choose another "
+            "folder with --cache-dir. What has arrived is kept, and the same command goes on "
+            "from there.",
+            folder=root,
         )
     return StateError(
-        _(
-            "The system refused {path!r} ({reason}); check its permissions, or choose another "
-            "folder with --cache-dir.",
-            path=error.filename or str(root),
-            reason=reason_of(error),
-        )
+        "The system refused {path!r} ({reason}); check its permissions, or choose another "
+        "folder with --cache-dir.",
+        path=error.filename or str(root),
+        reason=reason_of(error),
     )
 
 
@@ -158,26 +147,22 @@ def _refused(name: str | None, error: errors.HfHubHTTPError) -> ModelError:
     status = error.response.status_code
     if status == 401:
         return ModelError(
-            _(
-                "The hub refused the access token, which is wrong or has expired; make a new one "
-                "on {page} and set HF_TOKEN to it, or go on without one.",
-                page=f"{constants.ENDPOINT}/settings/tokens",
-            )
+            "The hub refused the access token, which is wrong or has expired; make a new one "
+            "on {page} and set HF_TOKEN to it, or go on without one.",
+            page=f"{constants.ENDPOINT}/settings/tokens",
         )
     if status == 429:
         return ModelError(
-            _(
-                "The hub has had too many questions from here ({answer}); wait a few minutes, or "
-                "set HF_TOKEN to an access token, which is allowed more.",
-                answer=_answer(error),
-            )
+            "The hub has had too many questions from here ({answer}); wait a few minutes, or "
+            "set HF_TOKEN to an access token, which is allowed more.",
+            answer=_answer(error),
         )
     refusal = _n("The hub refused the question ({answer}); check the rights of the token.")
     if name:
         refusal = _n(
             "The hub refused the question about {name!r} ({answer}); check the rights of the token."
         )
-    return ModelError(_(refusal, name=name, answer=_answer(error)))
+    return ModelError(refusal, name=name, answer=_answer(error))
 
 
 def _answer(error: errors.HfHubHTTPError) -> str:

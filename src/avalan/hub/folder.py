@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from avalan.errors import ModelError
-from avalan.locale import _
 
 _WEIGHTS = ("*.safetensors", "*.onnx", "onnx/*.onnx")
 PICKLED_MODELS = ("pytorch_model*.bin",)
@@ -23,36 +22,28 @@ def check_folder(folder: Path, *, pickled: bool = False) -> Path:
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(
-            _(
-                "The folder {folder} has no config.json, so it holds no model; "
-                "give the folder that the model was saved or downloaded to.",
-                folder=folder,
-            )
+            "The folder {folder} has no config.json, so it holds no model; "
+            "give the folder that the model was saved or downloaded to.",
+            folder=folder,
         )
     if not _describes_a_model(config):
         raise ModelError(
-            _(
-                "{file} does not say which model it describes (no model_type or architectures); "
-                "download the model again.",
-                file=config,
-            )
+            "{file} does not say which model it describes (no model_type or architectures); "
+            "download the model again.",
+            file=config,
         )
     if not has_weights(folder, pickled=pickled):
         if has_weights(folder, pickled=True):
             raise ModelError(
-                _(
-                    "The model folder {folder} has only pickled weights (pytorch_model.bin), which "
-                    "can run any code when they are loaded; get the model with safetensors, or, if "
-                    "you trust whoever made it, add --allow-pickle.",
-                    folder=folder,
-                )
-            )
-        raise ModelError(
-            _(
-                "The model folder {folder} has no weights (*.safetensors or *.onnx); "
-                "download the model again.",
+                "The model folder {folder} has only pickled weights (pytorch_model.bin), which "
+                "can run any code when they are loaded; get the model with safetensors, or, if "
+                "you trust whoever made it, add --allow-pickle.",
                 folder=folder,
             )
+        raise ModelError(
+            "The model folder {folder} has no weights (*.safetensors or *.onnx); "
+            "download the model again.",
+            folder=folder,
         )
     return folder
 
@@ -74,10 +65,8 @@ def _describes_a_model(path: Path) -> bool:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
-            _(
-                "{file} is not readable JSON ({error}); download the model again.",
-                file=path,
-                error=error,
-            )
+            "{file} is not readable JSON ({error}); download the model again.",
+            file=path,
+            error=error,
         ) from None
     return isinstance(config, dict) and bool(config.keys() & {"model_type", "architectures"})

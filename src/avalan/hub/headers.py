@@ -15,7 +15,6 @@ from huggingface_hub import errors
 
 from avalan.errors import ModelError
 from avalan.hub.failure import explained
-from avalan.locale import _
 
 _LONGEST_BYTES = 100_000_000
 """As the format allows."""
@@ -68,11 +67,9 @@ def read_header(path: Path) -> dict[str, Tensor]:
         return tensors
     except (ValueError, LookupError, TypeError, AttributeError, struct.error):
         raise ModelError(
-            _(
-                "The file {path} is not in the safetensors format, or was cut off; "
-                "download the model again.",
-                path=path,
-            )
+            "The file {path} is not in the safetensors format, or was cut off; "
+            "download the model again.",
+            path=path,
         ) from None
 
 
@@ -93,11 +90,9 @@ def remote_headers(name: str, *, revision: str, token: str | None) -> dict[str, 
             return {}
         except errors.SafetensorsParsingError:
             raise ModelError(
-                _(
-                    "The weights of {name!r} on the hub are not in the safetensors format; choose "
-                    "another revision or repository.",
-                    name=name,
-                )
+                "The weights of {name!r} on the hub are not in the safetensors format; choose "
+                "another revision or repository.",
+                name=name,
             ) from None
     return {
         tensor_name: Tensor(dtype=str(row.dtype), shape=tuple(row.shape))

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from avalan.errors import ModelError
 from avalan.hub.failure import explained, require_hub
 from avalan.hub.folder import PICKLED_MODELS
-from avalan.locale import _, _n
+from avalan.locale import _n
 
 READABLE = (
     "*.json",
@@ -94,12 +94,10 @@ def look_up(
             if isinstance(error, huggingface_hub.errors.HFValidationError):
                 raise
             raise ModelError(
-                _(
-                    "What {address} answers about {name!r} is no hub's answer; check HF_ENDPOINT, "
-                    "or whether the network asks for a login first.",
-                    address=constants.ENDPOINT,
-                    name=name,
-                )
+                "What {address} answers about {name!r} is no hub's answer; check HF_ENDPOINT, "
+                "or whether the network asks for a login first.",
+                address=constants.ENDPOINT,
+                name=name,
             ) from error
 
 
@@ -120,12 +118,10 @@ def _file(name: str, row: Any) -> RemoteFile:
     path = PurePosixPath(row.rfilename)
     if path.is_absolute() or ".." in path.parts or "\\" in row.rfilename or ":" in row.rfilename:
         raise ModelError(
-            _(
-                "The model {name!r} names a file outside its folder ({file!r}), which only an "
-                "attack would; do not use it.",
-                name=name,
-                file=row.rfilename,
-            )
+            "The model {name!r} names a file outside its folder ({file!r}), which only an "
+            "attack would; do not use it.",
+            name=name,
+            file=row.rfilename,
         )
     lfs = row.lfs
     return RemoteFile(
@@ -179,15 +175,13 @@ def check_weights(model: RemoteModel) -> None:
         return
     if pickled := pickled_weights(model):
         raise ModelError(
-            _(
-                "The model {name!r} has only pickled weights ({file}), which can run any code when "
-                "they are loaded, so avalan does not load them unless --allow-pickle says so; look "
-                "for the same model with safetensors: avalan model search {words!r} --filter "
-                "safetensors",
-                name=model.name,
-                file=pickled[0].path,
-                words=model.name.rpartition("/")[2],
-            )
+            "The model {name!r} has only pickled weights ({file}), which can run any code when "
+            "they are loaded, so avalan does not load them unless --allow-pickle says so; look "
+            "for the same model with safetensors: avalan model search {words!r} --filter "
+            "safetensors",
+            name=model.name,
+            file=pickled[0].path,
+            words=model.name.rpartition("/")[2],
         )
     suffixes = {PurePosixPath(file.path).suffix for file in model.files}
     others = sorted({_OTHER[suffix] for suffix in suffixes if suffix in _OTHER})
@@ -200,7 +194,7 @@ def check_weights(model: RemoteModel) -> None:
             "The model {name!r} has no weights that avalan reads (safetensors or ONNX); it has "
             "{others}. Choose another repository of the same model."
         )
-    raise ModelError(_(problem, name=model.name, others=", ".join(others)))
+    raise ModelError(problem, name=model.name, others=", ".join(others))
 
 
 def has_weights(model: RemoteModel) -> bool:

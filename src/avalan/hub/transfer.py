@@ -94,11 +94,9 @@ class Transfer:
         if not is_true:
             partial.unlink()
             raise ModelError(
-                _(
-                    "The file {file} was damaged on its way (its hash is not the one that the hub "
-                    "gives); try again.",
-                    file=self._file.path,
-                )
+                "The file {file} was damaged on its way (its hash is not the one that the hub "
+                "gives); try again.",
+                file=self._file.path,
             )
         os.replace(partial, blob)
 
@@ -125,13 +123,11 @@ class Transfer:
 
     def _gave_up(self, error: Exception) -> ModelError:
         return ModelError(
-            _(
-                "The download of {file} broke off {count} times ({reason}); what has arrived is "
-                "kept, and the same command goes on from there.",
-                file=self._file.path,
-                count=ATTEMPTS,
-                reason=reason_of(error),
-            )
+            "The download of {file} broke off {count} times ({reason}); what has arrived is "
+            "kept, and the same command goes on from there.",
+            file=self._file.path,
+            count=ATTEMPTS,
+            reason=reason_of(error),
         )
 
     def _receive(self, part: "_Part") -> None:

@@ -2,11 +2,12 @@
 
 A text for people stands in `_()` where it is made, and its values are named in it:
 
-    _("There is no file {path!r}; check the path.", path=path)
+    _("{path!r} is read again.", path=path)
 
-A text that is only listed, in a table that is read before the language is known, stands in
-`_n()`; whoever shows it translates it. What depends on a count goes through `ngettext`. Flags,
-keys of JSON, commands to copy and everything that models or documents say is never translated.
+Errors of `avalan.errors` take a text and its values themselves. A text that is only listed, in a
+table that is read before the language is known, stands in `_n()`; whoever shows it translates it.
+What depends on a count goes through `ngettext`. Flags, keys of JSON, commands to copy and
+everything that models or documents say is never translated.
 
 The catalogues are compiled from the repository's locale/ by the build (scripts/translations.py).
 """
@@ -16,8 +17,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from avalan.errors import UsageError
 
 DOMAIN = "avalan"
 SOURCE = "en"
@@ -58,7 +57,7 @@ def use(language: str | None) -> None:
     """Speak `language`, as `es` or `es_AR.UTF-8`; None is the one that the environment asks for.
 
     Raises:
-        UsageError: there is no such translation. What the environment asks for is a wish.
+        LookupError: there is no such translation. What the environment asks for is a wish.
     """
     wanted = [language] if language else _wishes()
     for each in wanted:
@@ -68,13 +67,7 @@ def use(language: str | None) -> None:
             if gettext.find(DOMAIN, folder, [each]):
                 return _speak(each, folder)
     if language:
-        raise UsageError(
-            _(
-                "There is no translation into {language!r}; choose one of: {known}.",
-                language=language,
-                known=", ".join(languages()),
-            )
-        )
+        raise LookupError(language)
     return _speak(SOURCE, None)
 
 

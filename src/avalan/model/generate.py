@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 from avalan.model.decode.limits import for_one_answer
 from avalan.model.decode.loop import decode
 from avalan.model.decode.sampling import check_settings
@@ -40,11 +39,9 @@ def generate(
         )
     if not settings.use_cache:
         raise ConfigurationError(
-            _(
-                "The engine of {model!r} decodes by itself and keeps its own cache, so use_cache "
-                "cannot be off; leave it on.",
-                model=model.name,
-            )
+            "The engine of {model!r} decodes by itself and keeps its own cache, so use_cache "
+            "cannot be off; leave it on.",
+            model=model.name,
         )
     return _timed(engine, token_ids, settings, report)
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 from avalan import extras, hub
 from avalan.errors import ConfigurationError, ModelError
 from avalan.hub.folder import find_onnx_decoder
-from avalan.locale import _
 from avalan.model import bundled
 from avalan.model.engine import Engine, GrowingEngine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
@@ -40,11 +39,9 @@ class Model:
         """
         if not isinstance(self.engine, SteppingEngine):
             raise ConfigurationError(
-                _(
-                    "The engine of {name!r} gives no logits, which this needs; run the model with "
-                    "the engine 'onnx' or 'transformers'.",
-                    name=self.name,
-                )
+                "The engine of {name!r} gives no logits, which this needs; run the model with "
+                "the engine 'onnx' or 'transformers'.",
+                name=self.name,
             )
         return self.engine
 
@@ -94,21 +91,17 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
     uri = parse_uri(name)
     if not uri.is_local:
         raise ConfigurationError(
-            _(
-                "No engine here runs models of the provider {provider!r}; give a local model: "
-                "'bundled', a folder or a hub id.",
-                provider=uri.provider,
-            )
+            "No engine here runs models of the provider {provider!r}; give a local model: "
+            "'bundled', a folder or a hub id.",
+            provider=uri.provider,
         )
     if uri.model == "bundled":
         return bundled.find(uri.model).folder
     if uri.model in bundled.RESERVED:
         raise ConfigurationError(
-            _(
-                "{name!r} is not a language model and generates no text; it can be named where "
-                "avalan asks or evaluates. Give 'bundled', a folder or a hub id.",
-                name=uri.model,
-            )
+            "{name!r} is not a language model and generates no text; it can be named where "
+            "avalan asks or evaluates. Give 'bundled', a folder or a hub id.",
+            name=uri.model,
         )
     return hub.resolve(
         uri.model,
@@ -140,12 +133,10 @@ def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:
         return find_folder(name, settings)
     if not hub.is_hub_id(name):
         raise ModelError(
-            _(
-                "There is no tokenizer {name!r}; give a folder with a {file}, a hub id such as "
-                "'Qwen/Qwen3-0.6B', or 'bundled'.",
-                name=name,
-                file=DEFINITION,
-            )
+            "There is no tokenizer {name!r}; give a folder with a {file}, a hub id such as "
+            "'Qwen/Qwen3-0.6B', or 'bundled'.",
+            name=name,
+            file=DEFINITION,
         )
     found: Path = extras.load("avalan.hub.tokenizer").find_tokenizer(
         name,
@@ -195,12 +186,10 @@ def _fit_vocabulary(engine: Engine, tokenizer: Tokenizer, settings: EngineSettin
         return
     if not isinstance(engine, GrowingEngine):
         raise ModelError(
-            _(
-                "The model has a place for {places} tokens and the tokenizer has {needed}, and "
-                "this engine's files cannot be changed; add no tokens, or run the model's "
-                "safetensors with the engine 'transformers'.",
-                places=engine.vocab_size,
-                needed=tokenizer.vocab_size,
-            )
+            "The model has a place for {places} tokens and the tokenizer has {needed}, and "
+            "this engine's files cannot be changed; add no tokens, or run the model's "
+            "safetensors with the engine 'transformers'.",
+            places=engine.vocab_size,
+            needed=tokenizer.vocab_size,
         )
     engine.grow(tokenizer.vocab_size)

@@ -99,15 +99,13 @@ def load(name: str, folder: Path, settings: EngineSettings, task: Task) -> Pretr
     )
     if missing:
         raise ModelError(
-            _(
-                "The files of {name!r} lack {count} of the weights that a model needs that "
-                "{does}, such as {first}; download it again, or take {example!r}.",
-                name=name,
-                count=len(missing),
-                does=_(task.does),
-                first=min(missing),
-                example=task.example,
-            )
+            "The files of {name!r} lack {count} of the weights that a model needs that "
+            "{does}, such as {first}; download it again, or take {example!r}.",
+            name=name,
+            count=len(missing),
+            does=_(task.does),
+            first=min(missing),
+            example=task.example,
         )
     return Pretrained(name=name, model=model, processor=processor)
 
@@ -115,22 +113,18 @@ def load(name: str, folder: Path, settings: EngineSettings, task: Task) -> Pretr
 def _check_settings(settings: EngineSettings, task: Task) -> None:
     if settings.engine not in ("auto", "transformers"):
         raise ConfigurationError(
-            _(
-                "The engine {engine!r} runs no model that {does}; leave the engine open, or "
-                "choose 'transformers'.",
-                engine=settings.engine,
-                does=_(task.does),
-            )
+            "The engine {engine!r} runs no model that {does}; leave the engine open, or "
+            "choose 'transformers'.",
+            engine=settings.engine,
+            does=_(task.does),
         )
     for setting in ("tokenizer", "tokens", "special_tokens"):
         if getattr(settings, setting):
             raise ConfigurationError(
-                _(
-                    "The setting {setting} is for language models, but this one {does} with what "
-                    "it came with; leave it open.",
-                    setting=setting,
-                    does=_(task.does),
-                )
+                "The setting {setting} is for language models, but this one {does} with what "
+                "it came with; leave it open.",
+                setting=setting,
+                does=_(task.does),
             )
 
 
@@ -149,14 +143,12 @@ def check_kind(name: str, config: Mapping[str, Any], task: Task) -> None:
         return
     what = ", ".join(classes) or model_type or _("unknown")
     raise ModelError(
-        _(
-            "The model {name!r} is of the kind {what}, which is not one that {does}; give one "
-            "that is, such as {example!r}.",
-            name=name,
-            what=what,
-            does=_(task.does),
-            example=task.example,
-        )
+        "The model {name!r} is of the kind {what}, which is not one that {does}; give one "
+        "that is, such as {example!r}.",
+        name=name,
+        what=what,
+        does=_(task.does),
+        example=task.example,
     )
 
 
@@ -179,13 +171,11 @@ def _load_processor(name: str, folder: Path, settings: EngineSettings, task: Tas
         )
     except LOADING_ERRORS as error:
         raise ModelError(
-            _(
-                "What prepares the input of {name!r} cannot be loaded from {folder} ({reason}); "
-                "download the model again.",
-                name=name,
-                folder=folder,
-                reason=first_line(error),
-            )
+            "What prepares the input of {name!r} cannot be loaded from {folder} ({reason}); "
+            "download the model again.",
+            name=name,
+            folder=folder,
+            reason=first_line(error),
         ) from error
 
 

@@ -15,7 +15,6 @@ import tokenizers
 
 from avalan import extras
 from avalan.errors import AvalanError, ModelError
-from avalan.locale import _
 from avalan.model.entities import Message
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -233,11 +232,9 @@ def load_tokenizer(
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ModelError(
-            _(
-                "The model folder {folder} has no tokenizer.json; make one by loading the model "
-                "with transformers' AutoTokenizer and calling save_pretrained on the folder.",
-                folder=folder,
-            )
+            "The model folder {folder} has no tokenizer.json; make one by loading the model "
+            "with transformers' AutoTokenizer and calling save_pretrained on the folder.",
+            folder=folder,
         )
     settings = read_json(folder / "tokenizer_config.json")
     try:
@@ -252,11 +249,9 @@ def load_tokenizer(
         raise
     except Exception as error:  # tokenizers raises bare Exception for a broken definition
         raise ModelError(
-            _(
-                "The tokenizer in {path} cannot be read ({error}); download the model again.",
-                path=path,
-                error=error,
-            )
+            "The tokenizer in {path} cannot be read ({error}); download the model again.",
+            path=path,
+            error=error,
         ) from error
 
 
@@ -272,10 +267,10 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise ModelError(
-            _("{path} is not readable JSON ({error}); download it again.", path=path, error=error)
+            "{path} is not readable JSON ({error}); download it again.", path=path, error=error
         ) from None
     if not isinstance(content, dict):
-        raise ModelError(_("{path} holds no JSON object; download it again.", path=path))
+        raise ModelError("{path} holds no JSON object; download it again.", path=path)
     return content
 
 

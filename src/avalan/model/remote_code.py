@@ -24,13 +24,11 @@ def check_consent(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> 
         return
     files = ", ".join(code_files(config)) or _("of another repository")
     raise ModelError(
-        _(
-            "The model in {folder} needs Python code that came with it ({files}), which can read, "
-            "change and send whatever you can; read it first, and if you trust it, consent with "
-            "--trust-remote-code.",
-            folder=folder,
-            files=files,
-        )
+        "The model in {folder} needs Python code that came with it ({files}), which can read, "
+        "change and send whatever you can; read it first, and if you trust it, consent with "
+        "--trust-remote-code.",
+        folder=folder,
+        files=files,
     )
 
 

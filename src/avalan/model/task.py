@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
-from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
 
@@ -112,10 +111,8 @@ class TaskModel:
         """
         if self._loaded is None:
             raise ConfigurationError(
-                _(
-                    "The model is not loaded; call it inside: with {kind}(…) as model.",
-                    kind=type(self).__name__,
-                )
+                "The model is not loaded; call it inside: with {kind}(…) as model.",
+                kind=type(self).__name__,
             )
         return self._loaded
 
@@ -134,11 +131,9 @@ class TaskModel:
             result = await loop.run_in_executor(self._thread, work, loaded, cancelled)
             if cancelled.is_set():
                 raise ModelError(
-                    _(
-                        "The model {model!r} was closed before it had finished; wait for its "
-                        "result inside the with.",
-                        model=self._name,
-                    )
+                    "The model {model!r} was closed before it had finished; wait for its "
+                    "result inside the with.",
+                    model=self._name,
                 )
             return result
         finally:

@@ -18,7 +18,6 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from avalan.errors import ModelError
-from avalan.locale import _
 from avalan.model.entities import Message
 
 
@@ -66,20 +65,16 @@ def render(
         )
     except (TemplateError, TypeError, ValueError, LookupError) as error:
         raise ModelError(
-            _(
-                "The model's chat template refuses this conversation ({error}); change the "
-                "messages' roles or their order.",
-                error=error,
-            )
+            "The model's chat template refuses this conversation ({error}); change the "
+            "messages' roles or their order.",
+            error=error,
         ) from error
     for mark, content in marks.items():
         if content and mark not in text:
             raise ModelError(
-                _(
-                    "The model's chat template leaves out a message that begins with {start!r}; "
-                    "the model cannot be given this conversation.",
-                    start=content[:40],
-                )
+                "The model's chat template leaves out a message that begins with {start!r}; "
+                "the model cannot be given this conversation.",
+                start=content[:40],
             )
     return _split(text, marks)
 

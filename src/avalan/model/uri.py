@@ -45,12 +45,10 @@ class EngineUri:
         value = os.environ.get(name)
         if not value:
             raise ConfigurationError(
-                _(
-                    "The key for {provider!r} is to be read from the environment variable "
-                    "{name!r}, which is not set; set it and try again.",
-                    provider=self.provider,
-                    name=name,
-                )
+                "The key for {provider!r} is to be read from the environment variable "
+                "{name!r}, which is not set; set it and try again.",
+                provider=self.provider,
+                name=name,
             )
         return value
 
@@ -67,16 +65,14 @@ def parse_uri(text: str) -> EngineUri:
     """
     text = text.strip()
     if not text:
-        raise ConfigurationError(_("The name of the model is empty; give one, such as 'bundled'."))
+        raise ConfigurationError("The name of the model is empty; give one, such as 'bundled'.")
     if not text.lower().startswith(SCHEME):
         if "://" in text:
             scheme = text.partition("://")[0]
             raise ConfigurationError(
-                _(
-                    "A model's URI begins with 'ai://', not with '{scheme}://'; write "
-                    "ai://provider/model.",
-                    scheme=scheme,
-                )
+                "A model's URI begins with 'ai://', not with '{scheme}://'; write "
+                "ai://provider/model.",
+                scheme=scheme,
             )
         return EngineUri(model=text)
     place, _mark, query = text[len(SCHEME) :].partition("?")
@@ -99,11 +95,8 @@ def parse_uri(text: str) -> EngineUri:
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ConfigurationError(
-            _(
-                "{what}; write ai://provider/model, with key@ before the provider where it needs "
-                "one.",
-                what=what,
-            )
+            "{what}; write ai://provider/model, with key@ before the provider where it needs one.",
+            what=what,
         )
 
 
@@ -114,6 +107,6 @@ def _options(query: str) -> Mapping[str, str]:
         names = [pair[0] for pair in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(
-            _("The model's URI gives the option {twice!r} twice; keep one.", twice=twice)
+            "The model's URI gives the option {twice!r} twice; keep one.", twice=twice
         )
     return MappingProxyType(options)

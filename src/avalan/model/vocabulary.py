@@ -12,7 +12,6 @@ from typing import Any
 import tokenizers
 
 from avalan.errors import ConfigurationError, StateError
-from avalan.locale import _
 from avalan.model.prompt import read_json
 
 DEFINITION, SETTINGS, NAMES = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
@@ -37,7 +36,7 @@ def add_tokens(
         return definition
     if not all((*tokens, *special_tokens)):
         raise ConfigurationError(
-            _("A token to add is empty; write its text, as in: --token '<my_token>'")
+            "A token to add is empty; write its text, as in: --token '<my_token>'"
         )
     made = tokenizers.Tokenizer.from_str(definition)
     made.add_tokens([tokenizers.AddedToken(text, normalized=False) for text in tokens])
@@ -56,21 +55,17 @@ def check_folder_to_save(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(
-            _(
-                "{folder!r} is a file, so no tokenizer can be saved in it; name a folder.",
-                folder=str(folder),
-            )
+            "{folder!r} is a file, so no tokenizer can be saved in it; name a folder.",
+            folder=str(folder),
         )
     others = sorted(path.name for path in folder.glob("*") if path.name not in _OURS)
     if others:
         shown = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
         raise ConfigurationError(
-            _(
-                "The folder {folder!r} holds other files ({shown}), beside which no tokenizer is "
-                "saved; name a new folder.",
-                folder=str(folder),
-                shown=shown,
-            )
+            "The folder {folder!r} holds other files ({shown}), beside which no tokenizer is "
+            "saved; name a new folder.",
+            folder=str(folder),
+            shown=shown,
         )
 
 
@@ -103,11 +98,9 @@ def save_tokenizer(
                 shutil.copyfile(source / name, folder / name)
     except OSError as error:
         raise StateError(
-            _(
-                "The tokenizer cannot be saved to {folder!r} ({reason}); choose another folder.",
-                folder=str(folder),
-                reason=error.strerror or error,
-            )
+            "The tokenizer cannot be saved to {folder!r} ({reason}); choose another folder.",
+            folder=str(folder),
+            reason=error.strerror or error,
         ) from None
     return [*made, *copied]
 

@@ -14,7 +14,6 @@ from transformers.utils import logging as transformers_logging
 
 from avalan.errors import ModelError
 from avalan.hub.headers import read_headers
-from avalan.locale import _
 from avalan.model.attention import check_attention
 from avalan.model.entities import WEIGHT_TYPES, EngineSettings
 from avalan.model.prompt import read_json
@@ -71,31 +70,25 @@ def load_weights(
         )
     except (pickle.UnpicklingError, EOFError) as error:
         raise ModelError(
-            _(
-                "The pickled weights in {folder} are damaged or hold more than numbers, and "
-                "nothing else is taken from them; get the model with safetensors.",
-                folder=folder,
-            )
+            "The pickled weights in {folder} are damaged or hold more than numbers, and "
+            "nothing else is taken from them; get the model with safetensors.",
+            folder=folder,
         ) from error
     except LOADING_ERRORS as error:
         if settings.attention not in ("auto", "eager") and "attention" in str(error):
             raise ModelError(
-                _(
-                    "The model in {folder} cannot be computed with the attention {attention!r} "
-                    "({reason}); choose the attention 'eager', which every model has.",
-                    folder=folder,
-                    attention=settings.attention,
-                    reason=first_line(error),
-                )
+                "The model in {folder} cannot be computed with the attention {attention!r} "
+                "({reason}); choose the attention 'eager', which every model has.",
+                folder=folder,
+                attention=settings.attention,
+                reason=first_line(error),
             ) from error
         raise ModelError(
-            _(
-                "transformers cannot load the model in {folder} ({reason}); check that the folder "
-                "holds a complete {kind}.",
-                folder=folder,
-                reason=first_line(error),
-                kind=kind,
-            )
+            "transformers cannot load the model in {folder} ({reason}); check that the folder "
+            "holds a complete {kind}.",
+            folder=folder,
+            reason=first_line(error),
+            kind=kind,
         ) from error
     if device.type == "cpu" and settings.weight_type == "auto" and model.dtype == torch.float16:
         # Processors have no arithmetic for fp16; converting once is faster than at every product.
@@ -127,11 +120,9 @@ def find_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(
-            _(
-                "There is no device {name!r} on this machine ({reason}); choose the device 'cpu'.",
-                name=name,
-                reason=first_line(error),
-            )
+            "There is no device {name!r} on this machine ({reason}); choose the device 'cpu'.",
+            name=name,
+            reason=first_line(error),
         ) from error
     return device
 
@@ -145,11 +136,9 @@ def find_weight_type(name: str) -> Any:
     if name not in _WEIGHT_TYPES:
         choices = ", ".join(WEIGHT_TYPES)
         raise ModelError(
-            _(
-                "There is no weight type called {name!r}; choose one of: {choices}.",
-                name=name,
-                choices=choices,
-            )
+            "There is no weight type called {name!r}; choose one of: {choices}.",
+            name=name,
+            choices=choices,
         )
     return _WEIGHT_TYPES[name]
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 
 _EPSILON = 1e-6
 
@@ -50,7 +49,7 @@ def fit(
     """
     if not rows or len(set(labels)) < 2:
         raise ConfigurationError(
-            _("A calibrator needs examples of both kinds; give it more validation data.")
+            "A calibrator needs examples of both kinds; give it more validation data."
         )
     names = sorted(rows[0])
     raw = np.array([[row[name] for name in names] for row in rows], np.float64)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from time import perf_counter
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _, _n
+from avalan.locale import _n
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.panel import Panel, check_probability
@@ -43,7 +43,7 @@ NOT_KNOWN = _n(
 def check(question: str, settings: AskSettings) -> None:
     """Raises ConfigurationError for what cannot be asked."""
     if not question.strip():
-        raise ConfigurationError(_('The question is empty; ask one, as in: avalan ask "Who …?"'))
+        raise ConfigurationError('The question is empty; ask one, as in: avalan ask "Who …?"')
     check_settings(settings)
 
 
@@ -53,7 +53,7 @@ def check_settings(settings: AskSettings) -> None:
     check_probability("--min-confidence", settings.min_confidence)
     if settings.top_k < 1:
         raise ConfigurationError(
-            _("--top-k is {top_k}, but at least 1 passage is read.", top_k=settings.top_k)
+            "--top-k is {top_k}, but at least 1 passage is read.", top_k=settings.top_k
         )
 
 

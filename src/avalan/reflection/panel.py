@@ -14,7 +14,6 @@ from typing import Any, Self
 
 from avalan import extras
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.judge import Judge
@@ -123,9 +122,7 @@ def check_probability(name: str, value: float | None) -> None:
     """Raises ConfigurationError unless `value` is None or lies between 0 and 1."""
     if value is not None and not 0.0 <= value <= 1.0:
         raise ConfigurationError(
-            _(
-                "{name} is {value:g}, but a probability lies between 0 and 1; try {name} 0.5.",
-                name=name,
-                value=value,
-            )
+            "{name} is {value:g}, but a probability lies between 0 and 1; try {name} 0.5.",
+            name=name,
+            value=value,
         )

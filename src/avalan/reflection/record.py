@@ -73,12 +73,10 @@ class Record:
     def __post_init__(self) -> None:
         if problem := _problem(self):
             raise ConfigurationError(
-                _(
-                    "Record {id!r} breaks {schema}: {problem}.",
-                    id=self.id,
-                    schema=SCHEMA,
-                    problem=problem,
-                )
+                "Record {id!r} breaks {schema}: {problem}.",
+                id=self.id,
+                schema=SCHEMA,
+                problem=problem,
             )
 
 
@@ -121,11 +119,7 @@ def from_json(values: Mapping[str, Any]) -> Record:
     values = dict(values)
     if (schema := values.pop("schema", None)) != SCHEMA:
         raise ConfigurationError(
-            _(
-                "A record has the schema {schema!r}; {ours!r} is read here.",
-                schema=schema,
-                ours=SCHEMA,
-            )
+            "A record has the schema {schema!r}; {ours!r} is read here.", schema=schema, ours=SCHEMA
         )
     try:
         segments = tuple(_segment(segment) for segment in values.pop("segments"))
@@ -136,7 +130,7 @@ def from_json(values: Mapping[str, Any]) -> Record:
     except (TypeError, KeyError) as error:
         name = values.get("id", _("without id"))
         raise ConfigurationError(
-            _("Record {name!r} breaks {schema}: {error}.", name=name, schema=SCHEMA, error=error)
+            "Record {name!r} breaks {schema}: {error}.", name=name, schema=SCHEMA, error=error
         ) from None
 
 

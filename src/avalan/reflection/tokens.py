@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from avalan.errors import ModelError
-from avalan.locale import _
 
 RETRIEVAL = "[Retrieval]"
 NO_RETRIEVAL = "[No Retrieval]"
@@ -69,13 +68,11 @@ def reflection_ids(token_id: Callable[[str], int | None]) -> ReflectionIds:
     found = {text: token_id(text) for text in ALL}
     if missing := [text for text, token in found.items() if token is None]:
         raise ModelError(
-            _(
-                "This model has no reflection token {first} ({count} of {all} are absent); ask "
-                "with a model that was trained with them, such as 'bundled'.",
-                first=missing[0],
-                count=len(missing),
-                all=len(ALL),
-            )
+            "This model has no reflection token {first} ({count} of {all} are absent); ask "
+            "with a model that was trained with them, such as 'bundled'.",
+            first=missing[0],
+            count=len(missing),
+            all=len(ALL),
         )
     ids = {text: token for text, token in found.items() if token is not None}
     full, partial, none = (ids[text] for text in SUPPORT)

@@ -60,10 +60,7 @@ def named(name: str = DEFAULT_INDEX) -> Path:
     """
     if not _INDEX_NAME.fullmatch(name):
         raise ConfigurationError(
-            _(
-                "An index cannot be called {name!r}; use letters, digits, '_', '-' and '.'.",
-                name=name,
-            )
+            "An index cannot be called {name!r}; use letters, digits, '_', '-' and '.'.", name=name
         )
     return store.folder() / f"{name}.sqlite"
 
@@ -177,7 +174,7 @@ class Index:
                 "There is no file or folder at {path}; to forget its documents: "
                 "avalan index remove {index} '{path}'."
             )
-        raise RetrievalError(_(sentence, path=place, index=self.path and self.path.stem))
+        raise RetrievalError(sentence, path=place, index=self.path and self.path.stem)
 
     def _add_anew(self, places: list[Path]) -> Iterator[Event]:
         with store.writing(self.path, self._connection):
@@ -223,12 +220,10 @@ class Index:
         yield from self._drop_vanished(folder, seen, tuple(unlisted))
         if not seen and not self._sources_below(folder):
             raise RetrievalError(
-                _(
-                    "The folder {folder} holds no text that can be indexed; documents are {types} "
-                    "files that are neither hidden nor ignored.",
-                    folder=folder,
-                    types=" ".join(LAYOUTS),
-                )
+                "The folder {folder} holds no text that can be indexed; documents are {types} "
+                "files that are neither hidden nor ignored.",
+                folder=folder,
+                types=" ".join(LAYOUTS),
             )
 
     def _add_file(self, path: Path, *, root: str) -> Added | Replaced | Unchanged:
@@ -312,10 +307,8 @@ class Index:
         document = survey(Path(source))
         if document.digest != digest:
             raise RetrievalError(
-                _(
-                    "{path} has changed since it was indexed; run: avalan index add '{path}'",
-                    path=source,
-                )
+                "{path} has changed since it was indexed; run: avalan index add '{path}'",
+                path=source,
             )
         return "".join(block.text for block in document.blocks())
 
@@ -334,24 +327,20 @@ class Index:
             raise self._unknown(name)
         if len(meant) > 1:
             raise RetrievalError(
-                _(
-                    "{name!r} could be {count} documents; name one of: {names}",
-                    name=name,
-                    count=len(meant),
-                    names=", ".join(meant[:5]),
-                )
+                "{name!r} could be {count} documents; name one of: {names}",
+                name=name,
+                count=len(meant),
+                names=", ".join(meant[:5]),
             )
         return meant[0]
 
     def _unknown(self, name: str) -> RetrievalError:
         if self.path is None:
-            return RetrievalError(_("The temporary index has no document {name!r}.", name=name))
+            return RetrievalError("The temporary index has no document {name!r}.", name=name)
         return RetrievalError(
-            _(
-                "The index has no document {name!r}; see those it has: avalan index show {index}",
-                name=name,
-                index=self.path.stem,
-            )
+            "The index has no document {name!r}; see those it has: avalan index show {index}",
+            name=name,
+            index=self.path.stem,
         )
 
     def _sources_below(self, folder: Path) -> list[tuple[str, str]]:
@@ -393,11 +382,11 @@ class Index:
 
 def _place(path: Path | str) -> Path:
     if not os.fspath(path).strip():
-        raise RetrievalError(_("A path is empty; name a file or a folder."))
+        raise RetrievalError("A path is empty; name a file or a folder.")
     if not _is_unicode(os.fspath(path)):
         name = os.fsencode(path).decode("utf-8", "replace")
         raise RetrievalError(
-            _("The name {name!r} is not valid Unicode; rename the file or folder.", name=name)
+            "The name {name!r} is not valid Unicode; rename the file or folder.", name=name
         )
     return Path(os.path.abspath(path))
 

@@ -36,11 +36,9 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         is_new = not _exists(path)
         if is_new and not create:
             raise RetrievalError(
-                _(
-                    "There is no index at {path}; make it with: {command}",
-                    path=path,
-                    command=add_command(path),
-                )
+                "There is no index at {path}; make it with: {command}",
+                path=path,
+                command=add_command(path),
             )
         if is_new:
             _make_file(path)
@@ -112,19 +110,15 @@ def remove(path: Path) -> None:
     with speaking(path):
         if not _exists(path):
             raise RetrievalError(
-                _(
-                    "There is no index at {path}; see those there are: {command}",
-                    path=path,
-                    command=LIST,
-                )
+                "There is no index at {path}; see those there are: {command}",
+                path=path,
+                command=LIST,
             )
         if _is_foreign(path):
             raise RetrievalError(
-                _(
-                    "The database at {path} is not an avalan index, so it is not deleted; "
-                    "if it is not needed, delete the file yourself.",
-                    path=path,
-                )
+                "The database at {path} is not an avalan index, so it is not deleted; "
+                "if it is not needed, delete the file yourself.",
+                path=path,
             )
     discard(path)
 
@@ -156,7 +150,7 @@ def _exists(path: Path) -> bool:
                 "There is a folder at {path}, where an index would be a file; move it, or choose "
                 "another name for the index."
             )
-        raise RetrievalError(_(sentence, path=path))
+        raise RetrievalError(sentence, path=path)
     return True
 
 
@@ -241,16 +235,14 @@ def _checked(uri: str, path: Path, *, create: bool) -> sqlite3.Connection:
 def _check(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
     if tables.are_foreign(connection):
         raise RetrievalError(
-            _("The database at {path} is not an avalan index; choose another file.", path=path)
+            "The database at {path} is not an avalan index; choose another file.", path=path
         )
     if not tables.are_there(connection):
         if not create:
             raise RetrievalError(
-                _(
-                    "The index at {path} is empty; fill it with: {command}",
-                    path=path,
-                    command=add_command(path),
-                )
+                "The index at {path} is empty; fill it with: {command}",
+                path=path,
+                command=add_command(path),
             )
         with tables.transaction(connection):
             if not tables.are_there(connection):  # Another process may have been quicker.
@@ -258,14 +250,12 @@ def _check(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
         return
     if (found := tables.version(connection)) != tables.VERSION:
         raise RetrievalError(
-            _(
-                "The index at {path} is of version {found} and this avalan reads version {read}; "
-                "rebuild it with: {command}",
-                path=path,
-                found=found,
-                read=tables.VERSION,
-                command=add_command(path, "--rebuild"),
-            )
+            "The index at {path} is of version {found} and this avalan reads version {read}; "
+            "rebuild it with: {command}",
+            path=path,
+            found=found,
+            read=tables.VERSION,
+            command=add_command(path, "--rebuild"),
         )
 
 
@@ -302,12 +292,10 @@ def speaking(path: Path | None) -> Iterator[None]:
         raise _damaged(path, _("its tables are not legible")) from None
     except OSError as error:
         raise StateError(
-            _(
-                "{index} cannot be reached ({reason}); check the folder, or choose another with "
-                "the environment variable AVALAN_HOME.",
-                index=_subject(path),
-                reason=error.strerror,
-            )
+            "{index} cannot be reached ({reason}); check the folder, or choose another with "
+            "the environment variable AVALAN_HOME.",
+            index=_subject(path),
+            reason=error.strerror,
         ) from None
 
 
@@ -324,27 +312,21 @@ def _sentence(kind: str, path: Path | None, error: sqlite3.Error) -> AvalanError
     index = _subject(path)
     if kind == "SQLITE_FULL" or (kind == "SQLITE_IOERR" and _is_full(path)):
         return StateError(
-            _(
-                "{index} has no room left on its disk; free some space and try again, what was "
-                "there before is kept.",
-                index=index,
-            )
+            "{index} has no room left on its disk; free some space and try again, what was "
+            "there before is kept.",
+            index=index,
         )
     if kind in ("SQLITE_BUSY", "SQLITE_LOCKED"):
         return StateError(
-            _(
-                "{index} is being written by another process; try again when that has finished.",
-                index=index,
-            )
+            "{index} is being written by another process; try again when that has finished.",
+            index=index,
         )
     if kind in _NOT_WRITABLE:
         return StateError(
-            _(
-                "{index} cannot be read or written ({reason}); check its disk and permissions, or "
-                "choose another folder with the environment variable AVALAN_HOME.",
-                index=index,
-                reason=error,
-            )
+            "{index} cannot be read or written ({reason}); check its disk and permissions, or "
+            "choose another folder with the environment variable AVALAN_HOME.",
+            index=index,
+            reason=error,
         )
     if kind in _DAMAGED or "Could not decode" in str(error):
         return _damaged(path, str(error))
@@ -360,7 +342,7 @@ def _damaged(path: Path | None, how: str) -> RetrievalError:
             "and its name, and add its documents again."
         )
     command = path and add_command(path, "--rebuild")
-    return RetrievalError(_(sentence, index=_subject(path), how=how, command=command))
+    return RetrievalError(sentence, index=_subject(path), how=how, command=command)
 
 
 def _is_full(path: Path | None) -> bool:

@@ -103,11 +103,9 @@ class RowTrainer(Trainer):
         graded = weights > 0
         if not graded.any():
             raise ConfigurationError(
-                _(
-                    "No record fits the rows of step {step}; raise model.context_length or "
-                    "model.vocab_size, and start in another folder with --out.",
-                    step=self._step,
-                )
+                "No record fits the rows of step {step}; raise model.context_length or "
+                "model.vocab_size, and start in another folder with --out.",
+                step=self._step,
             )
         # Accelerate casts only inside `model.forward`, which is passed by here: all logits at once
         # would cost more than the rest of the step.
@@ -141,21 +139,17 @@ class RowTrainer(Trainer):
         kept = run_folder.last_checkpoint(Path(self.args.output_dir))
         if kept is None:
             return ConfigurationError(
-                _(
-                    "{what} at step {step}, so the run has stopped; lower run.learning_rate and "
-                    "start in another folder with --out.",
-                    what=what,
-                    step=step,
-                )
-            )
-        return ConfigurationError(
-            _(
-                "{what} at step {step}, so the run has stopped ({kept} is kept); lower "
-                "run.learning_rate and start in another folder with --out.",
+                "{what} at step {step}, so the run has stopped; lower run.learning_rate and "
+                "start in another folder with --out.",
                 what=what,
                 step=step,
-                kept=kept,
             )
+        return ConfigurationError(
+            "{what} at step {step}, so the run has stopped ({kept} is kept); lower "
+            "run.learning_rate and start in another folder with --out.",
+            what=what,
+            step=step,
+            kept=kept,
         )
 
 
@@ -227,19 +221,15 @@ def _stopping_between_steps(progress: Progress) -> Iterator[None]:
 
 def _uses_cpu(device: str | None) -> bool:
     if device not in (None, "cpu", "cuda"):
-        raise ConfigurationError(
-            _("Training runs on cpu or cuda, not on {device!r}.", device=device)
-        )
+        raise ConfigurationError("Training runs on cpu or cuda, not on {device!r}.", device=device)
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(
-            _("torch finds no CUDA device here; leave --device out to train on the CPU.")
+            "torch finds no CUDA device here; leave --device out to train on the CPU."
         )
     if device != "cpu" and torch.cuda.device_count() > 1:
         raise ConfigurationError(
-            _(
-                "A run uses one device, and torch finds several; choose one with the environment "
-                "variable CUDA_VISIBLE_DEVICES=0."
-            )
+            "A run uses one device, and torch finds several; choose one with the environment "
+            "variable CUDA_VISIBLE_DEVICES=0."
         )
     return device == "cpu" or not torch.cuda.is_available()
 
@@ -281,13 +271,11 @@ def _writing(what: str, folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise StateError(
-            _(
-                "{what} could not be written to {folder} ({reason}); free some space and run the "
-                "same command again to go on from the last checkpoint.",
-                what=what,
-                folder=folder.parent,
-                reason=reason,
-            )
+            "{what} could not be written to {folder} ({reason}); free some space and run the "
+            "same command again to go on from the last checkpoint.",
+            what=what,
+            folder=folder.parent,
+            reason=reason,
         ) from error
 
 

@@ -134,16 +134,14 @@ def _find(name: str) -> Traversable:
         return path
     if path.is_dir():
         raise ConfigurationError(
-            _("The recipe {name} is a folder; give the path of a TOML file.", name=name)
+            "The recipe {name} is a folder; give the path of a TOML file.", name=name
         )
     if name.removesuffix(".toml") in shipped_recipes():
         return files("avalan.train") / "recipes" / f"{name.removesuffix('.toml')}.toml"
     raise ConfigurationError(
-        _(
-            "There is no recipe {name!r}; give the path of a TOML file, or one of: {known}.",
-            name=name,
-            known=", ".join(shipped_recipes()),
-        )
+        "There is no recipe {name!r}; give the path of a TOML file, or one of: {known}.",
+        name=name,
+        known=", ".join(shipped_recipes()),
     )
 
 
@@ -151,15 +149,13 @@ def _override(table: dict[str, Any], key: str, value: str) -> None:
     section, _dot, name = key.partition(".")
     if section == "stage":
         raise ConfigurationError(
-            _(
-                "--set {key}={value}: the stages are a list; copy the recipe to change them.",
-                key=key,
-                value=value,
-            )
+            "--set {key}={value}: the stages are a list; copy the recipe to change them.",
+            key=key,
+            value=value,
         )
     if not name or not isinstance(table.setdefault(section, {}), dict):
         raise ConfigurationError(
-            _("--set {key}={value}: write section.key=value, as run.seed=8.", key=key, value=value)
+            "--set {key}={value}: write section.key=value, as run.seed=8.", key=key, value=value
         )
     table[section][name] = value_of(value)
 
@@ -177,12 +173,10 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
     made = {key: _fields(kind, table.get(key, {}), key, file) for key, kind in sections.items()}
     if not stages or not isinstance(stages, list):
         raise ConfigurationError(
-            _(
-                "The recipe {name} has no [[stage]], which says what is read until when; add one "
-                "with a line for each of: {keys}.",
-                name=name,
-                keys=EXAMPLE,
-            )
+            "The recipe {name} has no [[stage]], which says what is read until when; add one "
+            "with a line for each of: {keys}.",
+            name=name,
+            keys=EXAMPLE,
         )
     made["stages"] = tuple(_fields(Stage, stage, "stage", file) for stage in stages)
     recipe = Recipe(name=name, **made)
@@ -193,24 +187,20 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
 def _fields(kind: type, values: Any, section: str, file: str) -> Any:
     if not isinstance(values, dict):
         raise ConfigurationError(
-            _(
-                "{file} has {section} = {values!r}; write it as [{section}].",
-                file=file,
-                section=section,
-                values=values,
-            )
+            "{file} has {section} = {values!r}; write it as [{section}].",
+            file=file,
+            section=section,
+            values=values,
         )
     kinds = field_types(kind)
     given = read_fields(kinds, values, section, file)
     needed = [row.name for row in dataclasses.fields(kind) if row.default is dataclasses.MISSING]
     if missing := [name for name in needed if name not in given]:
         raise ConfigurationError(
-            _(
-                "{file} has an incomplete [[{section}]]; add: {missing}.",
-                file=file,
-                section=section,
-                missing=", ".join(missing),
-            )
+            "{file} has an incomplete [[{section}]]; add: {missing}.",
+            file=file,
+            section=section,
+            missing=", ".join(missing),
         )
     return kind(**given)
 
@@ -263,7 +253,7 @@ def _check_values(recipe: Recipe) -> None:
         demand = _n("The recipe's {name} is {value}, but it must divide model.num_heads ({heads}).")
         raise _impossible(recipe, "model.num_kv_heads", demand, heads=model.num_heads)
     if not loss.text + loss.reflection:
-        raise ConfigurationError(_("The recipe's loss must give text or reflection a weight."))
+        raise ConfigurationError("The recipe's loss must give text or reflection a weight.")
     for stage in recipe.stages:
         _check_stage(stage)
 
@@ -275,7 +265,7 @@ def _value(recipe: Recipe, name: str) -> float:
 
 
 def _impossible(recipe: Recipe, name: str, demand: str, **values: float) -> ConfigurationError:
-    return ConfigurationError(_(demand, name=name, value=_value(recipe, name), **values))
+    return ConfigurationError(demand, name=name, value=_value(recipe, name), **values)
 
 
 def _check_stage(stage: Stage) -> None:
@@ -283,9 +273,9 @@ def _check_stage(stage: Stage) -> None:
     until = shares.pop("until")
     if not 0 < until <= 1:
         raise ConfigurationError(
-            _("A stage's until is {until}, but it must be above 0 and at most 1.", until=until)
+            "A stage's until is {until}, but it must be above 0 and at most 1.", until=until
         )
     if not all(0 <= share < math.inf for share in shares.values()) or not sum(shares.values()):
         raise ConfigurationError(
-            _("The shares of the stage until {until} must be ≥ 0 and not all be 0.", until=until)
+            "The shares of the stage until {until} must be ≥ 0 and not all be 0.", until=until
         )

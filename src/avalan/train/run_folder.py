@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from avalan.errors import ConfigurationError, StateError
-from avalan.locale import _
 from avalan.train.recipe import Recipe, recipe_from_table
 
 RECIPE, METRICS, TOKENIZER, MODEL = "recipe.json", "metrics.jsonl", "tokenizer", "model"
@@ -56,20 +55,16 @@ def check(recipe: Recipe, out: Path) -> None:
     """
     path = out / RECIPE
     if out.exists() and not out.is_dir():
-        raise ConfigurationError(
-            _("{out} is a file; name a folder for the run with --out.", out=out)
-        )
+        raise ConfigurationError("{out} is a file; name a folder for the run with --out.", out=out)
     if path.exists():
         _check_same(recipe, _written(path), out)
     elif taken := next((p for p in _listing(out) if _is_ours(p.name)), None):
         raise ConfigurationError(
-            _(
-                "The folder {out} already holds {taken!r}, but no {recipe} that says whose it is; "
-                "choose another with --out.",
-                out=out,
-                taken=taken.name,
-                recipe=RECIPE,
-            )
+            "The folder {out} already holds {taken!r}, but no {recipe} that says whose it is; "
+            "choose another with --out.",
+            out=out,
+            taken=taken.name,
+            recipe=RECIPE,
         )
 
 
@@ -96,13 +91,11 @@ def check_writable(recipe: Recipe, out: Path, *, size_bytes: int) -> None:
                     folder.rmdir()
     if free < size_bytes:
         raise StateError(
-            _(
-                "A checkpoint takes {size_bytes:,} bytes, but the disk of {out} has {free:,} "
-                "left; free some space or choose another folder with --out.",
-                size_bytes=size_bytes,
-                out=out,
-                free=free,
-            )
+            "A checkpoint takes {size_bytes:,} bytes, but the disk of {out} has {free:,} "
+            "left; free some space or choose another folder with --out.",
+            size_bytes=size_bytes,
+            out=out,
+            free=free,
         )
 
 
@@ -134,28 +127,22 @@ def _writing(out: Path) -> Iterator[None]:
         file = next((path for path in out.parents if path.is_file()), None)
         if file is not None:
             raise StateError(
-                _(
-                    "The folder {out} cannot be made, because {file} is a file; choose another "
-                    "with --out.",
-                    out=out,
-                    file=file,
-                )
+                "The folder {out} cannot be made, because {file} is a file; choose another "
+                "with --out.",
+                out=out,
+                file=file,
             ) from None
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StateError(
-                _(
-                    "The folder {out} cannot be written ({reason}); free some space or choose "
-                    "another with --out.",
-                    out=out,
-                    reason=error.strerror,
-                )
-            ) from None
-        raise StateError(
-            _(
-                "The folder {out} cannot be written ({reason}); choose another with --out.",
+                "The folder {out} cannot be written ({reason}); free some space or choose "
+                "another with --out.",
                 out=out,
                 reason=error.strerror,
-            )
+            ) from None
+        raise StateError(
+            "The folder {out} cannot be written ({reason}); choose another with --out.",
+            out=out,
+            reason=error.strerror,
         ) from None
 
 
@@ -170,11 +157,9 @@ def _written(path: Path) -> Recipe:
         return recipe_from_table(table, table.pop("name"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigurationError):
         raise ConfigurationError(
-            _(
-                "{path} cannot be read as a recipe, so the run in its folder cannot go on; choose "
-                "another folder with --out, or delete this one to start again.",
-                path=path,
-            )
+            "{path} cannot be read as a recipe, so the run in its folder cannot go on; choose "
+            "another folder with --out, or delete this one to start again.",
+            path=path,
         ) from None
 
 
@@ -183,14 +168,12 @@ def _check_same(recipe: Recipe, other: Recipe, out: Path) -> None:
     for key in here | there:
         if key != "name" and here.get(key) != there.get(key):
             raise ConfigurationError(
-                _(
-                    "The folder {out} holds a run of another recipe ({key} is {there} there and "
-                    "{here} here); choose another with --out, or delete it to start again.",
-                    out=out,
-                    key=key,
-                    there=there.get(key),
-                    here=here.get(key),
-                )
+                "The folder {out} holds a run of another recipe ({key} is {there} there and "
+                "{here} here); choose another with --out, or delete it to start again.",
+                out=out,
+                key=key,
+                there=there.get(key),
+                here=here.get(key),
             )
 
 

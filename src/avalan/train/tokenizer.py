@@ -11,7 +11,6 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 from avalan.reflection import tokens
 
 PAD, USER, ASSISTANT, SYSTEM, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"
@@ -50,12 +49,10 @@ def learn(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
     tokenizer.train_from_iterator(texts, trainer)
     if (learned := tokenizer.get_vocab_size()) != vocab_size:
         raise ConfigurationError(
-            _(
-                "The texts give a vocabulary of {learned} entries, not of {vocab_size}; change "
-                "model.vocab_size, or raise run.tokenizer_records.",
-                learned=learned,
-                vocab_size=vocab_size,
-            )
+            "The texts give a vocabulary of {learned} entries, not of {vocab_size}; change "
+            "model.vocab_size, or raise run.tokenizer_records.",
+            learned=learned,
+            vocab_size=vocab_size,
         )
     return tokenizer
 

@@ -60,11 +60,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     out = Path(args.out) if args.out else None
     if out and out.exists() and not args.force:
         raise ConfigurationError(
-            _(
-                "There is already a file {path!r}; choose another name, or overwrite it with "
-                "--force.",
-                path=str(out),
-            )
+            "There is already a file {path!r}; choose another name, or overwrite it with --force.",
+            path=str(out),
         )
     table = _table(_completed(args, console), args)
     text = toml_text(table)
@@ -93,10 +90,8 @@ def _completed(args: argparse.Namespace, console: Console) -> dict[str, str]:
     texts = {key: value for key, value in given.items() if value and value.strip()}
     if "role" not in texts:
         raise UsageError(
-            _(
-                "The agent needs a role, which says who it is; give it with: "
-                'avalan agent init --role "You are …"'
-            )
+            "The agent needs a role, which says who it is; give it with: "
+            'avalan agent init --role "You are …"'
         )
     for key, value in texts.items():
         _check_text(key, value)
@@ -108,10 +103,8 @@ def _check_text(key: str, value: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise UsageError(
-            _(
-                "{flag} is not UTF-8 text, as TOML must be; write it again.",
-                flag="--" + key.replace("_", "-"),
-            )
+            "{flag} is not UTF-8 text, as TOML must be; write it again.",
+            flag="--" + key.replace("_", "-"),
         ) from None
 
 
@@ -130,12 +123,9 @@ def _write(out: Path, text: str, *, force: bool) -> None:
             file.write(text)
     except OSError as error:
         raise ConfigurationError(
-            _(
-                "The file {path!r} cannot be written ({reason}); check its folder and its "
-                "permissions.",
-                path=str(out),
-                reason=error.strerror,
-            )
+            "The file {path!r} cannot be written ({reason}); check its folder and its permissions.",
+            path=str(out),
+            reason=error.strerror,
         ) from None
 
 

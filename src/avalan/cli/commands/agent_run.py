@@ -61,10 +61,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     prompt = read_prompt(console) if args.prompt is None else args.prompt
     if not prompt.strip():
         raise UsageError(
-            _(
-                "The input is empty; write it after the agent's file, or pipe it in: "
-                "cat letter.txt | avalan agent run FILE"
-            )
+            "The input is empty; write it after the agent's file, or pipe it in: "
+            "cat letter.txt | avalan agent run FILE"
         )
     head = {"agent": agent.specification.persona.name, "model": agent.specification.model}
     answer = extras.load("avalan.cli.streaming").answer

@@ -95,10 +95,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _check_words(args: argparse.Namespace) -> None:
     if args.docs and args.index:
         raise UsageError(
-            _("--docs and --index name two places to look things up in; give one of them.")
+            "--docs and --index name two places to look things up in; give one of them."
         )
     if args.question is not None and args.questions is not None:
-        raise UsageError(_("There is a QUESTION and a file of --questions; give one of them."))
+        raise UsageError("There is a QUESTION and a file of --questions; give one of them.")
 
 
 # --- documents and judges -----------------------------------------------------------------------

@@ -53,11 +53,9 @@ def delete(name: str, revisions: Sequence[str], args: argparse.Namespace, consol
     deletion = cache.plan_deletion(cache.find(name, args.cache_dir), revisions)
     if not args.yes and not console.answers:
         raise UsageError(
-            _(
-                "Nobody can be asked whether {name!r} may be deleted, since the input is no "
-                "terminal; say so with: --yes",
-                name=name,
-            )
+            "Nobody can be asked whether {name!r} may be deleted, since the input is no "
+            "terminal; say so with: --yes",
+            name=name,
         )
     if not args.yes:
         _show(deletion, console)

@@ -103,19 +103,15 @@ def _run(plan: Any, console: Console) -> Path:
 def _require_hub_name(name: str) -> None:
     if name in ("bundled", "reader", "rules"):
         raise ConfigurationError(
-            _(
-                "The model {name!r} ships with avalan, so there is nothing to download; "
-                "name a model of the hub, such as Qwen/Qwen3-0.6B.",
-                name=name,
-            )
+            "The model {name!r} ships with avalan, so there is nothing to download; "
+            "name a model of the hub, such as Qwen/Qwen3-0.6B.",
+            name=name,
         )
     if name.startswith((".", "/", "~")):
         raise ConfigurationError(
-            _(
-                "{name!r} is a folder, and only models of the hub are downloaded; "
-                "name one as owner/name.",
-                name=name,
-            )
+            "{name!r} is a folder, and only models of the hub are downloaded; "
+            "name one as owner/name.",
+            name=name,
         )
 
 

@@ -75,12 +75,10 @@ def _chosen(listing: Any, names: list[str]) -> list[Any]:
     for name in names:
         if name not in held:
             raise ModelError(
-                _(
-                    "The cache at {folder} holds no model {name!r}; "
-                    "`avalan cache list` shows what it holds.",
-                    folder=listing.folder,
-                    name=name,
-                )
+                "The cache at {folder} holds no model {name!r}; "
+                "`avalan cache list` shows what it holds.",
+                folder=listing.folder,
+                name=name,
             )
     return [model for model in listing.models if not names or model.name in names]
 

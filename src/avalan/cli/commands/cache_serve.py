@@ -70,7 +70,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Serve until Ctrl-C."""
     if not 0 <= args.port <= 65535:
-        raise UsageError(_("--port {port} is no port; choose one from 0 to 65535.", port=args.port))
+        raise UsageError("--port {port} is no port; choose one from 0 to 65535.", port=args.port)
     catalogue = _catalogue(args)
     with _listen(catalogue, args, console) as server:
         _announce(console, server, catalogue)
@@ -82,11 +82,9 @@ def _catalogue(args: argparse.Namespace) -> "CacheCatalogue":
     folder = disk.hub_cache(args.cache_dir)
     if not folder.is_dir():
         raise ModelError(
-            _(
-                "There is no cache at {folder}, so there is nothing to serve; download a model "
-                "first, or name another folder with --cache-dir.",
-                folder=folder,
-            )
+            "There is no cache at {folder}, so there is nothing to serve; download a model "
+            "first, or name another folder with --cache-dir.",
+            folder=folder,
         )
     only = set(args.model) if args.model else None
     # It reads cards through huggingface_hub, which `--help` should not wait for.
@@ -96,12 +94,9 @@ def _catalogue(args: argparse.Namespace) -> "CacheCatalogue":
     for name in args.model or ():
         if name not in known:
             raise ModelError(
-                _(
-                    "The cache at {folder} holds no model {name!r}; "
-                    "`avalan` shows what is on disk.",
-                    folder=folder,
-                    name=name,
-                )
+                "The cache at {folder} holds no model {name!r}; `avalan` shows what is on disk.",
+                folder=folder,
+                name=name,
             )
     return catalogue
 
@@ -112,12 +107,9 @@ def _listen(catalogue: "CacheCatalogue", args: argparse.Namespace, console: Cons
         return HubServer(catalogue, host=args.host, port=args.port, on_request=report)
     except socket.gaierror:
         raise ConfigurationError(
-            _(
-                "There is no host {host!r}; give an address of this machine, such as "
-                "--host {example}",
-                host=args.host,
-                example=HOST,
-            )
+            "There is no host {host!r}; give an address of this machine, such as --host {example}",
+            host=args.host,
+            example=HOST,
         ) from None
     except OSError as error:
         raise _refused(error, args.host, args.port) from None
@@ -127,30 +119,24 @@ def _refused(error: OSError, host: str, port: int) -> AvalanError:
     if error.errno == errno.EADDRINUSE:
         other = port + 1 if port < 65535 else PORT
         return StateError(
-            _(
-                "Another program listens on port {port} on {host}; end it, or choose another port, "
-                "for example: --port {other}",
-                port=port,
-                host=host,
-                other=other,
-            )
+            "Another program listens on port {port} on {host}; end it, or choose another port, "
+            "for example: --port {other}",
+            port=port,
+            host=host,
+            other=other,
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return ConfigurationError(
-            _(
-                "The address of port {port} on {host} is not this machine's; give one that is, or "
-                "0.0.0.0 for all.",
-                port=port,
-                host=host,
-            )
-        )
-    return StateError(
-        _(
-            "The system refused port {port} on {host} ({reason}); choose another --host or --port.",
+            "The address of port {port} on {host} is not this machine's; give one that is, or "
+            "0.0.0.0 for all.",
             port=port,
             host=host,
-            reason=error.strerror or os.strerror(error.errno or 0),
         )
+    return StateError(
+        "The system refused port {port} on {host} ({reason}); choose another --host or --port.",
+        port=port,
+        host=host,
+        reason=error.strerror or os.strerror(error.errno or 0),
     )
 
 

@@ -57,11 +57,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     if args.words:
         raise UsageError(
-            _(
-                "avalan completion has no place for {word!r}; it takes one shell, as: avalan "
-                "completion bash",
-                word=args.words[0],
-            )
+            "avalan completion has no place for {word!r}; it takes one shell, as: avalan "
+            "completion bash",
+            word=args.words[0],
         )
     script = (_SCRIPTS / f"avalan.{args.shell}").read_text(encoding="utf-8")
     if console.as_json:

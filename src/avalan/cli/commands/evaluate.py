@@ -77,9 +77,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.calibrate:
         return _calibrate(args, console)
     if args.task is None:
-        raise UsageError(_("Name what to measure: --task {one} or --task {other}", **_TWO_TASKS))
+        raise UsageError("Name what to measure: --task {one} or --task {other}", **_TWO_TASKS)
     if args.out is not None:
-        raise UsageError(_("--out goes with --calibrate; a report is saved with: --json > FILE"))
+        raise UsageError("--out goes with --calibrate; a report is saved with: --json > FILE")
     return _measure(args, console)
 
 
@@ -197,10 +197,8 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
     data = _data(args)
     if data is None:
         raise UsageError(
-            _(
-                "Calibration needs the validation data; name the tests/data of a checkout with: "
-                "--data DIR"
-            )
+            "Calibration needs the validation data; name the tests/data of a checkout with: "
+            "--data DIR"
         )
     calibration = extras.load("avalan.evaluate.calibration")
     settings = from_args(EngineSettings, args)
@@ -226,29 +224,23 @@ def _checked(args: argparse.Namespace) -> Path:
     with as_usage():
         extras.load("avalan.evaluate.tasks").check_numbers(args.num, args.seed, args.top_k)
     if args.task is not None or args.level is not None:
-        raise UsageError(
-            _("--calibrate fits on all validation data; leave --task and --level out.")
-        )
+        raise UsageError("--calibrate fits on all validation data; leave --task and --level out.")
     if args.split != "validation":
         raise UsageError(
-            _(
-                "--calibrate with --split {split} would fit on the data that must stay unseen; "
-                "leave --split out.",
-                split=args.split,
-            )
+            "--calibrate with --split {split} would fit on the data that must stay unseen; "
+            "leave --split out.",
+            split=args.split,
         )
     if DEFAULT in args.models:
-        raise UsageError(_("'default' is what --calibrate chooses; name a model, or leave it out."))
+        raise UsageError("'default' is what --calibrate chooses; name a model, or leave it out.")
     if not args.out:
-        raise UsageError(_("Calibration needs a file to write; name it with: --out FILE"))
+        raise UsageError("Calibration needs a file to write; name it with: --out FILE")
     out = Path(args.out).expanduser()
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise StateError(
-            _(
-                "{path} cannot be written, because it is a folder, or lies in none that can be "
-                "written to; name another file with --out.",
-                path=out,
-            )
+            "{path} cannot be written, because it is a folder, or lies in none that can be "
+            "written to; name another file with --out.",
+            path=out,
         )
     return out
 

@@ -243,9 +243,7 @@ def _counted(kind: str, count: int) -> str:
 
 def _search(args: Namespace, console: Console) -> int:
     if not args.query.strip():
-        raise UsageError(
-            _('The query is empty; write words or a question: avalan index search "…"')
-        )
+        raise UsageError('The query is empty; write words or a question: avalan index search "…"')
     with Index.open(_path(args)) as index:
         passages = index.search(args.query, args.top_k)
     if console.as_json:
@@ -328,7 +326,7 @@ def _line(row: dict[str, Any]) -> list[object]:
 
 def _show(args: Namespace, console: Console) -> int:
     if args.text and not args.file:
-        raise UsageError(_("--text needs a document: avalan index show NAME FILE --text"))
+        raise UsageError("--text needs a document: avalan index show NAME FILE --text")
     with Index.open(_path(args)) as index:
         if not args.file:
             _show_documents(index, console)

@@ -39,7 +39,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Export, and say what came out."""
     if args.out is None:
-        raise UsageError(_("The export needs a folder to write; name it with: --out DIR"))
+        raise UsageError("The export needs a folder to write; name it with: --out DIR")
     exporter = extras.load("avalan.compress.export", extra="export")
     find_folder = extras.load("avalan.model.load").find_folder
     folder = find_folder(args.model, from_args(EngineSettings, args))

@@ -101,10 +101,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         extras.load("avalan.model.uri").parse_uri(model)
     if "" in (args.stop_strings or ()):
         raise UsageError(
-            _(
-                "--stop-on-keyword is empty, and an empty text stands everywhere; give the word "
-                "that is to end the answer."
-            )
+            "--stop-on-keyword is empty, and an empty text stands everywhere; give the word "
+            "that is to end the answer."
         )
     alternatives = num_alternatives(display, recorded=args.record is not None)
     settings = from_args(GenerationSettings, args, num_alternatives=alternatives)
@@ -117,10 +115,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     prompt = read_prompt(console) if prompt is None else prompt
     if not prompt.strip():
         raise UsageError(
-            _(
-                "The prompt is empty; write it after the model's name, or pipe it in: "
-                'avalan model run bundled "What does a compiler do?"'
-            )
+            "The prompt is empty; write it after the model's name, or pipe it in: "
+            'avalan model run bundled "What does a compiler do?"'
         )
     request = recordings.Request(
         model=model,
@@ -139,10 +135,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _replay(args: argparse.Namespace, display: DisplaySettings, console: Console) -> int:
     if args.model is not None or args.record is not None:
         raise UsageError(
-            _(
-                "--replay shows what was recorded and takes neither a model nor a prompt nor "
-                "--record; leave them out: avalan model run --replay FILE"
-            )
+            "--replay shows what was recorded and takes neither a model nor a prompt nor "
+            "--record; leave them out: avalan model run --replay FILE"
         )
     recording = extras.load("avalan.model.nlp.recording").read_recording(Path(args.replay))
     code: int = extras.load("avalan.cli.streaming").replay(recording, display, console)

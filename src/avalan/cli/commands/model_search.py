@@ -52,7 +52,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Search and print."""
     if args.limit < 1:
-        raise UsageError(_("--limit is {limit}, but it must be at least 1.", limit=args.limit))
+        raise UsageError("--limit is {limit}, but it must be at least 1.", limit=args.limit)
     token = find_token(args, console)
     found = extras.load("avalan.hub.search").search(
         " ".join(args.query), filters=args.filter, limit=args.limit, token=token

@@ -25,18 +25,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Show, ask, delete."""
     if args.model in ("bundled", "reader", "rules"):
         raise ConfigurationError(
-            _(
-                "The model {name!r} is a part of avalan and goes with it; name a model of the "
-                "cache, which `avalan cache list` shows.",
-                name=args.model,
-            )
+            "The model {name!r} is a part of avalan and goes with it; name a model of the "
+            "cache, which `avalan cache list` shows.",
+            name=args.model,
         )
     if args.model.startswith((".", "/", "~")):
         raise ConfigurationError(
-            _(
-                "{name!r} is a folder that avalan did not install; delete it yourself, or name a "
-                "model of the cache, which `avalan cache list` shows.",
-                name=args.model,
-            )
+            "{name!r} is a folder that avalan did not install; delete it yourself, or name a "
+            "model of the cache, which `avalan cache list` shows.",
+            name=args.model,
         )
     return delete(args.model, [], args, console)

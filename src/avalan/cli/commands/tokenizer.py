@@ -109,10 +109,8 @@ def _text(args: argparse.Namespace, console: Console) -> str:
             text = "" if console.answers else read_prompt(console)
     if not text and args.save is None:
         raise UsageError(
-            _(
-                "The text is empty; write it after the command, or pipe it in: "
-                'avalan tokenizer "Leo Messi is the GOAT"'
-            )
+            "The text is empty; write it after the command, or pipe it in: "
+            'avalan tokenizer "Leo Messi is the GOAT"'
         )
     return text
 

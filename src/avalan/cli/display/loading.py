@@ -10,7 +10,6 @@ from avalan import extras
 from avalan.cli.display.parts import summed
 from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
-from avalan.locale import _
 from avalan.model.engine import load_engine
 from avalan.model.entities import EngineSettings
 
@@ -86,12 +85,10 @@ def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
-            _(
-                "The model in {folder} cannot be loaded ({reason}); see what its files say "
-                "without --load.",
-                folder=folder,
-                reason=reason,
-            )
+            "The model in {folder} cannot be loaded ({reason}); see what its files say "
+            "without --load.",
+            folder=folder,
+            reason=reason,
         ) from error
     seconds = time.perf_counter() - started
     named = [(name, each.numel()) for name, each in model.named_parameters()]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from avalan.errors import ModelError
-from avalan.locale import _
 
 RESERVED = ("bundled", "reader", "rules")
 """Names that never mean a folder or a model on the hub."""
@@ -51,12 +50,10 @@ def catalogue(root: Path = _HERE) -> dict[str, BundledModel]:
         return {name: _read_row(name, row, root) for name, row in rows.items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
-            _(
-                "The catalogue of bundled models at {path} cannot be read ({error}); install the "
-                "package again.",
-                path=path,
-                error=error,
-            )
+            "The catalogue of bundled models at {path} cannot be read ({error}); install the "
+            "package again.",
+            path=path,
+            error=error,
         ) from error
 
 
@@ -70,11 +67,9 @@ def find(name: str, root: Path = _HERE) -> BundledModel:
     if name not in rows:
         choices = ", ".join(rows)
         raise ModelError(
-            _(
-                "No bundled model is called {name!r}; those that ship are: {choices}.",
-                name=name,
-                choices=choices,
-            )
+            "No bundled model is called {name!r}; those that ship are: {choices}.",
+            name=name,
+            choices=choices,
         )
     verify(rows[name])
     return rows[name]
@@ -90,23 +85,19 @@ def verify(model: BundledModel) -> None:
         path = model.folder / name
         if not path.is_file():
             raise ModelError(
-                _(
-                    "The file {name} of the model {model!r} is missing from {folder}; install the "
-                    "package again.",
-                    name=name,
-                    model=model.name,
-                    folder=model.folder,
-                )
+                "The file {name} of the model {model!r} is missing from {folder}; install the "
+                "package again.",
+                name=name,
+                model=model.name,
+                folder=model.folder,
             )
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected:
             raise ModelError(
-                _(
-                    "The file {path} is not the one that was released (its SHA-256 differs); "
-                    "install the package again.",
-                    path=path,
-                )
+                "The file {path} is not the one that was released (its SHA-256 differs); "
+                "install the package again.",
+                path=path,
             )
 
 

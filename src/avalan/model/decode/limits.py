@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 from avalan.model.entities import GenerationSettings
 
 
@@ -20,25 +19,21 @@ def for_one_answer(settings: GenerationSettings, num_prompt_tokens: int) -> Gene
     for name, is_used in _beyond(settings).items():
         if is_used:
             raise ConfigurationError(
-                _(
-                    "The setting {name} is {value}, but text generation makes one answer, token "
-                    "by token, and has no use for it; leave it open, or use a "
-                    "sequence-to-sequence model.",
-                    name=name,
-                    value=getattr(settings, name),
-                )
+                "The setting {name} is {value}, but text generation makes one answer, token "
+                "by token, and has no use for it; leave it open, or use a "
+                "sequence-to-sequence model.",
+                name=name,
+                value=getattr(settings, name),
             )
     if settings.max_length is None:
         return settings
     room = settings.max_length - num_prompt_tokens
     if room < 1:
         raise ConfigurationError(
-            _(
-                "The setting max_length is {max_length} and counts the prompt, which has "
-                "{num_prompt_tokens} tokens already; raise it, or set max_new_tokens instead.",
-                max_length=settings.max_length,
-                num_prompt_tokens=num_prompt_tokens,
-            )
+            "The setting max_length is {max_length} and counts the prompt, which has "
+            "{num_prompt_tokens} tokens already; raise it, or set max_new_tokens instead.",
+            max_length=settings.max_length,
+            num_prompt_tokens=num_prompt_tokens,
         )
     return replace(settings, max_new_tokens=room, max_length=None)
 

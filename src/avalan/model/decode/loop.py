@@ -6,7 +6,6 @@ from time import perf_counter
 import numpy as np
 
 from avalan.errors import ModelError
-from avalan.locale import _
 from avalan.model.decode.constraint import Constraint, is_nothing, restrict
 from avalan.model.decode.limits import for_one_answer
 from avalan.model.decode.sampling import Row, check_settings, draw, logprobs, process
@@ -145,10 +144,8 @@ class _Answer:
         raw = logprobs(logits)
         if not np.isfinite(raw[token_id]):
             raise ModelError(
-                _(
-                    "The model gave numbers that are not finite; load it with the weight type "
-                    "fp32, or check its files."
-                )
+                "The model gave numbers that are not finite; load it with the weight type "
+                "fp32, or check its files."
             )
         return Token(
             token_id=token_id,

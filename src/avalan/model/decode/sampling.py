@@ -144,12 +144,10 @@ def check_settings(settings: GenerationSettings) -> None:
     for name, usable, wanted in rules:
         if not usable:
             raise ConfigurationError(
-                _(
-                    "The setting {name} is {value!r}, but it must be {wanted}.",
-                    name=name,
-                    value=getattr(settings, name),
-                    wanted=_(wanted, most=MOST_BEAMS),
-                )
+                "The setting {name} is {value!r}, but it must be {wanted}.",
+                name=name,
+                value=getattr(settings, name),
+                wanted=_(wanted, most=MOST_BEAMS),
             )
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from avalan import extras
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 from avalan.model.entities import EngineSettings, GenerationSettings, Token
 
 Capability = Literal[
@@ -119,20 +118,16 @@ def load_engine(name: str, folder: Path, settings: EngineSettings) -> Engine:
     if name not in ENGINES:
         choices = ", ".join(ENGINES)
         raise ConfigurationError(
-            _(
-                "There is no engine called {name!r}; choose one of: {choices}.",
-                name=name,
-                choices=choices,
-            )
+            "There is no engine called {name!r}; choose one of: {choices}.",
+            name=name,
+            choices=choices,
         )
     threads = settings.num_threads
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise ConfigurationError(
-            _(
-                "The setting num_threads is {threads}, but it must be from 1 to {most}.",
-                threads=threads,
-                most=MOST_THREADS,
-            )
+            "The setting num_threads is {threads}, but it must be from 1 to {most}.",
+            threads=threads,
+            most=MOST_THREADS,
         )
     entry = ENGINES[name]
     engine: Engine = extras.load(entry.module, extra=entry.extra).load(folder, settings)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from avalan.errors import ModelError
-from avalan.locale import _
 
 
 def check_room(held: int, new: int, context_length: int) -> None:
@@ -14,25 +13,21 @@ def check_room(held: int, new: int, context_length: int) -> None:
     """
     if not held and new > context_length:
         raise ModelError(
-            _(
-                "The model reads at most {context_length} tokens, but the prompt has {new}, "
-                "{excess} too many; shorten it, or choose a model with a longer context.",
-                context_length=context_length,
-                new=new,
-                excess=new - context_length,
-            )
+            "The model reads at most {context_length} tokens, but the prompt has {new}, "
+            "{excess} too many; shorten it, or choose a model with a longer context.",
+            context_length=context_length,
+            new=new,
+            excess=new - context_length,
         )
     if held + new > context_length:
         raise ModelError(
-            _(
-                "The model reads at most {context_length} tokens, but {held} are held and {new} "
-                "more were given, {excess} too many; shorten the prompt or ask for fewer new "
-                "tokens.",
-                context_length=context_length,
-                held=held,
-                new=new,
-                excess=held + new - context_length,
-            )
+            "The model reads at most {context_length} tokens, but {held} are held and {new} "
+            "more were given, {excess} too many; shorten the prompt or ask for fewer new "
+            "tokens.",
+            context_length=context_length,
+            held=held,
+            new=new,
+            excess=held + new - context_length,
         )
 
 
@@ -44,11 +39,9 @@ def check_rewind(held: int, num_tokens: int) -> None:
     """
     if not 0 <= num_tokens <= held:
         raise ModelError(
-            _(
-                "The state holds {held} tokens, so {num_tokens} cannot be dropped from it.",
-                held=held,
-                num_tokens=num_tokens,
-            )
+            "The state holds {held} tokens, so {num_tokens} cannot be dropped from it.",
+            held=held,
+            num_tokens=num_tokens,
         )
 
 
@@ -59,14 +52,12 @@ def check_token_ids(token_ids: Sequence[int], vocab_size: int) -> None:
         ModelError: there is none, or one is unknown to the model.
     """
     if not token_ids:
-        raise ModelError(_("The prompt is empty; give the model at least one token to read."))
+        raise ModelError("The prompt is empty; give the model at least one token to read.")
     outside = next((i for i in token_ids if not 0 <= i < vocab_size), None)
     if outside is not None:
         raise ModelError(
-            _(
-                "Token id {outside} is outside the model's vocabulary of {vocab_size}; the "
-                "tokenizer and the weights do not belong together.",
-                outside=outside,
-                vocab_size=vocab_size,
-            )
+            "Token id {outside} is outside the model's vocabulary of {vocab_size}; the "
+            "tokenizer and the weights do not belong together.",
+            outside=outside,
+            vocab_size=vocab_size,
         )

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
-from avalan.locale import _
 from avalan.model.engine import Capability, Logits, State
 from avalan.model.engine.context import check_rewind, check_room, check_token_ids
 from avalan.model.entities import EngineSettings
@@ -112,11 +111,9 @@ def load(folder: Path, settings: EngineSettings) -> OnnxEngine:
     path = find_onnx_decoder(folder)
     if path is None:
         raise ModelError(
-            _(
-                "The model folder {folder} has no ONNX decoder (model.onnx); make one with: "
-                "avalan model export",
-                folder=folder,
-            )
+            "The model folder {folder} has no ONNX decoder (model.onnx); make one with: "
+            "avalan model export",
+            folder=folder,
         )
     _check_built_in(settings)
     session = _open_session(path, settings)
@@ -132,20 +129,16 @@ def _check_built_in(settings: EngineSettings) -> None:
     """Raise for what an ONNX file has decided already."""
     if settings.weight_type != "auto":
         raise ModelError(
-            _(
-                "An ONNX file has its number format built in, so it cannot be loaded as {kind!r}; "
-                "leave the weight type at 'auto'.",
-                kind=settings.weight_type,
-            )
+            "An ONNX file has its number format built in, so it cannot be loaded as {kind!r}; "
+            "leave the weight type at 'auto'.",
+            kind=settings.weight_type,
         )
     if settings.attention != "auto":
         raise ModelError(
-            _(
-                "An ONNX file has its attention built in, so {attention!r} cannot be chosen; "
-                "leave the attention at 'auto', or run the model's safetensors with the engine "
-                "'transformers'.",
-                attention=settings.attention,
-            )
+            "An ONNX file has its attention built in, so {attention!r} cannot be chosen; "
+            "leave the attention at 'auto', or run the model's safetensors with the engine "
+            "'transformers'.",
+            attention=settings.attention,
         )
 
 
@@ -177,12 +170,10 @@ def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.Inference
         return onnxruntime.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # onnxruntime's errors share no class of their own
         raise ModelError(
-            _(
-                "ONNX Runtime cannot open {path} ({reason}); export the model again or update "
-                "onnxruntime.",
-                path=path,
-                reason=str(error).splitlines()[0],
-            )
+            "ONNX Runtime cannot open {path} ({reason}); export the model again or update "
+            "onnxruntime.",
+            path=path,
+            reason=str(error).splitlines()[0],
         ) from error
 
 
@@ -191,11 +182,9 @@ def _provider(device: str) -> str:
     name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind, "")
     if name not in onnxruntime.get_available_providers():
         raise ModelError(
-            _(
-                "This ONNX Runtime cannot compute on {device!r}; choose the device 'cpu', or "
-                "install a build of onnxruntime for that device.",
-                device=device,
-            )
+            "This ONNX Runtime cannot compute on {device!r}; choose the device 'cpu', or "
+            "install a build of onnxruntime for that device.",
+            device=device,
         )
     return name
 
@@ -204,11 +193,9 @@ def _empty_cache(node: Any) -> NDArray[Any]:
     heads, size = node.shape[1::2]
     if node.type not in _TYPES:
         raise ModelError(
-            _(
-                "The decoder keeps its cache as {kind}, which this engine cannot hold; export the "
-                "model with a cache in fp32 or fp16.",
-                kind=node.type,
-            )
+            "The decoder keeps its cache as {kind}, which this engine cannot hold; export the "
+            "model with a cache in fp32 or fp16.",
+            kind=node.type,
         )
     return np.zeros((1, heads, 0, size), _TYPES[node.type])
 
@@ -217,11 +204,9 @@ def _vocab_size(session: onnxruntime.InferenceSession, config: dict[str, Any], p
     outputs = {node.name: node.shape for node in session.get_outputs()}
     if "logits" not in outputs or not any(n.name.startswith(PAST) for n in session.get_inputs()):
         raise ModelError(
-            _(
-                "{path} is no decoder with a key-value cache (it lacks logits or "
-                "past_key_values); export the model again with: avalan model export",
-                path=path,
-            )
+            "{path} is no decoder with a key-value cache (it lacks logits or "
+            "past_key_values); export the model again with: avalan model export",
+            path=path,
         )
     size = outputs["logits"][-1]
     return size if isinstance(size, int) else int(config["vocab_size"])

@@ -69,11 +69,9 @@ class TransformersEngine:
         held = _own(state)
         if "rewind" not in self.capabilities:
             raise ModelError(
-                _(
-                    "A {kind} model keeps a running state, so tokens cannot be dropped from it; "
-                    "fork the state before feeding instead.",
-                    kind=self._model.config.model_type,
-                )
+                "A {kind} model keeps a running state, so tokens cannot be dropped from it; "
+                "fork the state before feeding instead.",
+                kind=self._model.config.model_type,
             )
         check_rewind(held.length, num_tokens)
         held.length -= num_tokens

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self, TextIO, get_args
 
 from avalan.errors import ConfigurationError, StateError
-from avalan.locale import _
 from avalan.model.entities import (
     FinishReason,
     GenerationReport,
@@ -114,11 +113,9 @@ def check_target(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise StateError(
-            _(
-                "The recording {path!r} cannot be written, because its folder does not exist; "
-                "make the folder first.",
-                path=str(path),
-            )
+            "The recording {path!r} cannot be written, because its folder does not exist; "
+            "make the folder first.",
+            path=str(path),
         )
     if not path.is_file():
         return
@@ -129,11 +126,8 @@ def check_target(path: Path) -> None:
         raise _unwritable(path, error) from None
     if start not in (b"", MARK.encode()):
         raise ConfigurationError(
-            _(
-                "The file {path!r} is not a recording and is left as it is; record to another "
-                "name.",
-                path=str(path),
-            )
+            "The file {path!r} is not a recording and is left as it is; record to another name.",
+            path=str(path),
         )
 
 
@@ -144,11 +138,9 @@ def _token_document(token: Token) -> dict[str, Any]:
 
 def _unwritable(path: Path, error: OSError) -> StateError:
     return StateError(
-        _(
-            "The recording {path!r} cannot be written ({reason}); choose another place for it.",
-            path=str(path),
-            reason=error.strerror,
-        )
+        "The recording {path!r} cannot be written ({reason}); choose another place for it.",
+        path=str(path),
+        reason=error.strerror,
     )
 
 
@@ -164,11 +156,9 @@ def read_recording(path: Path) -> Recording:
     lines = _read(path).splitlines()
     if not lines or not lines[0].startswith(MARK):
         raise ConfigurationError(
-            _(
-                "The file {path!r} is not a recording; make one with: avalan model run bundled "
-                "--record FILE.",
-                path=str(path),
-            )
+            "The file {path!r} is not a recording; make one with: avalan model run bundled "
+            "--record FILE.",
+            path=str(path),
         )
     number = 1
     try:
@@ -180,11 +170,9 @@ def read_recording(path: Path) -> Recording:
         report = _report(_object(lines[-1])["report"])
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ConfigurationError(
-            _(
-                "The recording {path!r} is damaged at line {number}; record it again.",
-                path=str(path),
-                number=number,
-            )
+            "The recording {path!r} is damaged at line {number}; record it again.",
+            path=str(path),
+            number=number,
         ) from None
     return Recording(request=request, steps=tuple(steps), report=report)
 
@@ -194,11 +182,9 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii")
     except OSError as error:
         raise ConfigurationError(
-            _(
-                "The recording {path!r} cannot be read ({reason}); check its name.",
-                path=str(path),
-                reason=error.strerror,
-            )
+            "The recording {path!r} cannot be read ({reason}); check its name.",
+            path=str(path),
+            reason=error.strerror,
         ) from None
     except UnicodeDecodeError:
         return ""  # Not one of ours, which are ASCII.
@@ -215,13 +201,11 @@ def _request(path: Path, header: Mapping[str, Any]) -> Request:
     version = _whole(header["avalan_recording"])
     if version != VERSION:
         raise ConfigurationError(
-            _(
-                "The recording {path!r} has version {version}, but this avalan reads version "
-                "{ours}; update avalan, or record it again.",
-                path=str(path),
-                version=version,
-                ours=VERSION,
-            )
+            "The recording {path!r} has version {version}, but this avalan reads version "
+            "{ours}; update avalan, or record it again.",
+            path=str(path),
+            version=version,
+            ours=VERSION,
         )
     system_prompt = header["system_prompt"]
     return Request(

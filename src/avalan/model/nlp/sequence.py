@@ -10,7 +10,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from avalan.errors import ConfigurationError, ModelError
-from avalan.locale import _, _n
+from avalan.locale import _n
 from avalan.model.decode.sampling import check_settings
 from avalan.model.entities import GenerationSettings
 from avalan.model.nlp.languages import find_language, is_language
@@ -114,19 +114,17 @@ class TranslationModel(TaskModel):
 
 def _check(text: str, settings: GenerationSettings | None) -> None:
     if not text.strip():
-        raise ConfigurationError(_("The text is empty; give one with at least one word."))
+        raise ConfigurationError("The text is empty; give one with at least one word.")
     if not _is_encodable(text):
         raise ConfigurationError(
-            _("The text has half a character (a lone surrogate); decode it again from its bytes.")
+            "The text has half a character (a lone surrogate); decode it again from its bytes."
         )
     if settings is not None:
         check_settings(settings)
         if settings.num_alternatives:
             raise ConfigurationError(
-                _(
-                    "The setting num_alternatives reports the tokens beside each token, but a "
-                    "sequence-to-sequence model gives a whole text; leave it at 0."
-                )
+                "The setting num_alternatives reports the tokens beside each token, but a "
+                "sequence-to-sequence model gives a whole text; leave it at 0."
             )
 
 
@@ -149,14 +147,12 @@ def _write(
     num_tokens = inputs["input_ids"].shape[1]
     if longest is not None and num_tokens > longest:
         raise ModelError(
-            _(
-                "The text has {num_tokens:,} tokens, but {model!r} reads at most {longest:,}, "
-                "{excess:,} fewer; shorten the text or give it in parts.",
-                num_tokens=num_tokens,
-                model=loaded.name,
-                longest=longest,
-                excess=num_tokens - longest,
-            )
+            "The text has {num_tokens:,} tokens, but {model!r} reads at most {longest:,}, "
+            "{excess:,} fewer; shorten the text or give it in parts.",
+            num_tokens=num_tokens,
+            model=loaded.name,
+            longest=longest,
+            excess=num_tokens - longest,
         )
     given = settings or GenerationSettings()
     seed = given.seed if given.samples else None
@@ -183,12 +179,10 @@ def decoding_options(
     least = None if settings is None else settings.min_length
     if limit < 2 or (least or 0) > limit:
         raise ConfigurationError(
-            _(
-                "An answer of at most {limit} tokens, its start token among them, cannot have "
-                "{least}; raise max_length or lower min_length.",
-                limit=limit,
-                least=max(least or 0, 2),
-            )
+            "An answer of at most {limit} tokens, its start token among them, cannot have "
+            "{least}; raise max_length or lower min_length.",
+            limit=limit,
+            least=max(least or 0, 2),
         )
     least = (own.get("min_length") or 0) if least is None else least
     options = {"max_length": limit, "max_new_tokens": None, "min_length": min(least, limit)}
@@ -214,11 +208,9 @@ def _search(settings: GenerationSettings, own: Mapping[str, Any]) -> dict[str, A
     of_beams = given.keys() & {"early_stopping", "length_penalty"}
     if num_beams == 1 and of_beams:
         raise ConfigurationError(
-            _(
-                "The setting {setting} chooses among beams, but there is only one; set num_beams "
-                "to 2 or more.",
-                setting=min(of_beams),
-            )
+            "The setting {setting} chooses among beams, but there is only one; set num_beams "
+            "to 2 or more.",
+            setting=min(of_beams),
         )
     return {"num_beams": num_beams, "use_cache": settings.use_cache, **given}
 
@@ -252,12 +244,10 @@ def _encode(loaded: "Pretrained", text: str) -> Mapping[str, Any]:
         text = re.sub(names, lambda found: f"{found[0][:1]} {found[0][1:]}", text)
         if not is_plain(text):
             raise ConfigurationError(
-                _(
-                    "The text holds the name of a control token of {model!r}, such as "
-                    "{eos_token!r}; take it out.",
-                    model=loaded.name,
-                    eos_token=tokenizer.eos_token,
-                )
+                "The text holds the name of a control token of {model!r}, such as "
+                "{eos_token!r}; take it out.",
+                model=loaded.name,
+                eos_token=tokenizer.eos_token,
             )
     encoded: Mapping[str, Any] = tokenizer(text, split_special_tokens=True, return_tensors="pt")
     return encoded
@@ -279,12 +269,10 @@ def _languages(loaded: "Pretrained") -> dict[str, int]:
     known = {code: row for code, row in codes.items() if row != tokenizer.unk_token_id}
     if not known or not hasattr(tokenizer, "src_lang"):
         raise ModelError(
-            _(
-                "The model {model!r} has no languages to choose from; call it as a "
-                "SequenceToSequenceModel, or take one such as {example!r}.",
-                model=loaded.name,
-                example=TranslationModel.task.example,
-            )
+            "The model {model!r} has no languages to choose from; call it as a "
+            "SequenceToSequenceModel, or take one such as {example!r}.",
+            model=loaded.name,
+            example=TranslationModel.task.example,
         )
     return known
 

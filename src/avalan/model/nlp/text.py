@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
 from avalan.model.entities import (
     EngineSettings,
     GenerationReport,
@@ -51,7 +50,7 @@ class TextGenerationModel:
         """
         if self._model is None:
             raise ConfigurationError(
-                _("The model is not loaded; call it inside: with TextGenerationModel(…) as lm.")
+                "The model is not loaded; call it inside: with TextGenerationModel(…) as lm."
             )
         return self._model
 

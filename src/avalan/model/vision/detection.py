@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
-from avalan.locale import _, _n
+from avalan.locale import _n
 from avalan.model.entities import Box, ImageEntity
 from avalan.model.task import Task, TaskModel
 from avalan.model.vision.timm import without_timm
@@ -56,7 +56,7 @@ class ObjectDetectionModel(TaskModel):
         """
         if not 0 <= threshold <= 1:
             raise ConfigurationError(
-                _("The threshold is {threshold}, but it must be from 0 to 1.", threshold=threshold)
+                "The threshold is {threshold}, but it must be from 0 to 1.", threshold=threshold
             )
 
         def work(loaded: "Pretrained", _: Event) -> list[ImageEntity]:
@@ -89,14 +89,12 @@ def _prepared(loaded: "Pretrained", image: "Image") -> Any:
         return loaded.processor(images=image, return_tensors="pt")
     except ValueError as error:  # A line of pixels is scaled to no pixels.
         raise ModelError(
-            _(
-                "The model {model!r} cannot take an image of {width:,} × {height:,} pixels "
-                "({error}); cut it to a less extreme shape.",
-                model=loaded.name,
-                width=image.width,
-                height=image.height,
-                error=error,
-            )
+            "The model {model!r} cannot take an image of {width:,} × {height:,} pixels "
+            "({error}); cut it to a less extreme shape.",
+            model=loaded.name,
+            width=image.width,
+            height=image.height,
+            error=error,
         ) from error
 
 

@@ -34,17 +34,12 @@ def open_image(source: ImageSource) -> Image.Image:
     path = Path(source)
     if path.is_dir():
         raise ConfigurationError(
-            _(
-                "The image file {path!r} is a folder; give the path of an image.",
-                path=os.fspath(path),
-            )
+            "The image file {path!r} is a folder; give the path of an image.", path=os.fspath(path)
         )
     if not path.is_file():
         raise ConfigurationError(
-            _(
-                "The image file {path!r} does not exist; give the path of an image.",
-                path=os.fspath(path),
-            )
+            "The image file {path!r} does not exist; give the path of an image.",
+            path=os.fspath(path),
         )
     return _decode(path, _("The image file {path!r}", path=os.fspath(path)))
 
@@ -57,32 +52,24 @@ def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
                 return _checked(_in_rgb(ImageOps.exif_transpose(image)), name)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ConfigurationError(
-            _(
-                "{name} would have more than {most:,} pixels once decoded, which may be an "
-                "attack; make it smaller first.",
-                name=name,
-                most=Image.MAX_IMAGE_PIXELS,
-            )
+            "{name} would have more than {most:,} pixels once decoded, which may be an "
+            "attack; make it smaller first.",
+            name=name,
+            most=Image.MAX_IMAGE_PIXELS,
         ) from None
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
         raise ConfigurationError(
-            _(
-                "{name} is not an image that avalan reads; give one of these: {known}.",
-                name=name,
-                known=known,
-            )
+            "{name} is not an image that avalan reads; give one of these: {known}.",
+            name=name,
+            known=known,
         ) from None
     except ConfigurationError:
         raise
     except Exception as error:  # every decoder fails in its own way on damaged bytes
         why = (str(error) or type(error).__name__).partition("\n")[0].rstrip(".")
         raise ConfigurationError(
-            _(
-                "{name} is damaged or cut off ({why}); save or download it again.",
-                name=name,
-                why=why,
-            )
+            "{name} is damaged or cut off ({why}); save or download it again.", name=name, why=why
         ) from error
 
 
@@ -95,5 +82,5 @@ def _in_rgb(image: Image.Image) -> Image.Image:
 
 def _checked(image: Image.Image, name: str) -> Image.Image:
     if not (image.width and image.height):
-        raise ConfigurationError(_("{name} has no pixels; give one with at least one.", name=name))
+        raise ConfigurationError("{name} has no pixels; give one with at least one.", name=name)
     return image

@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 from avalan.errors import ModelError
-from avalan.locale import _
 
 # The kinds of model whose backbone gives its last stage alone.
 _KINDS = ("detr", "conditional_detr", "table-transformer")
@@ -43,11 +42,9 @@ def without_timm(transformers: ModuleType, config: Mapping[str, Any]) -> dict[st
     name = named.get("backbone", "resnet50")
     if name not in _RESNETS or config.get("dilation"):
         raise ModelError(
-            _(
-                "The model's backbone, {name!r}, is one that only timm has, which avalan does not "
-                "use; if the repository has a revision 'no_timm', give that.",
-                name=name,
-            )
+            "The model's backbone, {name!r}, is one that only timm has, which avalan does not "
+            "use; if the repository has a revision 'no_timm', give that.",
+            name=name,
         )
     shape = _RESNETS[name]
     resnet = transformers.ResNetConfig(
