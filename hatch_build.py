@@ -1,10 +1,12 @@
-"""The build's own step: compile the translations, into the wheel or into a checkout's locale/."""
+"""The build's own step: compile the translations, into the wheel or beside their sources."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
+from babel.messages import mofile, pofile
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+LOCALE = Path(__file__).parent / "locale"
 
 
 class Translations(BuildHookInterface):  # type: ignore[type-arg]
@@ -14,11 +16,21 @@ class Translations(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say where the compiled files go."""
-        sys.path.insert(0, str(Path(self.root) / "scripts"))
-        import translations
-
-        for path in translations.translations():
-            compiled = translations.compile_catalogue(path)
-            inside = compiled.relative_to(translations.LOCALE)
+        for path in translations():
+            compiled = compile_catalogue(path)
             if version != "editable":
-                build_data["force_include"][str(compiled)] = f"avalan/locale/{inside}"
+                inside = f"avalan/locale/{compiled.relative_to(LOCALE)}"
+                build_data["force_include"][str(compiled)] = inside
+
+
+def translations() -> list[Path]:
+    """The files that people translate."""
+    return sorted(LOCALE.glob("*/LC_MESSAGES/avalan.po"))
+
+
+def compile_catalogue(path: Path) -> Path:
+    """Write the `.mo` beside a `.po`; messages without a translation, or fuzzy ones, stay out."""
+    compiled = path.with_suffix(".mo")
+    with path.open("rb") as source, compiled.open("wb") as target:
+        mofile.write_mo(target, pofile.read_po(source, locale=path.parts[-3]))
+    return compiled

@@ -1,8 +1,5 @@
 """Extract the interface's texts, merge them into the translations, and compile these.
 
-    python scripts/translations.py             all three, as `make translations`
-    python scripts/translations.py --compile   only the last, as the build does
-
 The catalogue has what stands in `_()`, `_n()`, `ngettext()` and our errors in the sources. What
 people read and stands in no mark (sentences of errors, docstrings of settings that become options'
 help, argparse's own words) is first written into src/avalan/locale/elsewhere.py, so that `xgettext`
@@ -17,14 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from babel.messages import Catalog, mofile, pofile
+from babel.messages import Catalog, pofile
 from babel.messages.extract import extract_from_dir
 
 from avalan import errors
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from hatch_build import LOCALE, compile_catalogue, translations  # noqa: E402
+
 SOURCES = ROOT / "src" / "avalan"
-LOCALE = ROOT / "locale"
 ELSEWHERE = SOURCES / "locale" / "elsewhere.py"
 
 # Of the template: a date that moved would be a change in every commit.
@@ -67,21 +66,14 @@ from avalan.locale import _n
 '''
 
 
-def main(words: list[str]) -> None:
-    """Do what the words ask for."""
-    if "--compile" not in words:
-        ELSEWHERE.write_text(elsewhere(), encoding="utf-8")
-        template = extracted()
-        write(LOCALE / "avalan.pot", template)
-        for path in translations():
-            write(path, merged(path, template))
+def main() -> None:
+    """What `make translations` does."""
+    ELSEWHERE.write_text(elsewhere(), encoding="utf-8")
+    template = extracted()
+    write(LOCALE / "avalan.pot", template)
     for path in translations():
+        write(path, merged(path, template))
         compile_catalogue(path)
-
-
-def translations() -> list[Path]:
-    """The files that people translate."""
-    return sorted(LOCALE.glob("*/LC_MESSAGES/avalan.po"))
 
 
 def elsewhere() -> str:
@@ -147,18 +139,10 @@ def write(path: Path, catalogue: Catalog) -> None:
         pofile.write_po(file, catalogue, width=100, include_lineno=False, omit_header=False)
 
 
-def compile_catalogue(path: Path) -> Path:
-    """Write the `.mo` beside a `.po`; messages without a translation, or fuzzy ones, stay out."""
-    compiled = path.with_suffix(".mo")
-    with compiled.open("wb") as file:
-        mofile.write_mo(file, read(path))
-    return compiled
-
-
 def version() -> str:
     """As of the package."""
     return (SOURCES / "VERSION.txt").read_text(encoding="ascii").strip()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
