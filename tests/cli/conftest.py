@@ -1,6 +1,7 @@
 """What the command line sees is the machine of a person who has just installed avalan."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from avalan.testing import LocalHub
+from avalan.model.nlp import text as text_models
+from avalan.testing import LocalHub, ScriptedEngine, pico_tokenizer, scripted_model
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +42,19 @@ def hub(local_hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalH
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(local_hub.cache_dir / "token"))
     yield local_hub
     huggingface_hub.close_session()
+
+
+@pytest.fixture
+def interrupted_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name is a model that says `a` again and again, and is interrupted by Ctrl-C."""
+    folder = pico_tokenizer(tmp_path)
+    letter = scripted_model(folder, ScriptedEngine(list, vocab_size=384)).tokenizer.encode("a")[0]
+
+    def script(held: tuple[int, ...]) -> list[float]:
+        if len(held) == 600:
+            signal.raise_signal(signal.SIGINT)
+        return [float(token_id == letter) for token_id in range(384)]
+
+    engine = ScriptedEngine(script, vocab_size=384, context_length=100_000)
+    model = scripted_model(folder, engine)
+    monkeypatch.setattr(text_models, "open_model", lambda name, settings: model)

@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -323,20 +322,8 @@ def test_an_input_longer_than_the_context_is_one_sentence(run: Callable[..., Sai
     assert said.err.count("\n") == 1
 
 
-def test_an_interrupt_keeps_what_was_said_so_far(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: CAPFD
-) -> None:
-    folder = pico_tokenizer(tmp_path)
-    letter = scripted_model(folder, ScriptedEngine(list, vocab_size=384)).tokenizer.encode("a")[0]
-
-    def script(held: tuple[int, ...]) -> list[float]:
-        if len(held) == 600:
-            signal.raise_signal(signal.SIGINT)
-        return [float(token_id == letter) for token_id in range(384)]
-
-    engine = ScriptedEngine(script, vocab_size=384, context_length=100_000)
-    model = scripted_model(folder, engine)
-    monkeypatch.setattr(text_models, "open_model", lambda name, settings: model)
+@pytest.mark.usefixtures("interrupted_model")
+def test_an_interrupt_keeps_what_was_said_so_far(tmp_path: Path, capfd: CAPFD) -> None:
     file = tmp_path / "agent.toml"
     file.write_text("[agent]\nrole = 'R'\n[run]\nmax_new_tokens = 90000")
     assert main(["agent", "run", str(file), "?", "--json"]) == 130

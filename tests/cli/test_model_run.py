@@ -396,20 +396,8 @@ def test_an_interrupt_keeps_what_was_said_so_far(pico: Path) -> None:
     assert err.count(b"\n") == 1
 
 
-def test_an_interrupted_json_document_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: CAPFD
-) -> None:
-    folder = pico_tokenizer(tmp_path)
-    letter = scripted_model(folder, ScriptedEngine(list, vocab_size=384)).tokenizer.encode("a")[0]
-
-    def script(held: tuple[int, ...]) -> list[float]:
-        if len(held) == 600:
-            signal.raise_signal(signal.SIGINT)
-        return [float(token_id == letter) for token_id in range(384)]
-
-    engine = ScriptedEngine(script, vocab_size=384, context_length=100_000)
-    model = scripted_model(folder, engine)
-    monkeypatch.setattr(text_models, "open_model", lambda name, settings: model)
+@pytest.mark.usefixtures("interrupted_model")
+def test_an_interrupted_json_document_says_so(capfd: CAPFD) -> None:
     assert main(["model", "run", "any", "?", "--json", "--max-new-tokens", "90000"]) == 130
     document = json.loads(capfd.readouterr().out)
     assert document["finish_reason"] == "interrupted"
