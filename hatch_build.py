@@ -34,3 +34,8 @@ def compile_catalogue(path: Path) -> Path:
     with path.open("rb") as source, compiled.open("wb") as target:
         mofile.write_mo(target, pofile.read_po(source, locale=path.parts[-3]))
     return compiled
+
+
+if __name__ == "__main__":  # As Poetry calls it.
+    for each in translations():
+        compile_catalogue(each)

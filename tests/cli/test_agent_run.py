@@ -330,13 +330,3 @@ def test_an_interrupt_keeps_what_was_said_so_far(tmp_path: Path, capfd: CAPFD) -
     document = json.loads(capfd.readouterr().out)
     assert document["finish_reason"] == "interrupted"
     assert set(document["text"]) == {"a"}
-
-
-# --- help ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("words", [[], ["run"], ["init"]])
-def test_help_has_an_example_to_copy(words: list[str], capfd: CAPFD) -> None:
-    assert main(["agent", *words, "--help"]) == 0
-    out, _ = capfd.readouterr()
-    assert "\nTry:\n  avalan agent " in out
