@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	&& { echo "$$python"; break; }; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 # As typed, whatever dollars and quotes they hold: they reach the program by the environment.
 override Q := $(value Q)

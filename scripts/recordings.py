@@ -6,6 +6,7 @@ recordings that exist are drawn again and no model runs.
 
 import argparse
 import io
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -15,14 +16,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
+from rich.text import Text
 
 from avalan.cli import main as avalan
-from avalan.cli.display.flow import Line
-from avalan.cli.display.generation import Size
-from avalan.cli.display.live import Picture
-from avalan.cli.display.palette import as_rich
+from avalan.cli.display.generation import Picture
+from avalan.cli.display.layout import Line
+from avalan.cli.display.palette import style
 from avalan.cli.display.settings import DEFAULT_TOKENS, DisplaySettings
-from avalan.cli.display.tokens import Glyphs
+from avalan.cli.display.signs import Signs
 from avalan.model.nlp.recording import read_recording
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -118,7 +119,8 @@ def svg(shot: Shot, path: Path, theme: str) -> str:
     )
     lines = [[(f"$ {command(shot)}", "border")], [], *last_frame(shot, path)]
     for line in lines:
-        console.print(as_rich(line), no_wrap=True, overflow="crop")
+        text = Text.assemble(*((piece, style(names)) for piece, names in line))
+        console.print(text, no_wrap=True, overflow="crop")
     # What rich does not fill in itself.
     ours = {
         "PICTURE_HEIGHT": str(round(len(lines) * LINE_HEIGHT + 24)),
@@ -135,8 +137,8 @@ def svg(shot: Shot, path: Path, theme: str) -> str:
 def last_frame(shot: Shot, path: Path) -> list[Line]:
     """What stays on the screen."""
     recording = read_recording(path)
-    picture = Picture(recording.report, shot.display, Glyphs())
-    frame = picture.frame(recording.steps, Size(width=shot.width, height=60), is_over=True)
+    picture = Picture(recording.report, shot.display, Signs())
+    frame = picture.frame(recording.steps, os.terminal_size((shot.width, 60)), is_over=True)
     return [*frame.finished, *frame.writing, *frame.below]
 
 

@@ -17,8 +17,6 @@ import pytest
 
 from avalan import __version__, extras
 
-pytestmark = pytest.mark.xdist_group("distribution")  # They share what is built.
-
 ROOT = Path(__file__).parents[1]
 SKIPPED = {".venv", ".git", "dist", "build", "runs", "node_modules", "__pycache__"}
 TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".rst", ".html", ".cfg", ".sh", ""}

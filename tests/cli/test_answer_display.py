@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan import locale
-from avalan.cli.console import Console, cell_width
+from avalan.cli.console import Console, cell_width, neutralise
 from avalan.cli.display import answer as display
-from avalan.cli.display import layout
 from avalan.cli.display.answer import Screen, around, document, quoted_rank
-from avalan.cli.display.layout import ASCII, Symbols, bar, shorten, shorten_path, stars, wrap
+from avalan.cli.display.layout import shorten, shorten_path, wrap
+from avalan.cli.display.signs import ASCII, Signs, bar, stars
 from avalan.cli.display.trace import Trace, step
 from avalan.model.entities import Usage
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
@@ -24,7 +24,7 @@ from avalan.retrieval.entities import Passage
 
 TEXT = "The greenhouse opens at seven. The beds are watered at six in the evening. Dogs stay out."
 QUOTE = "six in the evening"
-DRAW = Symbols()
+DRAW = Signs()
 
 
 class Terminal(io.TextIOWrapper):
@@ -117,7 +117,7 @@ def screen(
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "" if color else "1")
     terminal = Terminal(encoding)
-    monkeypatch.setattr(layout.sys, "stdout", terminal)
+    monkeypatch.setattr("sys.stdout", terminal)
     shown = Screen(Console(stdout=terminal, stderr=io.StringIO()))
     for event in events:
         shown.show(event)
@@ -398,7 +398,7 @@ def test_wrapping_keeps_every_word_and_every_width(
     lines = wrap(parts, width)
     assert all(sum(cell_width(text) for text, _ in line) <= width for line in lines)
     shown = "".join(text for line in lines for text, _ in line)
-    whole = "".join(layout.neutralise(text) for text, _ in parts)
+    whole = "".join(neutralise(text) for text, _ in parts)
     assert "".join(shown.split()) == "".join(whole.split())
     styled = {text: style for line in lines for text, style in line if text.strip()}
     assert set(styled.values()) <= {style for _, style in parts}

@@ -21,7 +21,7 @@ from avalan.cli.commands.cache_delete import _is_agreed
 from avalan.cli.commands.cache_list import age
 from avalan.cli.console import Console, cell_width
 from avalan.cli.display.download import Progress, finished_line, progress_lines
-from avalan.cli.display.layout import ASCII, Symbols
+from avalan.cli.display.signs import ASCII, Signs
 from avalan.hub import cache, headers
 from avalan.hub.events import (
     FileAdvanced,
@@ -412,8 +412,8 @@ def test_what_was_here_before_counts_as_done_and_not_as_speed() -> None:
 
 
 @pytest.mark.parametrize("width", [20, 40, 79, 160])
-@pytest.mark.parametrize("draw", [Symbols(), ASCII])
-def test_no_line_of_the_progress_is_wider_than_the_screen(width: int, draw: Symbols) -> None:
+@pytest.mark.parametrize("draw", [Signs(), ASCII])
+def test_no_line_of_the_progress_is_wider_than_the_screen(width: int, draw: Signs) -> None:
     progress = Progress()
     name = "unet/diffusion-model-with-a-long-name-00001-of-00042.safetensors"
     progress.take(Started(name="m", commit="c", sizes={name: 5 * 10**9, "a.json": 0}), 0.0)

@@ -62,8 +62,13 @@ def test_it_serves_until_interrupted_and_says_how_to_use_it(cache: Path) -> None
         assert match is not None
         found = json.load(urlopen(f"{match[1]}/api/models", timeout=10))
         assert urlopen(f"{match[1]}/org/model/resolve/main/README.md", timeout=10).read()
+        assert process.stderr is not None
+        err = ""
+        while "README.md" not in err:  # It is reported once it is sent.
+            err += process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, rest = process.communicate(timeout=20)
+        err += rest
 
     assert [each["id"] for each in found] == ["org/model"]
     assert (process.returncode, out) == (130, "")

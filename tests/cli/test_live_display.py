@@ -20,15 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.cli.console import Console, cell_width, neutralise
-from avalan.cli.display import live
-from avalan.cli.display.flow import TAB, Flow, Line, Span, advance, fold, last_line
-from avalan.cli.display.frames import FRAME_S, Schedule
-from avalan.cli.display.generation import Frame, Size
-from avalan.cli.display.live import Picture
+from avalan.cli.display.flow import TAB, Flow, Span, fold
+from avalan.cli.display.generation import Frame, Picture
+from avalan.cli.display.layout import Line, trimmed
+from avalan.cli.display.live import Live, Schedule
 from avalan.cli.display.palette import Painter
-from avalan.cli.display.screen import Screen, trimmed
+from avalan.cli.display.screen import FRAME_S, Screen
 from avalan.cli.display.settings import DisplaySettings
-from avalan.cli.display.tokens import Glyphs
+from avalan.cli.display.signs import Signs
 from avalan.model.entities import GenerationReport, GenerationTimings, Token, Usage
 from avalan.model.nlp.recording import Recorder, Request
 from avalan.model.nlp.steps import Step
@@ -86,28 +85,24 @@ def test_wide_scripts_break_anywhere_and_accents_stay_with_their_letter() -> Non
     assert list(map(text_of, fold([("aaa👩‍👩b", "")], 7))) == ["aaa", "👩‍👩b"]
 
 
-@given(words=st.lists(WORDS), width=st.integers(4, 40), cuts=st.sets(st.integers(0, 30)))
+@given(words=st.lists(WORDS), width=st.integers(4, 40))
 def test_a_finished_line_never_changes_whatever_comes_after_it(
-    words: list[str], width: int, cuts: set[int]
+    words: list[str], width: int
 ) -> None:
     finished: list[str] = []
     flow = Flow()
-    for index, word in enumerate(words):
-        done, flow = advance(flow, [Span(word)], width)
-        if index in cuts:
-            flow = Flow(flow.spans)
-        finished += map(text_of, done)
+    for word in words:
+        finished += map(text_of, flow.advance([Span(word)], width))
     if words:
-        finished.append(text_of(last_line(flow, width)))
+        finished.append(text_of(flow.last_line))
         assert finished == [text_of(line) for line in fold([("".join(words), "")], width)]
 
 
 def test_reasoning_flows_apart_from_the_answer() -> None:
     spans = [Span("Let me\nthink", reasoning=True), Span("It is six.")]
-    finished, flow = advance(Flow(), spans, 20)
-    assert list(map(text_of, finished)) == ["¦ Let me", "¦ think", ""]
-    assert text_of(last_line(flow, 20)) == "It is six."
-    assert not flow.reasoning
+    flow = Flow()
+    assert list(map(text_of, flow.advance(spans, 20))) == ["¦ Let me", "¦ think", ""]
+    assert text_of(flow.last_line) == "It is six."
 
 
 # --- a terminal ---------------------------------------------------------------------------------
@@ -227,11 +222,11 @@ def test_the_text_is_on_the_terminal_exactly_once(
     words: list[str], every: int, width: int, height: int
 ) -> None:
     steps = [step(word, index) for index, word in enumerate(words)]
-    terminal, size = Terminal(width, height), Size(width=width, height=height)
+    terminal, size = Terminal(width, height), os.terminal_size((width, height))
     picture = Picture(
         a_report(),
         DisplaySettings(display_tokens=9, display_probabilities=True),
-        Glyphs(),
+        Signs(),
     )
     with Screen(Written(terminal)) as screen:
         for end in range(0, len(steps), every):
@@ -253,20 +248,20 @@ def _base(text: str) -> str:
 
 
 def test_a_frame_redraws_its_tail_alone() -> None:
-    terminal, size = Terminal(40, 12), Size(width=40, height=12)
-    picture = Picture(a_report(), DisplaySettings(display_tokens=5), Glyphs())
+    terminal, size = Terminal(40, 12), os.terminal_size((40, 12))
+    picture = Picture(a_report(), DisplaySettings(display_tokens=5), Signs())
     screen = Screen(Written(terminal))
     steps = [step(" word", index) for index in range(120)]
     for end in range(len(steps) + 1):
         frame = picture.frame(steps[:end], size)
         assert len(frame.finished) <= 1
-        assert len(frame.writing) + len(frame.below) < size.height
+        assert len(frame.writing) + len(frame.below) < size.lines
         screen.draw(frame)
     assert terminal.lines()[0] == " word" * 8
 
 
 def test_a_full_last_line_keeps_its_last_character() -> None:
-    terminal, size = Terminal(10, 5), Size(width=10, height=5)
+    terminal, size = Terminal(10, 5), os.terminal_size((10, 5))
     screen = Screen(Written(terminal))
     screen.draw(Frame(size=size, writing=[[("0123456789", "")]], below=[[("abcdefghij", "")]]))
     screen.draw(Frame(size=size, writing=[[("0123456789", "")]], below=[[("ABCDEFGHIJ", "")]]))
@@ -278,7 +273,7 @@ def test_what_a_terminal_counts_otherwise_does_not_move_the_borders() -> None:
     terminal = Terminal(20, 5)
     # Four columns by our count, two by this terminal's.
     line = [("│ ", ""), ("สวั", ""), ("  │", "")]
-    Screen(Written(terminal)).draw(Frame(size=Size(width=20, height=5), below=[line]))
+    Screen(Written(terminal)).draw(Frame(size=os.terminal_size((20, 5)), below=[line]))
     (shown,) = terminal.lines()
     column = cell_width("│ สวั") + 2
     assert [cell for cell in terminal.rows[0] if "│" in cell][-1] == "│"
@@ -323,7 +318,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
 
         monkeypatch.setattr(Screen, "draw", timed)
         console = Written(Terminal(80, 24))
-        asyncio.run(live.show(steps, a_report(), settings, console))
+        asyncio.run(Live(steps, a_report(), settings, console).run())
         return moments
 
     return act
@@ -362,7 +357,7 @@ def test_a_pause_halts_the_display_and_never_the_model() -> None:
             await asyncio.sleep(0)
 
     settings = DisplaySettings(display_tokens=5, display_pause=200)
-    asyncio.run(live.show(steps(), a_report(), settings, Written(Terminal(80, 24))))
+    asyncio.run(Live(steps(), a_report(), settings, Written(Terminal(80, 24))).run())
     assert time.monotonic() - started >= 0.8
     assert max(taken) < 0.5
 
@@ -385,7 +380,7 @@ def test_what_came_before_an_error_is_shown_and_the_error_goes_on() -> None:
     terminal = Terminal(80, 24)
     with pytest.raises(ValueError, match="broken"):
         asyncio.run(
-            live.show(failing(), a_report(), DisplaySettings(display_tokens=5), Written(terminal))
+            Live(failing(), a_report(), DisplaySettings(display_tokens=5), Written(terminal)).run()
         )
     assert terminal.lines()[0] == "said"
     assert terminal.shows_cursor
@@ -463,7 +458,7 @@ def said(recording: Path) -> str:
 
 SIZE = (
     "from avalan.cli.display.screen import terminal_size; size = terminal_size(); "
-    "print(size.width, size.height)"
+    "print(size.columns, size.lines)"
 )
 
 

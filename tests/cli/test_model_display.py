@@ -7,8 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from avalan.cli import main
-from avalan.cli.display.description import count_parameters
+from avalan.cli.display.description import describe
 from avalan.compress.export import export
+from avalan.model.entities import EngineSettings
 from avalan.testing import pico_llama
 
 CAPFD = pytest.CaptureFixture[str]
@@ -47,8 +48,9 @@ def test_parameters_are_counted_the_same_in_weights_header_and_shape(
     folder = pico_llama(tmp_path / "checkpoint", tie_word_embeddings=tied)
     report = export(folder, tmp_path / "onnx")
     counted = sum(array.size for array in load_file(folder / "model.safetensors").values())
-    assert count_parameters(folder) == counted
-    assert count_parameters(report.folder) == counted == report.num_parameters
+    settings = EngineSettings()
+    assert describe(str(folder), settings).num_parameters == counted == report.num_parameters
+    assert describe(str(report.folder), settings).num_parameters == counted
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x02\0\0\0\0\0\0\0[]"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from avalan.cli import main
-from avalan.cli.display.parts import part_of
+from avalan.cli.display.description import part_of
 from avalan.hub import cache
 from avalan.testing import LocalHub
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from avalan import testing
 from avalan.cli import main
 from avalan.cli.console import Console, cell_width
-from avalan.cli.display.flow import GUTTER, Flow, Span, advance
-from avalan.cli.display.reasoning import ReasoningText
+from avalan.cli.display.flow import GUTTER, Flow, Span
+from avalan.cli.display.output import ReasoningText
 from avalan.model.entities import Message
 from avalan.model.nlp import text as text_models
 from avalan.model.nlp.recording import read_recording
@@ -172,7 +172,7 @@ def on_a_terminal_by_shell(command: str, environment: Mapping[str, str] | None =
 
 def test_reasoning_that_ends_its_line_has_no_empty_line_of_its_own() -> None:
     spans = [Span("", reasoning=False), Span("a\n", reasoning=True), Span("b")]
-    finished, _ = advance(Flow(), spans, 20)
+    finished = Flow().advance(spans, 20)
     assert ["".join(text for text, _ in line) for line in finished] == ["¦ a", ""]
 
 

@@ -1,6 +1,7 @@
 """Boxes, chart, tables and the panel that holds them: pure functions from steps to lines."""
 
 import math
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -22,16 +23,17 @@ from avalan.cli.display.chart import (
     scale_of,
     table_lines,
 )
-from avalan.cli.display.figures import Figures, figures, figures_text
-from avalan.cli.display.flow import Line
-from avalan.cli.display.generation import Size, View, considered, panel
+from avalan.cli.display.figures import figures_text
+from avalan.cli.display.generation import Picture, considered
+from avalan.cli.display.layout import Line
 from avalan.cli.display.palette import COLORS, STYLES, style
 from avalan.cli.display.settings import DisplaySettings
-from avalan.cli.display.tokens import ASCII, Glyphs, box, row_starts, surprise, visible
-from avalan.model.entities import GenerationReport, Token, TokenAlternative, Usage
-from avalan.model.nlp.steps import Step, TokenKind
+from avalan.cli.display.signs import ASCII, Signs
+from avalan.cli.display.tokens import Box, box, row_starts, surprise, visible
+from avalan.model.entities import GenerationReport, Token, TokenAlternative, TokenKind, Usage
+from avalan.model.nlp.steps import Step
 
-DRAW = Glyphs()
+DRAW = Signs()
 STRANGE = st.text(max_size=12) | st.sampled_from(
     [
         "",
@@ -77,6 +79,11 @@ def step(
     return Step(token=token, piece=piece, kind=kind, time_s=time_s)
 
 
+def box_of(shown: Step, draw: Signs = DRAW, *, width: int = 80, current: bool = False) -> Box:
+    level, token_id = surprise(shown.probability), shown.token.token_id
+    return box(shown.piece, token_id, shown.kind, draw, width=width, level=level, current=current)
+
+
 def text_of(line: Line) -> str:
     return "".join(text for text, _ in line)
 
@@ -109,19 +116,19 @@ def test_what_is_invisible_in_a_token_is_shown(piece: str, shown: str) -> None:
 def test_a_box_is_a_rectangle_no_wider_than_the_width(
     piece: str, width: int, current: bool
 ) -> None:
-    made = box(step(piece, 0.3, token_id=151_642), DRAW, width=width, current=current)
-    assert {width_of(line) for line in made.lines} == {made.width}
-    assert made.width <= width
+    made = box_of(step(piece, 0.3, token_id=151_642), width=width, current=current)
+    (size,) = {width_of(line) for line in made}
+    assert size <= width
 
 
 def test_a_box_shows_the_text_above_the_id() -> None:
-    lines = [text_of(line) for line in box(step(" Paris", token_id=2347), DRAW, width=80).lines]
+    lines = [text_of(line) for line in box_of(step(" Paris", token_id=2347))]
     assert lines == ["╭────────╮", "│ ␣Paris │", "╰──2347──╯"]
 
 
 def test_kinds_and_surprise_are_told_by_shape_alone() -> None:
     shapes = {
-        text_of(box(step("a", probability, kind=kind), draw, width=80).lines[0])
+        text_of(box_of(step("a", probability, kind=kind), draw)[0])
         for draw in (DRAW, ASCII)
         for kind in ("plain", "special", "added")
         for probability in (1.0, 0.7, 0.3, 0.1)
@@ -131,7 +138,7 @@ def test_kinds_and_surprise_are_told_by_shape_alone() -> None:
 
 def test_kinds_are_told_by_colour_too() -> None:
     kinds: list[TokenKind] = ["plain", "special", "added"]
-    styles = [box(step(kind=kind), DRAW, width=80).lines[1][0][1] for kind in kinds]
+    styles = [box_of(step(kind=kind))[1][0][1] for kind in kinds]
     assert len(set(styles)) == 3
 
 
@@ -155,7 +162,7 @@ def test_a_row_of_boxes_is_full_before_the_next_begins(widths: list[int], width:
 
 def test_ascii_draws_with_ascii() -> None:
     shown = step(" x\n", 0.3, (0.2, 0.1))
-    lines = [*box(shown, ASCII, width=80).lines, *chart_lines(shown, 40, ASCII)]
+    lines = [*box_of(shown, ASCII), *chart_lines(shown, 40, ASCII)]
     lines += table_lines(shown, 40, ASCII)
     assert all(text_of(line).isascii() or "–" in text_of(line) for line in lines)
 
@@ -257,10 +264,22 @@ def test_only_certainty_reads_as_certain(probability: float, text: str) -> None:
 # --- the panel ----------------------------------------------------------------------------------
 
 
-def view(steps: list[Step], **settings: object) -> View:
+def panel(
+    steps: list[Step],
+    width: int,
+    height: int,
+    *,
+    picture: Picture | None = None,
+    **settings: object,
+) -> list[Line]:
+    picture = picture or a_picture(**settings)
+    return picture.panel(steps, os.terminal_size((width, height)))
+
+
+def a_picture(**settings: object) -> Picture:
     report = GenerationReport(usage=Usage(prompt_tokens=9), finish_reason="stop")
     shown = DisplaySettings(**{"display_tokens": 15, **settings})  # type: ignore[arg-type]
-    return View(steps=steps, figures=figures(steps, report, nth=256), settings=shown, draw=DRAW)
+    return Picture(report, shown, DRAW)
 
 
 @given(
@@ -273,16 +292,14 @@ def test_the_panel_fits_any_terminal(
     pieces: list[tuple[str, float]], width: int, height: int, probabilities: bool
 ) -> None:
     steps = [step(piece, own, (0.2, 0.1)) for piece, own in pieces]
-    lines, _ = panel(
-        view(steps, display_probabilities=probabilities), Size(width=width, height=height)
-    )
+    lines = panel(steps, width, height, display_probabilities=probabilities)
     assert len(lines) <= height - 2
     assert max(map(width_of, lines), default=0) <= width
 
 
 def test_the_last_n_tokens_are_shown_as_boxes() -> None:
     steps = [step("ab", token_id=500 + index) for index in range(40)]
-    lines, _ = panel(view(steps, display_tokens=12), Size(width=60, height=30))
+    lines = panel(steps, 60, 30, display_tokens=12)
     bottoms = [text_of(line) for line in lines if text_of(line).lstrip().startswith("╰")]
     shown = [
         word for line in bottoms for word in line.translate(str.maketrans("╰╯─", "   ")).split()
@@ -293,20 +310,9 @@ def test_the_last_n_tokens_are_shown_as_boxes() -> None:
 def test_boxes_keep_their_places_while_more_come() -> None:
     steps = [step("abc"[: 1 + index % 3], token_id=500 + index) for index in range(60)]
     places: dict[str, int] = {}
-    origin = 0
+    picture = a_picture(display_tokens=10)
     for end in range(1, 61):
-        shown = view(steps[:end], display_tokens=10)
-        lines, after = panel(
-            View(
-                steps=shown.steps,
-                figures=shown.figures,
-                settings=shown.settings,
-                draw=DRAW,
-                origin=origin,
-            ),
-            Size(width=50, height=30),
-        )
-        origin = after.origin
+        lines = panel(steps[:end], 50, 30, picture=picture)
         for line in map(text_of, lines):
             for index in range(500, 500 + end):
                 if (column := line.find(str(index))) >= 0:
@@ -314,14 +320,17 @@ def test_boxes_keep_their_places_while_more_come() -> None:
 
 
 def test_the_chart_is_about_the_last_interesting_token_that_is_shown() -> None:
+    def settings(count: int) -> DisplaySettings:
+        return DisplaySettings(display_tokens=count, display_probabilities=True)
+
     steps = [step("x", 0.3), step("sure"), step("y", 0.4), step("sure"), step("sure")]
-    assert considered(view(steps, display_tokens=4)).piece == "y"
-    assert considered(view(steps, display_tokens=2)) is steps[-1]
+    assert considered(steps, settings(4)).piece == "y"
+    assert considered(steps, settings(2)) is steps[-1]
 
 
 def test_a_small_terminal_keeps_the_figures_and_the_last_boxes() -> None:
     steps = [step("a", 0.3, (0.2,))]
-    lines, _ = panel(view(steps, display_probabilities=True), Size(width=80, height=6))
+    lines = panel(steps, 80, 6, display_probabilities=True)
     assert [text_of(line)[:2] for line in lines[:3]] == ["╭─", "│ ", "╰─"]
     assert "output token" in text_of(lines[-1])
 
@@ -329,33 +338,24 @@ def test_a_small_terminal_keeps_the_figures_and_the_last_boxes() -> None:
 # --- the figures --------------------------------------------------------------------------------
 
 
+FIGURES = GenerationReport(usage=Usage(prompt_tokens=9), finish_reason="interrupted")
+
+
 def test_the_figures_come_from_the_times_of_the_tokens() -> None:
-    report = GenerationReport(usage=Usage(prompt_tokens=9), finish_reason="stop")
     steps = [step(time_s=time_s) for time_s in (0.5, 0.6, 0.7, 1.0)]
-    given_ = figures(steps, report, nth=3)
-    assert (given_.ttft_s, given_.ttnt_s, given_.completion_tokens) == (0.5, 0.7, 4)
-    assert given_.tokens_per_s == pytest.approx(3 / 0.5)
-    text = figures_text(given_)
-    assert text == "9 input tokens · 4 output tokens · ttft 500 ms · ttnt(3) 700 ms · 6.0 t/s"
+    text = "9 input tokens · 4 output tokens · ttft 500 ms · ttnt(3) 700 ms · 6.0 t/s"
+    assert figures_text(steps, FIGURES, nth=3) == f"{text} · interrupted"
+    assert figures_text(steps, FIGURES, nth=3, is_over=False) == text
 
 
 def test_a_token_that_did_not_come_has_no_time() -> None:
-    report = GenerationReport(finish_reason="stop")
-    assert figures([step()], report, nth=2).ttnt_s is None
+    assert "ttnt" not in figures_text([step()], FIGURES, nth=2)
 
 
 @given(width=st.integers(10, 100))
 def test_figures_are_shortened_rather_than_cut(width: int) -> None:
-    many = Figures(
-        prompt_tokens=9,
-        completion_tokens=300,
-        ttft_s=0.1,
-        nth=256,
-        ttnt_s=5.0,
-        tokens_per_s=50.0,
-        remark="interrupted",
-    )
-    text = figures_text(many, width)
+    steps = [step(time_s=0.1 * index) for index in range(300)]
+    text = figures_text(steps, FIGURES, nth=256, width=width)
     assert len(text) <= width
     assert text == "" or "300" in text
 

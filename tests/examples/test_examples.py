@@ -12,8 +12,6 @@ from PIL import Image, ImageDraw
 
 from avalan import testing
 
-pytestmark = pytest.mark.xdist_group("examples")
-
 HERE = Path(__file__).parent
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -156,7 +156,9 @@ def test_a_model_whose_card_is_gated_is_left_out_unless_wanted(tmp_path: Path) -
     assert (careful.names(), careful.left_out()) == ([NAME], ["meta-llama/gated"])
     assert careful.find("meta-llama/gated") is None
     assert (generous.names(), generous.left_out()) == (["meta-llama/gated", NAME], [])
-    assert generous.find("meta-llama/gated") is not None
+    told = generous.find("meta-llama/gated")
+    assert told is not None
+    assert told.gated
 
 
 def test_the_newest_card_decides(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_the_card_tells_licence_task_and_tags(tmp_path: Path) -> None:
     put(tmp_path, README_md=card)
     found = find(tmp_path)
     assert (found.licence, found.pipeline_tag) == ("mit", "text-generation")
-    assert found.tags == ("text-generation", "tiny", "license:mit")
+    assert found.all_tags == ["tiny", "text-generation", "license:mit"]
 
 
 @pytest.mark.parametrize("card", ["", "# none", "---\n: [\n---\n", "---\n- a\n---\n", "---\na: &a"])

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from avalan.hub import reach
-from avalan.hub.crew import NUM_THREADS
+from avalan.hub.failure import PATIENCE_S
+from avalan.hub.transfer import NUM_THREADS
 from avalan.testing import LocalHub
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,6 +39,6 @@ def test_every_block_of_code_is_run() -> None:
 
 
 def test_its_numbers_are_those_of_the_program() -> None:
-    assert f"{reach.PATIENCE_S}\nseconds are too few" in PAGE
+    assert f"{PATIENCE_S}\nseconds are too few" in PAGE
     assert NUM_THREADS == 4
     assert "four at a time" in PAGE

@@ -31,11 +31,9 @@ LEFT: dict[str, tuple[str, ...]] = {
     "cli/__init__.py": ("home directory",),
     "cli/machine.py": ("^model name", "page size of"),
     "cli/parser.py": (": expected one", ": it needs one", "the following arguments"),
+    "hub/failure.py": ("timed out",),
     "hub/protocol.py": ("You ", "Access to", "Entry not"),
-    "hub/reach.py": ("timed out",),
     "hub/shapes.py": ("version https", "{}\noid sha256"),
-    "model/engine/onnx.py": ("a state of another",),
-    "model/engine/transformers.py": ("a state of another",),
     "retrieval/store.py": ("Could not decode",),
     # Lists of English words and of tags.
     "reflection/rules.py": ("\\b", "\\d", "^"),

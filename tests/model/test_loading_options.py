@@ -18,10 +18,10 @@ from avalan import testing
 from avalan.errors import ConfigurationError, ModelError
 from avalan.hub.found import code_files, find_cached
 from avalan.hub.remote import RemoteFile, RemoteModel, patterns_for
-from avalan.model.attention import check_attention
 from avalan.model.engine import SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
 from avalan.model.load import open_model
+from avalan.model.weights import check_attention
 
 IDS = [7, 300, 12, 45, 45, 9]
 
@@ -150,7 +150,7 @@ def test_a_pickle_runs_no_code_even_where_it_is_allowed(
 
 def remote(*paths: str) -> RemoteModel:
     files = tuple(RemoteFile(path=path, size_bytes=1, etag=path) for path in paths)
-    return RemoteModel(name="org/model", commit="0" * 40, files=files, gated=False, licence=None)
+    return RemoteModel(name="org/model", commit="0" * 40, files=files, licence=None)
 
 
 def test_pickles_are_fetched_only_where_there_is_nothing_else() -> None:

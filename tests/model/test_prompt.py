@@ -106,7 +106,7 @@ def test_offsets_of_a_character_of_several_tokens_are_the_character_s(
 
 
 def test_template_text_keeps_its_control_tokens(tokenizer: Tokenizer) -> None:
-    ids = tokenizer.encode_template("[Retrieval]<paragraph>")
+    ids = tokenizer.encode_with_controls("[Retrieval]<paragraph>")[0]
 
     assert ids == [tokenizer.token_id("[Retrieval]"), tokenizer.token_id("<paragraph>")]
 
@@ -220,7 +220,7 @@ def test_bracketed_tokens_are_controls_even_if_not_flagged_special(folder: Path)
     think, spaces = tokenizer.token_id("<think>"), tokenizer.token_id("    ")
 
     assert think not in tokenizer.encode("a <think> b")
-    assert tokenizer.encode_template("<think>") == [think]
+    assert tokenizer.encode_with_controls("<think>")[0] == [think]
     assert spaces in tokenizer.encode("a    b")
 
 
@@ -232,7 +232,7 @@ def test_vocabulary_that_spells_a_control_token_in_one_piece_is_cut(folder: Path
 
     ids, offsets = tokenizer.encode_with_offsets("a</s>b</s>")
 
-    assert tokenizer.encode_template("</s>") == [1]
+    assert tokenizer.encode_with_controls("</s>")[0] == [1]
     assert 1 not in ids
     assert offsets == [(i, i + 1) for i in range(10)]
 
@@ -257,7 +257,7 @@ def test_text_after_a_control_token_gets_no_first_word_space() -> None:
 
     assert tokenizer.encode("Hi") == [hi_first]
     assert tokenizer.encode_chat([user("Hi")]) == [1, hi]
-    assert tokenizer.encode_template("<s>Hi") == [1, hi]
+    assert tokenizer.encode_with_controls("<s>Hi")[0] == [1, hi]
 
 
 def test_normalised_text_keeps_offsets_into_the_original() -> None:

@@ -45,17 +45,6 @@ def test_percent_signs_stand_for_separators() -> None:
     assert (uri.key, uri.provider, uri.model) == ("a@b/c", "p", "m?n")
 
 
-def test_key_may_be_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = parse_uri("ai://env:AVALAN_TEST_KEY@openai/x")
-    with pytest.raises(ConfigurationError, match="'AVALAN_TEST_KEY', which is not set"):
-        uri.secret()
-    monkeypatch.setenv("AVALAN_TEST_KEY", "k")
-
-    assert uri.secret() == "k"
-    assert parse_uri("ai://k2@openai/x").secret() == "k2"
-    assert parse_uri("ai://openai/x").secret() is None
-
-
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -65,7 +54,6 @@ def test_key_may_be_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("ai://openai", "names no model of 'openai'"),
         ("ai://openai/?x=1", "names no model of 'openai'"),
         ("ai://@openai/m", "empty key for 'openai'"),
-        ("ai://p/m?x=1&y=2&x=3", "option 'x' twice"),
         ("https://openai/m", "not with 'https://'"),
     ],
 )

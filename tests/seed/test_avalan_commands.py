@@ -32,7 +32,6 @@ from avalan.compress.export import export
 from avalan.model.prompt import load_tokenizer
 
 # One cache and one hub for all of them.
-pytestmark = pytest.mark.xdist_group("seed-avalan")
 
 ROOT = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("seed_readme", ROOT / "scripts" / "seed_readme.py")

@@ -30,7 +30,7 @@ PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PIN = re.compile(r"(?m)^([\w.-]+)==(\S+)$")
 NOT_CARRIED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("seed-installing")]
+pytestmark = pytest.mark.slow
 
 
 def needs(program: str) -> pytest.MarkDecorator:

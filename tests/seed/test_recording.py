@@ -11,10 +11,7 @@ from PIL import Image, ImageSequence
 PALETTE = Path("/tmp/recording_palette.png")
 GIF = "docs/images/recording.gif"
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
-    pytest.mark.xdist_group("seed-recording"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
 
 @pytest.fixture(autouse=True)

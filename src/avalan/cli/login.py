@@ -34,9 +34,9 @@ def find_token(args: argparse.Namespace, console: Console) -> str | None:
         return token
     if token is None:
         token = _ask(console)
-    who = account.who_is(token)
-    values = {"hub": _hub(), "name": who.name, "token": who.token_name}
-    if who.token_name:
+    name, token_name = account.who_is(token)
+    values = {"hub": _hub(), "name": name, "token": token_name}
+    if token_name:
         console.note(_("Logged in to {hub} as {name} (token {token!r}).", **values))
     else:
         console.note(_("Logged in to {hub} as {name}.", **values))

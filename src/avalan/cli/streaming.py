@@ -31,8 +31,7 @@ def answer(
 
     async def answered() -> int:
         stream = await starting
-        tokenizer = speaker.model.tokenizer
-        steps = steps_of(stream, tokenizer, added_ids=tokenizer.added_ids)
+        steps = steps_of(stream, speaker.model.tokenizer)
         taken: list[Step] = []
         code = await show(_kept(steps, taken, recorder), stream.report, display, console)
         await stream.aclose()

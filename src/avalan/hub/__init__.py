@@ -1,14 +1,17 @@
 """Where model files come from: a folder, the local cache of the Hugging Face hub, or the hub."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from avalan import extras
 from avalan.errors import ModelError
 from avalan.hub.folder import check_folder
+from avalan.locale import _
 
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_TOKENIZER = "tokenizer.json"
+_TOKENIZER_FILES = ("*token*.json", "chat_template.jinja", "generation_config.json")
 
 
 def resolve(
@@ -17,7 +20,6 @@ def resolve(
     cache_dir: str | Path | None = None,
     revision: str | None = None,
     offline: bool = False,
-    files: Iterable[str] | None = None,
     token: str | None = None,
     pickled: bool = False,
     code: bool = False,
@@ -30,7 +32,6 @@ def resolve(
         cache_dir: the hub's cache; left open, where huggingface_hub keeps it.
         revision: branch, tag or commit on the hub.
         offline: never use the network; `HF_HUB_OFFLINE=1` does the same.
-        files: patterns of the files to download; left open, those that make a model.
         token: the access token; left open, that of the environment (`HF_ACCESS_TOKEN`,
             `HF_TOKEN`) or the one that `hf auth login` has stored.
         pickled: pickled weights will do where there are no others.
@@ -51,24 +52,41 @@ def resolve(
             "'Qwen/Qwen3-0.6B', or 'bundled'.",
             name=name,
         )
-    cached = extras.load("avalan.hub.found").find_cached(
+    found: Path | None = extras.load("avalan.hub.found").find_cached(
         name, cache_dir=cache_dir, revision=revision, pickled=pickled, code=code
     )
-    if cached is not None:
-        return check_folder(cached, pickled=pickled)
-    return check_folder(
-        extras.load("avalan.hub.download").fetch(
-            name,
-            cache_dir=cache_dir,
-            revision=revision,
-            offline=offline,
-            files=None if files is None else list(files),
-            token=token or extras.load("avalan.hub.account").find_token(),
-            pickled=pickled,
-            code=code,
-        ),
-        pickled=pickled,
+    if found is None and offline:
+        reason = _("the network is switched off")
+        raise extras.load("avalan.hub.failure").unreachable(name, reason, cache_dir)
+    if found is None:
+        found = _download(
+            name, cache_dir=cache_dir, revision=revision, token=token, pickled=pickled, code=code
+        )
+    return check_folder(found, pickled=pickled)
+
+
+def resolve_tokenizer(
+    name: str, *, cache_dir: str | Path | None, revision: str | None, token: str | None
+) -> Path:
+    """The folder with the tokenizer of the hub's model `name`: its few small files, as `resolve`.
+
+    Raises:
+        ModelError: there is no such model, or the hub cannot be reached.
+        StateError: the disk is full or cannot be written.
+    """
+    found: Path | None = extras.load("avalan.hub.found").find_snapshot(
+        name, cache_dir=cache_dir, revision=revision, file=_TOKENIZER
     )
+    return found or _download(
+        name, cache_dir=cache_dir, revision=revision, token=token, files=_TOKENIZER_FILES
+    )
+
+
+def _download(name: str, *, token: str | None, **options: Any) -> Path:
+    download = extras.load("avalan.hub.download")
+    token = token or extras.load("avalan.hub.account").find_token()
+    folder: Path = download.run(download.plan(name, token=token, **options))
+    return folder
 
 
 def is_hub_id(name: str) -> bool:

@@ -103,18 +103,15 @@ class Deletion:
 def scan(cache_dir: str | Path | None = None) -> CacheListing:
     """Look through the cache. Without a cache there are no models; what is broken is left out."""
     root = cache_root(cache_dir)
-    info = _info(root)
-    models = {name_of(repo.repo_path): _model(repo) for repo in info.repos if _is_model(repo)}
-    for folder in listing(root):
-        if folder.name.startswith(PREFIX) and name_of(folder) not in models:
-            models[name_of(folder)] = _unfinished(folder)
-    others = [repo for repo in info.repos if not _is_model(repo)]
-    found = sorted(models.values(), key=lambda model: (-model.size_bytes, model.name))
+    repos = {repo.repo_path.name: repo for repo in _info(root).repos}
+    folders = [folder for folder in listing(root) if folder.name.startswith(PREFIX)]
+    models = [_model(folder, repos.pop(folder.name, None)) for folder in folders]
+    models.sort(key=lambda model: (-model.size_bytes, model.name))
     return CacheListing(
         folder=root,
-        models=tuple(model for model in found if model.size_bytes or model.revisions),
-        num_others=len(others),
-        other_bytes=sum(repo.size_on_disk for repo in others),
+        models=tuple(model for model in models if model.size_bytes or model.revisions),
+        num_others=len(repos),
+        other_bytes=sum(repo.size_on_disk for repo in repos.values()),
     )
 
 
@@ -125,11 +122,10 @@ def find(name: str, cache_dir: str | Path | None = None) -> CachedModel:
         ModelError: nothing of it is there.
     """
     found = scan(cache_dir)
+    hint = _("`avalan cache list` shows what it holds.")
     for model in found.models:
         if model.name == name:
             return model
-    hint = _("`avalan cache list` shows what it holds.")
-    for model in found.models:
         if model.name.lower() == name.lower():
             hint = _("did you mean {name!r}?", name=model.name)
     raise ModelError(
@@ -146,24 +142,13 @@ def plan_deletion(model: CachedModel, revisions: Sequence[str] = ()) -> Deletion
     Raises:
         ModelError: one is not there, or its short commit fits several. Then nothing is planned.
     """
-    named = [_find_revision(model, revision) for revision in revisions]
-    gone = {revision.commit for revision in named} or {each.commit for each in model.revisions}
-    kept = tuple(each for each in model.revisions if each.commit not in gone)
-    freed = model.size_bytes
-    if kept:
-        stays = {file.blob for revision in kept for file in revision.files}
-        blobs = {
-            file.blob: file.size_bytes
-            for revision in named
-            for file in revision.files
-            if file.blob not in stays
-        }
-        freed = sum(blobs.values())
+    named = {_find_revision(model, revision).commit for revision in revisions}
+    gone = tuple(each for each in model.revisions if not named or each.commit in named)
+    kept = tuple(each for each in model.revisions if each not in gone)
+    stays = {file.blob: file.size_bytes for revision in kept for file in revision.files}
+    stays_bytes = model.partial_bytes + sum(stays.values()) if kept else 0
     return Deletion(
-        model=model,
-        revisions=tuple(each for each in model.revisions if each.commit in gone),
-        kept=kept,
-        freed_bytes=freed,
+        model=model, revisions=gone, kept=kept, freed_bytes=model.size_bytes - stays_bytes
     )
 
 
@@ -175,29 +160,25 @@ def delete(deletion: Deletion) -> None:
     """
     folder = deletion.model.folder
     if not deletion.kept:
-        _remove(folder)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise disk_error(error, folder.parent) from None
         shutil.rmtree(folder.parent / ".locks" / folder.name, ignore_errors=True)
         return
     info = _info(folder.parent)
     # Repositories that were copied on the hub have commits in common: only this one is meant.
-    own = frozenset(repo for repo in info.repos if repo.repo_path == folder)
+    own = frozenset(repo for repo in info.repos if repo.repo_path.name == folder.name)
     commits = [revision.commit for revision in deletion.revisions]
     replace(info, repos=own).delete_revisions(*commits).execute()
-    left = [commit for commit in commits if Place(folder).snapshot(commit).exists()]
-    if left:
-        raise StateError(
-            "The system did not let the revision {revision} be deleted from {folder}; check "
-            "the permissions, and whether a program uses the model.",
-            revision=left[0][:7],
-            folder=folder,
-        )
-
-
-def _remove(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise disk_error(error, folder.parent) from None
+    for commit in commits:
+        if Place(folder).snapshot(commit).exists():
+            raise StateError(
+                "The system did not let the revision {revision} be deleted from {folder}; check "
+                "the permissions, and whether a program uses the model.",
+                revision=commit[:7],
+                folder=folder,
+            )
 
 
 def _info(root: Path) -> HFCacheInfo:
@@ -209,24 +190,25 @@ def _info(root: Path) -> HFCacheInfo:
         )
 
 
-def _is_model(repo: CachedRepoInfo) -> bool:
-    return repo.repo_type == "model"
-
-
-def _model(repo: CachedRepoInfo) -> CachedModel:
-    found = sorted(repo.revisions, key=lambda each: (-each.last_modified, each.commit_hash))
-    revisions = tuple(_revision(each) for each in found)
-    used = {file.blob for revision in revisions for file in revision.files}
-    partial = sum(
-        size_of(path) for path in listing(repo.repo_path / "blobs") if path.name not in used
-    )
+def _model(folder: Path, repo: CachedRepoInfo | None) -> CachedModel:
+    """Without `repo`, there is no revision: a download broke off, or the folder is damaged."""
+    found = repo.revisions if repo else ()
+    newest_first = sorted(found, key=lambda each: (-each.last_modified, each.commit_hash))
+    revisions = tuple(map(_revision, newest_first))
+    held = {file.blob for revision in revisions for file in revision.files}
+    parts = [path for path in listing(folder / "blobs") if path.name not in held]
+    partial_bytes = sum(map(size_of, parts))
+    if repo:
+        used = repo.last_accessed
+    else:
+        used = max((path.stat().st_mtime for path in parts if path.exists()), default=0.0)
     return CachedModel(
-        name=name_of(repo.repo_path),
-        folder=repo.repo_path,
-        size_bytes=repo.size_on_disk + partial,
-        partial_bytes=partial,
+        name=name_of(folder),
+        folder=folder,
+        size_bytes=partial_bytes + (repo.size_on_disk if repo else 0),
+        partial_bytes=partial_bytes,
         revisions=revisions,
-        used=repo.last_accessed,
+        used=used,
     )
 
 
@@ -245,21 +227,6 @@ def _revision(revision: CachedRevisionInfo) -> CachedRevision:
         size_bytes=revision.size_on_disk,
         files=tuple(sorted(files, key=lambda file: (-file.size_bytes, file.path))),
         modified=revision.last_modified,
-    )
-
-
-def _unfinished(folder: Path) -> CachedModel:
-    """A model without any revision: its download was broken off, or its folder is damaged."""
-    blobs = listing(folder / "blobs")
-    size = sum(map(size_of, blobs))
-    used = max((path.stat().st_mtime for path in blobs if path.exists()), default=0.0)
-    return CachedModel(
-        name=name_of(folder),
-        folder=folder,
-        size_bytes=size,
-        partial_bytes=size,
-        revisions=(),
-        used=used,
     )
 
 
@@ -286,7 +253,7 @@ def _find_revision(model: CachedModel, wanted: str) -> CachedRevision:
             "A revision of {name!r} is named by at least {count} digits of a commit, not by "
             "{wanted!r}; those that it holds are: {held}."
         )
-    held = ", ".join(_spelled(revision) for revision in model.revisions) or _("none")
+    held = ", ".join(map(_spelled, model.revisions)) or _("none")
     raise ModelError(problem, name=model.name, wanted=wanted, held=held, count=LEAST_DIGITS)
 
 

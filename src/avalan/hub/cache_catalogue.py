@@ -9,7 +9,8 @@ out unless they are wanted, because their licence was accepted by one person and
 A model without its card cannot be told and is served.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,44 +22,36 @@ from avalan.hub.catalogue import COMMIT, NAME, Repository
 from avalan.hub.layout import PREFIX, listing, name_of, place_of
 
 
+@dataclass(frozen=True, slots=True)
 class CacheCatalogue:
-    """The models in a cache folder.
+    """The models in a cache folder."""
 
-    Args:
-        folder: the cache.
-        only: names to serve; None for all.
-        gated: serve those that their card calls gated, too.
-    """
-
-    def __init__(
-        self, folder: Path, *, only: Collection[str] | None = None, gated: bool = False
-    ) -> None:
-        self.folder = folder
-        self._only = only
-        self._gated = gated
+    folder: Path
+    only: Collection[str] | None = None
+    """Names to serve; None for all."""
+    gated: bool = False
+    """Serve those that their card calls gated, too."""
 
     def names(self) -> list[str]:
         """The names of all models that are served, sorted."""
-        return self._names(lambda repository: self._gated or not _is_gated(repository))
+        return [each.name for each in self._all() if self.gated or not each.gated]
 
     def left_out(self) -> list[str]:
         """The names of gated models that are not served."""
-        return self._names(lambda repository: not self._gated and _is_gated(repository))
+        return [each.name for each in self._all() if each.gated and not self.gated]
 
     def find(self, name: str) -> Repository | None:
         """The model called `name`, if it is served."""
-        repository = self._read(name)
-        if repository is None or (_is_gated(repository) and not self._gated):
-            return None
-        return repository
+        found = self._read(name)
+        return None if found is None or (found.gated and not self.gated) else found
 
-    def _names(self, wanted: Callable[[Repository], bool]) -> list[str]:
+    def _all(self) -> list[Repository]:
         folders = [path for path in listing(self.folder) if path.name.startswith(PREFIX)]
-        found = map(self._read, map(name_of, folders))
-        return sorted(each.name for each in found if each is not None and wanted(each))
+        found = map(self._read, sorted(map(name_of, folders)))
+        return [each for each in found if each is not None]
 
     def _read(self, name: str) -> Repository | None:
-        if not NAME.fullmatch(name) or (self._only is not None and name not in self._only):
+        if not NAME.fullmatch(name) or (self.only is not None and name not in self.only):
             return None
         folder = place_of(name, self.folder).folder
         snapshots = _snapshots(folder)
@@ -71,6 +64,7 @@ class CacheCatalogue:
             refs=_refs(folder / "refs", snapshots),
             snapshots=snapshots,
             last_modified=datetime.fromtimestamp(_changed(next(iter(snapshots.values()))), UTC),
+            gated=any(key.startswith("extra_gated_") for key in card),
             tags=_tags(card),
             pipeline_tag=_text(card, "pipeline_tag"),
             library_name=_text(card, "library_name"),
@@ -105,10 +99,6 @@ def _refs(folder: Path, snapshots: Mapping[str, Path]) -> dict[str, str]:
     return refs
 
 
-def _is_gated(repository: Repository) -> bool:
-    return any(key.startswith("extra_gated_") for key in _card(repository.snapshots))
-
-
 def _card(snapshots: Mapping[str, Path]) -> dict[str, Any]:
     """What the card says of the model; empty where there is none."""
     for folder in snapshots.values():
@@ -132,13 +122,9 @@ def _read_card(path: Path, changed_ns: int) -> dict[str, Any]:
 
 
 def _tags(card: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the hub makes of the card, for filters."""
-    texts = [_text(card, key) for key in ("library_name", "pipeline_tag")]
     lists = [card.get(key) for key in ("tags", "language", "datasets")]
-    texts += [tag for each in lists if isinstance(each, list) for tag in each]
-    if licence := _text(card, "license"):
-        texts.append(f"license:{licence}")
-    return tuple(dict.fromkeys(tag for tag in texts if isinstance(tag, str)))
+    found = [tag for each in lists if isinstance(each, list) for tag in each]
+    return tuple(tag for tag in found if isinstance(tag, str))
 
 
 def _text(card: Mapping[str, Any], key: str) -> str | None:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -59,7 +59,7 @@ class Repository:
     refs: Mapping[str, str]
     """Branch or tag → commit id."""
     snapshots: Mapping[str, Path]
-    """Commit id → the folder with its files; the newest first."""
+    """Commit id → the folder with its files; the newest first, and at least one."""
     last_modified: datetime
     root: Path | None = None
     """No file outside this folder is served, wherever links lead; None for the snapshot's own."""
@@ -80,6 +80,13 @@ class Repository:
         owner, slash, _ = self.name.partition("/")
         return owner if slash else None
 
+    @property
+    def all_tags(self) -> list[str]:
+        """The tags, with those that follow from other fields, each once."""
+        licence = f"license:{self.licence}" if self.licence else None
+        more = (self.library_name, self.pipeline_tag, licence)
+        return list(dict.fromkeys((*self.tags, *filter(None, more))))
+
     def commit(self, revision: str) -> str | None:
         """The commit id that a branch, a tag, or a full or short commit id stands for."""
         if revision in self.refs:
@@ -91,15 +98,16 @@ class Repository:
         fitting = [commit for commit in self.snapshots if commit.startswith(revision)]
         return fitting[0] if len(fitting) == 1 else None
 
-    def head(self) -> str | None:
+    def head(self) -> str:
         """The commit of `main`, or the newest one where there is no `main`."""
-        return self.refs.get("main") or next(iter(self.snapshots), None)
+        return self.refs.get("main") or next(iter(self.snapshots))
 
     def files(self, commit: str) -> dict[str, HubFile]:
         """The files of a commit, by name, in the order of their names."""
         folder = self.snapshots[commit]
         root = Path(os.path.realpath(self.root or folder))
-        found = (_hub_file(path, folder, root) for path in sorted(_walk(folder)))
+        paths = sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)
+        found = (_hub_file(path, folder, root) for path in paths)
         return {file.path: file for file in found if file is not None}
 
 
@@ -115,11 +123,6 @@ class Catalogue(Protocol):
         ...
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for place, _, names in os.walk(folder):
-        yield from (Path(place, name) for name in names)
-
-
 def _hub_file(path: Path, folder: Path, root: Path) -> HubFile | None:
     """None for what is not a file below `root`: a link to nowhere or elsewhere, a device."""
     target = Path(os.path.realpath(path))
@@ -131,7 +134,7 @@ def _hub_file(path: Path, folder: Path, root: Path) -> HubFile | None:
         return None
     if not stat.S_ISREG(status.st_mode) or not target.is_relative_to(root):
         return None
-    etag = _linked_etag(path) or content_etag(target, status.st_size, status.st_mtime_ns)
+    etag = _linked_etag(path) or _content_etag(target, status.st_size, status.st_mtime_ns)
     return HubFile(path=name, location=target, size_bytes=status.st_size, etag=etag)
 
 
@@ -144,13 +147,10 @@ def _linked_etag(path: Path) -> str | None:
 
 
 @lru_cache(maxsize=10_000)
-def content_etag(path: Path, size_bytes: int, changed_ns: int) -> str:
+def _content_etag(path: Path, size_bytes: int, changed_ns: int) -> str:
     """The etag of a plain file, computed once per size and time of change."""
-    if _LFS_SUFFIX.fullmatch(path.suffix) or size_bytes > _LFS_BYTES:
-        digest = hashlib.sha256()
-    else:
-        digest = hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
+    in_lfs = _LFS_SUFFIX.fullmatch(path.suffix) or size_bytes > _LFS_BYTES
+    header = b"" if in_lfs else b"blob %d\0" % size_bytes
+    digest = hashlib.new("sha256" if in_lfs else "sha1", header, usedforsecurity=False)
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: digest).hexdigest()

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore
 from avalan import __version__
 from avalan.errors import StateError
 from avalan.hub import events
-from avalan.hub.crew import fetch_all
-from avalan.hub.failure import explained, unreachable
-from avalan.hub.layout import Place, cache_root, place_of, size_of
-from avalan.hub.remote import LEFT_OUT, RemoteFile, RemoteModel, choose, look_up, patterns_for
-from avalan.locale import _
+from avalan.hub.failure import explained
+from avalan.hub.layout import Place, place_of, size_of
+from avalan.hub.remote import RemoteFile, RemoteModel, choose, look_up, patterns_for
+from avalan.hub.transfer import fetch_all
 
 CONFIG = "config.json"
 _LOCK_S = 0.2
@@ -39,7 +38,6 @@ class Plan:
     files: tuple[RemoteFile, ...]
     place: Place
     token: str | None
-    cache_dir: str | Path | None
 
     @property
     def folder(self) -> Path:
@@ -54,7 +52,12 @@ class Plan:
     @property
     def missing(self) -> tuple[RemoteFile, ...]:
         """The files of which nothing, or only a part, is here."""
-        return tuple(file for file in self.files if not self._is_here(file))
+
+        def is_here(file: RemoteFile) -> bool:
+            places = (self.folder / file.path, self.place.blob(file.etag))
+            return any(path.is_file() and size_of(path) == file.size_bytes for path in places)
+
+        return tuple(file for file in self.files if not is_here(file))
 
     @property
     def missing_bytes(self) -> int:
@@ -62,10 +65,6 @@ class Plan:
         by_etag = {file.etag: file for file in self.missing}
         parts = (size_of(self.place.partial(etag)) for etag in by_etag)
         return max(sum(file.size_bytes for file in by_etag.values()) - sum(parts), 0)
-
-    def _is_here(self, file: RemoteFile) -> bool:
-        places = (self.folder / file.path, self.place.blob(file.etag))
-        return any(path.is_file() and size_of(path) == file.size_bytes for path in places)
 
 
 def plan(
@@ -75,7 +74,6 @@ def plan(
     revision: str | None = None,
     token: str | None = None,
     files: Sequence[str] | None = None,
-    left_out: Sequence[str] = LEFT_OUT,
     pickled: bool = False,
     code: bool = False,
 ) -> Plan:
@@ -96,10 +94,9 @@ def plan(
     return Plan(
         model=model,
         revision=revision or "main",
-        files=choose(model.files, files, left_out),
+        files=choose(model.files, files),
         place=place_of(name, cache_dir),
         token=token,
-        cache_dir=cache_dir,
     )
 
 
@@ -117,7 +114,8 @@ def read_config(plan: Plan) -> Mapping[str, Any]:
     rows = [file for file in plan.files if file.path == CONFIG]
     if not rows:
         return {}
-    _fetch(plan, rows)
+    with _explained(plan):
+        _fetch(plan, rows)
     places = (plan.folder / CONFIG, plan.place.blob(rows[0].etag))
     path = next(path for path in places if path.is_file())
     try:
@@ -137,8 +135,8 @@ def run(plan: Plan) -> Path:
         ModelError: the model is gated, the hub does not answer, or sends something else.
         StateError: the disk is full or cannot be written.
     """
-    check_space(plan)
-    with explained(plan.model.name, cache_dir=plan.cache_dir):
+    _check_space(plan)
+    with _explained(plan):
         _fetch(plan, plan.files)
         # The configuration last: by it a snapshot is found.
         for file in sorted(plan.files, key=lambda file: file.path == CONFIG):
@@ -148,46 +146,7 @@ def run(plan: Plan) -> Path:
     return plan.folder
 
 
-def fetch(
-    name: str,
-    *,
-    cache_dir: str | Path | None,
-    revision: str | None,
-    offline: bool,
-    files: list[str] | None = None,
-    left_out: Sequence[str] = LEFT_OUT,
-    token: str | None = None,
-    pickled: bool = False,
-    code: bool = False,
-) -> Path:
-    """Download the model called `name`; returns its folder in the cache.
-
-    Raises:
-        ModelError: it does not exist, is gated, or cannot be reached.
-        StateError: the disk is full or cannot be written.
-    """
-    if offline:
-        raise unreachable(name, _("the network is switched off"), cache_dir)
-    return run(
-        plan(
-            name,
-            cache_dir=cache_dir,
-            revision=revision,
-            token=token,
-            files=files,
-            left_out=left_out,
-            pickled=pickled,
-            code=code,
-        )
-    )
-
-
-def check_space(plan: Plan) -> None:
-    """Whether the disk has room for what is missing.
-
-    Raises:
-        StateError: it has not.
-    """
+def _check_space(plan: Plan) -> None:
     free = free_bytes(plan.place.folder)
     if free is not None and free < plan.missing_bytes:
         raise StateError(
@@ -195,7 +154,7 @@ def check_space(plan: Plan) -> None:
             "free; free some space, or choose another folder with --cache-dir.",
             name=plan.model.name,
             size=_gigabytes(plan.missing_bytes),
-            cache=cache_root(plan.cache_dir),
+            cache=plan.place.cache,
             free=_gigabytes(free),
         )
 
@@ -215,39 +174,38 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
+def _explained(plan: Plan) -> AbstractContextManager[None]:
+    return explained(
+        plan.model.name, revision=plan.revision, token=plan.token, cache_dir=plan.place.cache
+    )
+
+
 def _fetch(plan: Plan, files: Sequence[RemoteFile]) -> None:
-    with explained(
-        plan.model.name, revision=plan.revision, token=plan.token, cache_dir=plan.cache_dir
-    ):
+    if set(files).isdisjoint(plan.missing):
+        return
+    with _turn(plan):
+        # Another program may have fetched some while this one waited.
         missing = set(plan.missing)
-        if not missing & set(files):
-            return
-        with _turn(plan):
-            # Another program may have fetched some while this one waited.
-            missing = set(plan.missing)
-            wanted = {file.etag: file for file in files if file in missing}
-            headers = build_hf_headers(
-                token=plan.token or False, library_name="avalan", library_version=__version__
-            )
-            if len(files) > 1:
-                sizes = {file.path: file.size_bytes for file in wanted.values()}
-                events.tell(
-                    events.Started(name=plan.model.name, commit=plan.model.commit, sizes=sizes)
-                )
-            fetch_all(plan.model, tuple(wanted.values()), plan.place, headers)
+        wanted = {file.etag: file for file in files if file in missing}
+        headers = build_hf_headers(
+            token=plan.token or False, library_name="avalan", library_version=__version__
+        )
+        if len(files) > 1:
+            sizes = {file.path: file.size_bytes for file in wanted.values()}
+            events.tell(events.Started(name=plan.model.name, commit=plan.model.commit, sizes=sizes))
+        fetch_all(plan.model, tuple(wanted.values()), plan.place, headers)
 
 
 @contextmanager
 def _turn(plan: Plan) -> Iterator[None]:
     """Alone with the model: two programs must not fill the same part."""
     plan.place.lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with WeakFileLock(plan.place.lock, timeout=_LOCK_S):
-            yield
-            return
-    except TimeoutError:
-        events.tell(events.Waiting(name=plan.model.name))
-    with WeakFileLock(plan.place.lock):
+    with ExitStack() as held:
+        try:
+            held.enter_context(WeakFileLock(plan.place.lock, timeout=_LOCK_S))
+        except TimeoutError:
+            events.tell(events.Waiting(name=plan.model.name))
+            held.enter_context(WeakFileLock(plan.place.lock))
         yield
 
 

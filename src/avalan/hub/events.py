@@ -69,13 +69,11 @@ class Finished:
 
 Event = Waiting | Started | FileStarted | FileAdvanced | FileBroken | FileFinished | Finished
 
-Watcher = Callable[[Event], None]
-
-_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+_watcher: ContextVar[Callable[[Event], object]] = ContextVar("watcher", default=lambda _: None)
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
+def watching(watcher: Callable[[Event], object]) -> Iterator[None]:
     """Whatever is downloaded inside is told to `watcher`, from the thread that downloads."""
     before = _watcher.set(watcher)
     try:
@@ -86,6 +84,4 @@ def watching(watcher: Watcher) -> Iterator[None]:
 
 def tell(event: Event) -> None:
     """Tell whoever is watching."""
-    watcher = _watcher.get()
-    if watcher is not None:
-        watcher(event)
+    _watcher.get()(event)

@@ -1,20 +1,28 @@
-"""What went wrong at the hub, as one sentence that says what to do."""
+"""Whether the hub answers, and what went wrong there, as one sentence that says what to do."""
 
 import errno
+import os
+import queue
+import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import huggingface_hub
 from huggingface_hub import constants, errors
 
-from avalan.errors import AvalanError, ModelError, StateError
+from avalan.errors import ModelError, StateError
 from avalan.hub.layout import cache_root, names_on_disk, place_of
-from avalan.hub.reach import reason_of, why_unreachable
 from avalan.locale import _, _n
 
 CLIENT_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 """The root of what the client's network library raises; which library, it keeps to itself."""
 
+PATIENCE_S = 1.2
+"""`HF_HUB_ETAG_TIMEOUT`, in seconds, sets another for networks that are slow."""
+
+_TIMED_OUT = "timed out"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _MOST_NAMES = 5
 
@@ -35,10 +43,8 @@ def explained(
     """
     try:
         yield
-    except AvalanError:
-        raise
     except errors.GatedRepoError:
-        raise ModelError(_gated(name, token)) from None
+        raise _gated(name, token) from None
     except errors.RevisionNotFoundError:
         raise ModelError(
             "The model {name!r} has no revision {revision!r}; see {page} for those it has.",
@@ -65,7 +71,48 @@ def explained(
         raise disk_error(error, cache_dir) from None
 
 
-def require_hub(name: str | None, cache_dir: str | Path | None) -> None:
+def why_unreachable() -> str | None:
+    """Why the hub cannot be asked, as a part of a sentence; None where it answers.
+
+    It is asked briefly, before anything that would wait long for it: the client itself waits
+    without end for a server that accepts a connection and stays silent, and half a minute for one
+    that is away.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return _("HF_HUB_OFFLINE is set")
+    try:
+        patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", PATIENCE_S))
+    except ValueError:
+        patience = PATIENCE_S
+    # Made before the clock starts: it reads certificates, which takes its time.
+    client = huggingface_hub.get_session()
+    answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            client.head(constants.ENDPOINT, timeout=patience, follow_redirects=False)
+            answer.put(None)
+        except Exception as error:  # Whatever it is, the hub was not reached.
+            answer.put(reason_of(error))
+
+    # In a thread, since looking a name up waits as long as the system pleases.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        reason = answer.get(timeout=patience)
+    except queue.Empty:
+        reason = _TIMED_OUT
+    if reason == _TIMED_OUT:
+        reason = _("no answer within {seconds:g} s", seconds=patience)
+    return reason and f"{constants.ENDPOINT}: {reason}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, in a few words for the middle of a sentence."""
+    text = str(error).strip().partition("\n")[0].rstrip(".")
+    return re.sub(r"^\[Errno -?\d+\] ", "", text) or type(error).__name__
+
+
+def require_hub(name: str | None = None, cache_dir: str | Path | None = None) -> None:
     """Ask the hub for a sign of life.
 
     Raises:
@@ -126,21 +173,17 @@ def disk_error(error: OSError, cache_dir: str | Path | None) -> StateError:
     )
 
 
-def _gated(name: str | None, token: str | None) -> str:
-    page = f"{constants.ENDPOINT}/{name}"
-    if token is None:
-        return _(
-            "The model {name!r} is gated; accept its licence on {page}, then set HF_TOKEN to your "
-            "access token.",
-            name=name,
-            page=page,
-        )
-    return _(
-        "The model {name!r} is gated and your access token may not read it; accept its licence "
-        "on {page} with the account that the token belongs to.",
-        name=name,
-        page=page,
+def _gated(name: str | None, token: str | None) -> ModelError:
+    sentence = _n(
+        "The model {name!r} is gated; accept its licence on {page}, then set HF_TOKEN to your "
+        "access token."
     )
+    if token is not None:
+        sentence = _n(
+            "The model {name!r} is gated and your access token may not read it; accept its licence "
+            "on {page} with the account that the token belongs to."
+        )
+    return ModelError(sentence, name=name, page=f"{constants.ENDPOINT}/{name}")
 
 
 def _refused(name: str | None, error: errors.HfHubHTTPError) -> ModelError:

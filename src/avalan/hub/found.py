@@ -29,24 +29,25 @@ def find_cached(
         code: the Python files that its configuration names belong to it.
     """
     folder = find_snapshot(name, cache_dir=cache_dir, revision=revision)
-    if folder is None or not is_whole(folder, pickled=pickled):
+    if folder is None or not _is_whole(folder, pickled=pickled):
         return None
-    return None if code and not has_code(folder) else folder
+    return None if code and not _has_code(folder) else folder
 
 
-def find_snapshot(name: str, *, cache_dir: str | Path | None, revision: str | None) -> Path | None:
-    """The same, whole or not, if it has a configuration."""
+def find_snapshot(
+    name: str, *, cache_dir: str | Path | None, revision: str | None, file: str = "config.json"
+) -> Path | None:
+    """The snapshot, whole or not, if it has this file."""
     try:
-        config = huggingface_hub.try_to_load_from_cache(
-            name, "config.json", cache_dir=cache_dir, revision=revision
+        path = huggingface_hub.try_to_load_from_cache(
+            name, file, cache_dir=cache_dir, revision=revision
         )
     except errors.HFValidationError:
         return None
-    return Path(config).parent if isinstance(config, str) else None
+    return Path(path).parent if isinstance(path, str) else None
 
 
-def has_code(folder: Path) -> bool:
-    """Whether the Python files that a model's configuration names are there."""
+def _has_code(folder: Path) -> bool:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return all((folder / file).is_file() for file in code_files(config))
@@ -65,7 +66,7 @@ def code_files(config: Mapping[str, Any]) -> list[str]:
     return sorted({f"{name.partition('.')[0]}.py" for name in map(str, names) if "--" not in name})
 
 
-def is_whole(folder: Path, *, pickled: bool = False) -> bool:
+def _is_whole(folder: Path, *, pickled: bool) -> bool:
     """Whether there are weights, every shard that an index names, and what prepares the input."""
     if not any(next(folder.glob(pattern), None) for pattern in _INPUTS):
         return False

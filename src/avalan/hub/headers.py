@@ -10,15 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
-from huggingface_hub import errors
-
 from avalan.errors import ModelError
-from avalan.hub.failure import explained
 
 _LONGEST_BYTES = 100_000_000
 """As the format allows."""
-_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,34 +66,6 @@ def read_header(path: Path) -> dict[str, Tensor]:
             "download the model again.",
             path=path,
         ) from None
-
-
-def remote_headers(name: str, *, revision: str, token: str | None) -> dict[str, Tensor]:
-    """Name → tensor of a model on the hub; empty where it has no safetensors files.
-
-    Only the headers are downloaded, a few hundred kilobytes each.
-
-    Raises:
-        ModelError: the files may not be read, or the hub does not answer.
-    """
-    with explained(name, revision=revision, token=token):
-        try:
-            found = huggingface_hub.HfApi().get_safetensors_metadata(
-                name, revision=revision, token=token or False, timeout=_TIMEOUT_S
-            )
-        except errors.NotASafetensorsRepoError:
-            return {}
-        except errors.SafetensorsParsingError:
-            raise ModelError(
-                "The weights of {name!r} on the hub are not in the safetensors format; choose "
-                "another revision or repository.",
-                name=name,
-            ) from None
-    return {
-        tensor_name: Tensor(dtype=str(row.dtype), shape=tuple(row.shape))
-        for file in found.files_metadata.values()
-        for tensor_name, row in file.tensors.items()
-    }
 
 
 def _tensor(row: dict[str, Any]) -> Tensor:

@@ -17,7 +17,6 @@ from huggingface_hub import constants
 from avalan.hub.folder import has_weights
 
 PREFIX = "models--"
-PARTIAL = ".incomplete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,11 @@ class Place:
     """The folder of one model in the cache."""
 
     folder: Path
+
+    @property
+    def cache(self) -> Path:
+        """The folder of all models."""
+        return self.folder.parent
 
     @property
     def blobs(self) -> Path:
@@ -37,7 +41,7 @@ class Place:
 
     def partial(self, etag: str) -> Path:
         """The part of it that has arrived; its name is the same after a kill."""
-        return self.blobs / (etag + PARTIAL)
+        return self.blobs / f"{etag}.incomplete"
 
     def snapshot(self, commit: str) -> Path:
         """The files of one revision."""
@@ -50,12 +54,7 @@ class Place:
     @property
     def lock(self) -> Path:
         """Who holds it downloads the model."""
-        return self.folder.parent / ".locks" / self.folder.name / "download.lock"
-
-    def snapshots(self) -> list[str]:
-        """The commits that have files here."""
-        folder = self.folder / "snapshots"
-        return sorted(path.name for path in listing(folder) if listing(path))
+        return self.cache / ".locks" / self.folder.name / "download.lock"
 
 
 def cache_root(cache_dir: str | Path | None) -> Path:
@@ -71,11 +70,11 @@ def place_of(name: str, cache_dir: str | Path | None) -> Place:
 def names_on_disk(cache_dir: str | Path | None) -> list[str]:
     """The models of which there are weights, sorted."""
     folders = [path for path in listing(cache_root(cache_dir)) if path.name.startswith(PREFIX)]
-    return sorted(name_of(path) for path in folders if _has_weights(Place(path)))
-
-
-def _has_weights(place: Place) -> bool:
-    return any(has_weights(place.snapshot(commit)) for commit in place.snapshots())
+    return sorted(
+        name_of(path)
+        for path in folders
+        if any(has_weights(snapshot) for snapshot in listing(path / "snapshots"))
+    )
 
 
 def name_of(folder: Path) -> str:

@@ -1,12 +1,15 @@
-"""Before a download: what a model needs, and how fast it may be. Pure arithmetic, all estimates.
+"""Before a download: what a model needs, and how fast it may be. All of it is estimated.
 
 Writing one token reads every weight once, so memory bandwidth bounds the speed; the time that an
 engine takes for a layer whatever its size bounds that of small models.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from avalan.hub.remote import RemoteFile, fits
 
@@ -18,6 +21,10 @@ LAYER_S = {"transformers": 6e-4, "onnx": 6e-5}
 """What a layer costs whatever its size, in seconds; measured on small models on one processor."""
 _KV_BYTES = 2
 """A number of the key-value cache, in bf16."""
+_MATRIX = (6144, 4096)
+"""96 MiB, far more than any processor caches; less would measure the cache."""
+_MOST_RUNS = 5
+_BUDGET_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +76,23 @@ class Preflight:
         """About so many; None where it would not fit into memory, or nothing was measured."""
         if self.bandwidth is None or self.fits_memory is False or not self.needs.read_bytes:
             return None
-        return tokens_per_s(self.needs, self.bandwidth)
+        read_s = self.needs.read_bytes / self.bandwidth
+        return 1 / (read_s + self.needs.num_layers * LAYER_S[self.needs.engine])
 
 
-def tokens_per_s(needs: Needs, bandwidth: float) -> float:
-    """About how many tokens a second, with `bandwidth` in bytes per second."""
-    read_s = needs.read_bytes / bandwidth
-    return 1 / (read_s + needs.num_layers * LAYER_S[needs.engine])
+def measure_bandwidth() -> float:
+    """Bytes per second while a matrix is multiplied by a vector, the work of a model's token.
+
+    Takes about a third of a second. The best of a few runs, since other programs only slow it
+    down.
+    """
+    matrix, vector = np.ones(_MATRIX, np.float32), np.ones(_MATRIX[1], np.float32)
+    seconds: list[float] = []
+    while len(seconds) < _MOST_RUNS and sum(seconds) <= _BUDGET_S:
+        before = time.perf_counter()
+        matrix @ vector
+        seconds.append(time.perf_counter() - before)
+    return matrix.nbytes / min(seconds)
 
 
 def needs_of(files: Sequence[RemoteFile], config: Mapping[str, Any]) -> Needs:

@@ -4,18 +4,29 @@ No sockets here. What cannot be had is refused with the statuses and codes from 
 huggingface_hub makes its exceptions (`hf_raise_for_status` in its source).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from avalan.hub import shapes
 from avalan.hub.catalogue import Catalogue, HubFile, Repository
-from avalan.hub.query import Parameters, Query, is_true
 from avalan.hub.shapes import Account, Json
 
-_ACTIONS = {"revision", "tree", "paths-info", "refs", "commits"}
-MOST_ROWS = 1000
-"""Of one page of a search."""
+Parameters = Mapping[str, Sequence[str]]
+"""What follows the question mark of an address; each name has at least one value."""
+
+_GENERAL = re.compile(r"/api/(?P<action>models|whoami-v2)")
+# The shortest name that leaves a known action behind it is the repository's.
+_ABOUT = re.compile(
+    r"/api/models/(?P<repository>[^/]+(/[^/]+)??)"
+    r"(/(revision|(?P<action>tree|refs))(/(?P<revision>[^/]+)(/(?P<path>.+))?)?)?"
+)
+_FILE = re.compile(
+    r"/(?P<repository>[^/]+(/[^/]+)?)/(?P<action>resolve)/(?P<revision>[^/]+)/(?P<path>.+)"
+)
+
+_SORT_FIELDS = {"likes": "likes", "lastModified": "last_modified"}
 
 
 class Refused(Exception):
@@ -37,7 +48,7 @@ class Route:
     """What an address asks for."""
 
     action: str
-    """`models`, `whoami-v2`, `resolve`, `info`, `tree`, `paths-info`, `refs` or `commits`."""
+    """`models`, `whoami-v2`, `resolve`, `info`, `tree` or `refs`."""
     repository: str = ""
     revision: str = "main"
     path: str = ""
@@ -49,44 +60,12 @@ class Route:
 
         It is split at its slashes before they are decoded, so that a revision may contain one.
         """
-        match [unquote(part, errors="replace") for part in path.split("/")[1:]]:
-            case ["api", ("models" | "whoami-v2") as action]:
-                return cls(action=action)
-            case ["api", "models", *rest]:
-                return cls._of_repository(rest)
-            case [owner, name, "resolve", revision, *file] if file:
-                repository = f"{owner}/{name}"
-            case [repository, "resolve", revision, *file] if file:
-                pass
-            case _:
-                return None
-        joined = "/".join(file)
-        return cls(action="resolve", repository=repository, revision=revision, path=joined)
-
-    @classmethod
-    def _of_repository(cls, parts: Sequence[str]) -> "Route | None":
-        num_names = 1 if len(parts) == 1 or parts[1] in _ACTIONS else 2
-        name = "/".join(parts[:num_names])
-        match parts[num_names:]:
-            case []:
-                return cls(action="info", repository=name)
-            case [action, *rest] if action in _ACTIONS:
-                return cls(
-                    action="info" if action == "revision" else action,
-                    repository=name,
-                    revision=rest[0] if rest else "main",
-                    path="/".join(rest[1:]),
-                )
+        for pattern in (_GENERAL, _ABOUT, _FILE):
+            if match := pattern.fullmatch(path):
+                parts = {name: part for name, part in match.groupdict().items() if part}
+                decoded = {name: unquote(part, errors="replace") for name, part in parts.items()}
+                return cls(**{"action": "info", **decoded})
         return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """An answer in JSON."""
-
-    content: Json | list[Json]
-    next_row: int | None = None
-    """Where the next page of a search begins, if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +86,8 @@ class Hub:
 
     def answer(
         self, route: Route | None, parameters: Parameters, token: str | None
-    ) -> Document | Content:
-        """What `route` asks for.
+    ) -> Json | list[Json] | Content:
+        """What `route` asks for: a file, or what becomes JSON.
 
         Raises:
             Refused: it does not exist, or not for this caller.
@@ -117,13 +96,20 @@ class Hub:
         if route is None:
             raise Refused(404, "Not Found")
         if route.action == "whoami-v2":
-            return Document(content=_whoami(caller))
+            if caller is None:
+                raise Refused(401, "Invalid username or password.")
+            return shapes.account(caller)
         if route.action == "models":
             return self._search(parameters, caller)
         repository = self._repository(route.repository, caller)
-        if route.action == "resolve":
-            return self._resolve(route, repository, caller)
-        return Document(content=_about(route, repository, parameters))
+        if route.action == "refs":
+            return shapes.refs(repository)
+        if route.action == "resolve" and self.accounts is not None:
+            _check_gate(repository, caller)
+        commit = repository.commit(route.revision)
+        if commit is None:
+            raise Refused(404, "Invalid rev id", {"X-Error-Code": "RevisionNotFound"})
+        return _about(repository, commit, route, parameters)
 
     def _caller(self, token: str | None) -> Account | None:
         if self.accounts is None or token is None:
@@ -147,88 +133,68 @@ class Hub:
             raise Refused(401, "Invalid username or password.", code)
         raise Refused(404, "Repository not found", code)
 
-    def _search(self, parameters: Parameters, caller: Account | None) -> Document:
-        found = (self.catalogue.find(name) for name in self.catalogue.names())
-        seen = [each for each in found if each is not None and self._sees(each, caller)]
-        rows = Query.from_parameters(parameters).answer(seen)
-        limit = _number(parameters, "limit", MOST_ROWS)
-        first, size = _number(parameters, "cursor", 0), min(max(limit, 1), MOST_ROWS)
-        asked = {name: _flag(parameters, name) for name in ("full", "config", "cardData")}
-        page = [
-            shapes.expanded(each, fields)
-            if (fields := parameters.get("expand", ()))
-            else shapes.listed(
-                each, full=asked["full"], config=asked["config"], card=asked["cardData"]
-            )
-            for each in rows[first : first + size]
-        ]
-        more = first + size < len(rows)
-        return Document(content=page, next_row=first + size if more else None)
+    def _search(self, parameters: Parameters, caller: Account | None) -> list[Json]:
+        """All that fit, on one page, and all about each, which is more than clients ask for.
 
-    def _resolve(self, route: Route, repository: Repository, caller: Account | None) -> Content:
-        if repository.gated and self.accounts is not None:
-            _check_gate(repository, caller)
-        commit = _commit(repository, route.revision)
-        file = repository.files(commit).get(route.path)
-        if file is None:
-            raise _no_entry(commit)
-        return Content(file=file, commit=commit)
+        The most first, equals in the order of their names.
+        """
+        everything = (self.catalogue.find(name) for name in self.catalogue.names())
+        seen = [each for each in everything if each is not None and self._sees(each, caller)]
+        found = [each for each in seen if _fits(each, parameters)]
+        field = _SORT_FIELDS.get(_first(parameters, "sort"), "downloads")
+        found.sort(key=lambda each: getattr(each, field), reverse=True)
+        limit = _first(parameters, "limit")
+        if limit.isdecimal():
+            found = found[: int(limit)]
+        return [shapes.model(each, each.head()) for each in found]
+
+
+def _about(
+    repository: Repository, commit: str, route: Route, parameters: Parameters
+) -> Json | list[Json] | Content:
+    if route.action == "info":
+        return shapes.model(repository, commit)
+    files = repository.files(commit)
+    if route.action == "tree":
+        rows = shapes.tree(files, route.path, recursive=_flag(parameters, "recursive"))
+        if rows is not None:
+            return rows
+    elif route.path in files:
+        return Content(file=files[route.path], commit=commit)
+    # With the commit, from which the client remembers that the file does not exist.
+    headers = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}
+    raise Refused(404, "Entry not found", headers)
 
 
 def _check_gate(repository: Repository, caller: Account | None) -> None:
+    if not repository.gated or (caller is not None and caller.has_access):
+        return
     if caller is None:
         status, message = 401, "You must be logged in and have access to it."
-    elif not caller.has_access:
-        status, message = 403, "You have not been given access to it."
     else:
-        return
+        status, message = 403, "You have not been given access to it."
     message = f"Access to model {repository.name} is restricted. {message}"
     raise Refused(status, message, {"X-Error-Code": "GatedRepo"})
 
 
-def _whoami(caller: Account | None) -> Json:
-    if caller is None:
-        raise Refused(401, "Invalid username or password.")
-    return shapes.account(caller)
+def _fits(repository: Repository, parameters: Parameters) -> bool:
+    """Everything that is given must fit; unknown parameters are passed over."""
+    name = repository.name.lower()
+    words = _first(parameters, "search").lower().split()
+    values = (*parameters.get("filter", ()), *parameters.get("pipeline_tag", ()))
+    tags = {tag for value in values for tag in value.split(",")}
+    return (
+        all(word in name for word in words)
+        and tags <= set(repository.all_tags)
+        and _first(parameters, "author") in ("", repository.owner)
+        and ("gated" not in parameters or _flag(parameters, "gated") == repository.gated)
+    )
 
 
-def _about(route: Route, repository: Repository, parameters: Parameters) -> Json | list[Json]:
-    if route.action == "refs":
-        return shapes.refs(repository)
-    commit = _commit(repository, route.revision)
-    if route.action == "info":
-        return shapes.model(repository, commit, blobs=_flag(parameters, "blobs"))
-    history = shapes.commit_entry(repository, commit)
-    if route.action == "commits":
-        return [history]
-    last_commit = history if _flag(parameters, "expand") else None
-    files = repository.files(commit)
-    if route.action == "paths-info":
-        return shapes.paths(files, parameters.get("paths", ()), last_commit=last_commit)
-    recursive = _flag(parameters, "recursive")
-    rows = shapes.tree(files, route.path, recursive=recursive, last_commit=last_commit)
-    if rows is None:
-        raise _no_entry(commit)
-    return rows
-
-
-def _commit(repository: Repository, revision: str) -> str:
-    commit = repository.commit(revision)
-    if commit is None:
-        raise Refused(404, "Invalid rev id", {"X-Error-Code": "RevisionNotFound"})
-    return commit
-
-
-def _no_entry(commit: str) -> Refused:
-    # With the commit, from which the client remembers that the file does not exist.
-    headers = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}
-    return Refused(404, "Entry not found", headers)
+def _first(parameters: Parameters, name: str) -> str:
+    return parameters.get(name, ("",))[0]
 
 
 def _flag(parameters: Parameters, name: str) -> bool:
-    return is_true(parameters.get(name, ("",))[0])
-
-
-def _number(parameters: Parameters, name: str, default: int) -> int:
-    text = parameters.get(name, ("",))[0]
-    return int(text) if text.isdecimal() and text.isascii() else default
+    """Clients write `true`, `True` or `1`."""
+    return _first(parameters, name).lower() in ("true", "1")

@@ -1,17 +1,19 @@
-"""A model as the hub describes it: its files, their sizes and hashes; which of them to fetch."""
+"""Models as the hub describes them: a search, one model's files, and which of them to fetch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub import constants
+from huggingface_hub import constants, errors
 
 from avalan.errors import ModelError
 from avalan.hub.failure import explained, require_hub
 from avalan.hub.folder import PICKLED_MODELS
+from avalan.hub.headers import Tensor
 from avalan.locale import _n
 
 READABLE = (
@@ -28,15 +30,25 @@ READABLE = (
 """Files that an engine here, or a person, can read; a repository may hold the same weights in
 other formats too."""
 
-LEFT_OUT = ("original/*", "*/original/*", "consolidated*.safetensors", ".*")
-"""The same weights once more, for other programs."""
+_LEFT_OUT = ("original/*", "*/original/*", "consolidated*.safetensors", ".*")
 
 SMALL = ("*.json", "*.jinja", "README.md")
 """Enough to describe a model."""
 
-WEIGHTS = ("*.safetensors", "*.onnx")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _OTHER = {".gguf": "GGUF", ".h5": "Keras", ".msgpack": "Flax", ".npz": "NumPy"}
+
+_SEARCHED = (
+    "downloads",
+    "gated",
+    "lastModified",
+    "library_name",
+    "likes",
+    "pipeline_tag",
+    "safetensors",
+    "tags",
+)
+"""What a row of a search tells."""
 
 _TIMEOUT_S = 20.0
 
@@ -59,7 +71,6 @@ class RemoteModel:
     name: str
     commit: str
     files: tuple[RemoteFile, ...]
-    gated: bool
     licence: str | None
     parameters: Mapping[str, int] = field(default_factory=dict)
     """Number format → how many, from the headers of the safetensors files; may be empty."""
@@ -69,6 +80,23 @@ class RemoteModel:
         return huggingface_hub.hf_hub_url(
             self.name, file.path, revision=self.commit, endpoint=constants.ENDPOINT
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundModel:
+    """A model on the hub; None where the hub does not say."""
+
+    name: str
+    num_parameters: int | None
+    task: str | None
+    library: str | None
+    licence: str | None
+    gated: bool
+    """Its files are only for those who accepted its licence."""
+    downloads: int
+    """In the last month."""
+    likes: int
+    modified: datetime | None
 
 
 def look_up(
@@ -91,7 +119,7 @@ def look_up(
             )
             return _model(info)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, huggingface_hub.errors.HFValidationError):
+            if isinstance(error, errors.HFValidationError):
                 raise
             raise ModelError(
                 "What {address} answers about {name!r} is no hub's answer; check HF_ENDPOINT, "
@@ -108,7 +136,6 @@ def _model(info: Any) -> RemoteModel:
         name=info.id,
         commit=info.sha,
         files=tuple(_file(info.id, row) for row in info.siblings),
-        gated=bool(info.gated),
         licence=licence if isinstance(licence, str) else None,
         parameters=dict(info.safetensors.parameters) if info.safetensors else {},
     )
@@ -123,22 +150,87 @@ def _file(name: str, row: Any) -> RemoteFile:
             name=name,
             file=row.rfilename,
         )
-    lfs = row.lfs
-    return RemoteFile(
-        path=row.rfilename,
-        size_bytes=int(lfs.size if lfs else row.size),
-        etag=str(lfs.sha256 if lfs else row.blob_id),
+    size, etag = (row.lfs.size, row.lfs.sha256) if row.lfs else (row.size, row.blob_id)
+    return RemoteFile(path=row.rfilename, size_bytes=int(size), etag=str(etag))
+
+
+def remote_headers(name: str, *, revision: str, token: str | None) -> dict[str, Tensor]:
+    """Name → tensor of a model on the hub; empty where it has no safetensors files.
+
+    Only the headers are downloaded, a few hundred kilobytes each.
+
+    Raises:
+        ModelError: the files may not be read, or the hub does not answer.
+    """
+    with explained(name, revision=revision, token=token):
+        try:
+            found = huggingface_hub.HfApi().get_safetensors_metadata(
+                name, revision=revision, token=token or False, timeout=_TIMEOUT_S
+            )
+        except errors.NotASafetensorsRepoError:
+            return {}
+        except errors.SafetensorsParsingError:
+            raise ModelError(
+                "The weights of {name!r} on the hub are not in the safetensors format; choose "
+                "another revision or repository.",
+                name=name,
+            ) from None
+    return {
+        tensor_name: Tensor(dtype=str(row.dtype), shape=tuple(row.shape))
+        for file in found.files_metadata.values()
+        for tensor_name, row in file.tensors.items()
+    }
+
+
+def search(
+    query: str = "", *, filters: Sequence[str] = (), limit: int = 10, token: str | None = None
+) -> list[FoundModel]:
+    """The most downloaded models that fit.
+
+    Args:
+        query: words of the name.
+        filters: tags, such as `transformers`, `text-generation` or `license:apache-2.0`; all must
+            fit.
+        limit: at most so many.
+
+    Raises:
+        ModelError: the hub refuses or cannot be reached.
+    """
+    require_hub()
+    with explained(token=token):
+        rows = huggingface_hub.HfApi().list_models(
+            search=query or None,
+            filter=list(filters) or None,
+            limit=limit,
+            sort="downloads",
+            expand=list(_SEARCHED),  # type: ignore[arg-type]
+            token=token or False,
+        )
+        return [_found(row) for row in rows]
+
+
+def _found(row: Any) -> FoundModel:
+    parts = (tag.partition("license:") for tag in row.tags or ())
+    licences = (licence for before, _, licence in parts if licence and not before)
+    return FoundModel(
+        name=row.id,
+        num_parameters=row.safetensors.total if row.safetensors else None,
+        task=row.pipeline_tag,
+        library=row.library_name,
+        licence=next(licences, None),
+        gated=bool(row.gated),
+        downloads=row.downloads or 0,
+        likes=row.likes or 0,
+        modified=row.last_modified,
     )
 
 
 def choose(
-    files: Iterable[RemoteFile],
-    patterns: Sequence[str] = READABLE,
-    left_out: Sequence[str] = LEFT_OUT,
+    files: Iterable[RemoteFile], patterns: Sequence[str] = READABLE
 ) -> tuple[RemoteFile, ...]:
-    """Those that fit one of `patterns` and none of `left_out`."""
+    """Those that fit one of `patterns`, without the same weights once more for other programs."""
     return tuple(
-        file for file in files if fits(file.path, patterns) and not fits(file.path, left_out)
+        file for file in files if fits(file.path, patterns) and not fits(file.path, _LEFT_OUT)
     )
 
 
@@ -155,32 +247,22 @@ def patterns_for(model: RemoteModel, *, pickled: bool = False, code: bool = Fals
         code: take the Python files that came with it.
 
     Raises:
-        ModelError: as `check_weights`.
+        ModelError: there are no weights that an engine here reads, or only pickled ones, which can
+            run code when they are loaded.
     """
     patterns = [*READABLE, *(["*.py"] if code else [])]
-    held = [file for file in model.files if fits(file.path, PICKLED_MODELS)]
-    if pickled and held and not has_weights(model):
-        return [*patterns, *PICKLED_MODELS]
-    check_weights(model)
-    return patterns
-
-
-def check_weights(model: RemoteModel) -> None:
-    """Whether there are weights that an engine here reads.
-
-    Raises:
-        ModelError: there are none, or only pickled ones, which can run code when they are loaded.
-    """
     if has_weights(model):
-        return
-    if pickled := pickled_weights(model):
+        return patterns
+    if pickled and any(fits(file.path, PICKLED_MODELS) for file in model.files):
+        return [*patterns, *PICKLED_MODELS]
+    if held := pickled_weights(model):
         raise ModelError(
             "The model {name!r} has only pickled weights ({file}), which can run any code when "
             "they are loaded, so avalan does not load them unless --allow-pickle says so; look "
             "for the same model with safetensors: avalan model search {words!r} --filter "
             "safetensors",
             name=model.name,
-            file=pickled[0].path,
+            file=held[0].path,
             words=model.name.rpartition("/")[2],
         )
     suffixes = {PurePosixPath(file.path).suffix for file in model.files}
@@ -199,10 +281,10 @@ def check_weights(model: RemoteModel) -> None:
 
 def has_weights(model: RemoteModel) -> bool:
     """Whether there are weights that an engine here reads."""
-    return any(fits(file.path, WEIGHTS) for file in choose(model.files))
+    return any(fits(file.path, ("*.safetensors", "*.onnx")) for file in choose(model.files))
 
 
 def pickled_weights(model: RemoteModel) -> tuple[RemoteFile, ...]:
     """The weights in formats that can run code."""
     found = choose(model.files, PICKLED)
-    return tuple(file for file in found if not fits(file.path, ("training_args.bin", "*.npz")))
+    return tuple(file for file in found if file.path != "training_args.bin")

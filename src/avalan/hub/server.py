@@ -15,16 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, BinaryIO
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from avalan import __version__
 from avalan.hub.catalogue import Catalogue, HubFile
-from avalan.hub.protocol import Content, Document, Hub, Refused, Route
-from avalan.hub.query import Parameters
+from avalan.hub.protocol import Content, Hub, Refused, Route
 from avalan.hub.shapes import Account
 
-_LONGEST_BODY = 1_000_000
-_LENGTH = re.compile(r"[0-9]{1,9}")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 _BEARER = re.compile(r"Bearer (.+)", re.IGNORECASE)
 # Any other name under which a server on loopback is asked is a web page's attempt to read from it
@@ -129,95 +126,73 @@ class HubHandler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: HubServer
 
-    def do_GET(self) -> None:
-        """A file or a document."""
-        self.serve()
-
-    def do_HEAD(self) -> None:
-        """Their headers."""
-        self.serve()
-
-    def do_POST(self) -> None:
-        """A question that is too long for an address; nothing is ever written."""
-        self.serve()
-
     def log_message(self, *values: object) -> None:
         """Nothing: who runs the server is told through `on_request`."""
 
-    def begin(self, route: Route | None) -> None:
+    def begin(self) -> None:
         """Called before a request is answered; may raise `Refused`."""
+
+    def do_GET(self) -> None:
+        """One request, whatever becomes of it: a file or a document, or for HEAD its headers."""
+        self._status, self._num_bytes = 0, 0
+        # A body is not read, and would be taken for the next request.
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+        path, _, question = self.path.partition("?")
+        route = Route.parse(path)
+        try:
+            self._answer(route, question)
+        except OSError:  # The client has gone, or says nothing.
+            self.close_connection = True
+        finally:
+            self._record(route)
+
+    do_HEAD = do_GET
+
+    def _answer(self, route: Route | None, question: str) -> None:
+        try:
+            self.begin()
+            self._check_host()
+            bearer = _BEARER.fullmatch(self.headers.get("Authorization", ""))
+            answer = self.server.hub.answer(route, parse_qs(question), bearer and bearer[1])
+            if isinstance(answer, Content):
+                self._send_file(answer)
+            else:
+                self._send_json(200, answer)
+        except Refused as refusal:
+            self._send_json(refusal.status, {"error": str(refusal)}, refusal.headers)
 
     def send_bytes(self, source: BinaryIO, file: HubFile, start: int, count: int) -> int:
         """Send a piece of the file that `source` has opened; returns the bytes that were sent."""
         num_sent: int = self.connection.sendfile(source, start, count)
         return num_sent
 
-    def serve(self) -> None:
-        """One request, whatever becomes of it."""
-        self._status, self._num_bytes = 0, 0
-        path, _, question = self.path.partition("?")
-        route = Route.parse(path)
-        try:
-            self._answer_or_refuse(route, question)
-        except OSError:  # The client has gone, or says nothing.
-            self.close_connection = True
-        finally:
-            self._record(route)
-
-    def _answer_or_refuse(self, route: Route | None, question: str) -> None:
-        try:
-            self._answer(route, question)
-        except Refused as refusal:
-            self._send_json(refusal.status, {"error": str(refusal)}, refusal.headers)
-
-    def _answer(self, route: Route | None, question: str) -> None:
-        # Read first: what is left of a body would be taken for the next request.
-        body = self._body()
-        self._check_host()
-        self.begin(route)
-        parameters = parse_qs(f"{question}&{body}")
-        bearer = _BEARER.fullmatch(self.headers.get("Authorization", ""))
-        if self.command == "POST" and (route is None or route.action != "paths-info"):
-            raise Refused(405, "This hub is read-only")
-        answer = self.server.hub.answer(route, parameters, bearer and bearer[1])
-        if isinstance(answer, Document):
-            headers = self._next_page(answer, parameters)
-            self._send_json(200, answer.content, headers)
-        else:
-            self._send_file(answer)
-
-    def _body(self) -> str:
-        length = self.headers.get("Content-Length", "0")
-        is_chunked = "Transfer-Encoding" in self.headers
-        if is_chunked or not _LENGTH.fullmatch(length) or int(length) > _LONGEST_BODY:
-            self.close_connection = True
-            raise Refused(413, "The request is too long, or does not say how long it is")
-        return self.rfile.read(int(length)).decode("utf-8", "replace")
-
     def _check_host(self) -> None:
         name = urlsplit("//" + self.headers.get("Host", "localhost")).hostname or ""
         if self.server.is_loopback and not (_is_address(name) or _OWN_NAME.fullmatch(name)):
             raise Refused(403, "This hub is for this machine only")
 
-    def _next_page(self, answer: Document, parameters: Parameters) -> dict[str, str]:
-        if answer.next_row is None:
-            return {}
-        question = urlencode({**parameters, "cursor": [str(answer.next_row)]}, doseq=True)
-        host = self.headers.get("Host", "")
-        return {"Link": f'<http://{host}/api/models?{question}>; rel="next"'}
-
-    def _send_json(self, status: int, content: object, headers: Mapping[str, str]) -> None:
+    def _send_json(
+        self, status: int, content: object, headers: Mapping[str, str] | None = None
+    ) -> None:
         body = json.dumps(content).encode()
         length = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        self._send_headers(status, {**length, **headers})
-        if self.command != "HEAD":
+        self._send_headers(status, length | dict(headers or {}))
+        if self.command == "GET":
             self.wfile.write(body)
             self._num_bytes = len(body)
 
     def _send_file(self, answer: Content) -> None:
         file = answer.file
-        headers = _file_headers(answer)
         start, count = 0, file.size_bytes
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "ETag": f'"{file.etag}"',
+            "X-Repo-Commit": answer.commit,
+            "Accept-Ranges": "bytes",
+        }
+        if file.in_lfs:
+            headers |= {"X-Linked-Etag": f'"{file.etag}"', "X-Linked-Size": str(file.size_bytes)}
         if self.command == "GET" and (asked := self._range(file)) is not None:
             start, count = asked
             headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{file.size_bytes}"
@@ -228,7 +203,7 @@ class HubHandler(BaseHTTPRequestHandler):
             raise Refused(404, "Entry not found", {"X-Error-Code": "EntryNotFound"}) from None
         with source:
             self._send_headers(206 if "Content-Range" in headers else 200, headers)
-            if self.command != "HEAD" and count:
+            if self.command == "GET" and count:
                 self._num_bytes = self.send_bytes(source, file, start, count)
                 self.close_connection |= self._num_bytes < count
 
@@ -271,19 +246,18 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
         Refused: the range begins after the end.
     """
     match = _RANGE.fullmatch(header)
-    if match is None or match.groups() == ("", ""):
-        return None
-    first, last = (int(text) if text else None for text in match.groups())
-    if first is None:
-        assert last is not None
-        start, end = max(size - last, 0), size
+    first, last = match.groups() if match else ("", "")
+    if first:
+        start, end = int(first), int(last) + 1 if last else size
+    elif last:
+        start, end = max(size - int(last), 0), size
     else:
-        start, end = first, size if last is None else min(last + 1, size)
-        if last is not None and last < first:
-            return None
+        return None
+    if first and last and end <= start:
+        return None
     if start >= size:
         raise Refused(416, "Range not satisfiable", {"Content-Range": f"bytes */{size}"})
-    return start, end - start
+    return start, min(end, size) - start
 
 
 def url(host: str, port: int) -> str:
@@ -297,16 +271,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _file_headers(answer: Content) -> dict[str, str]:
-    file = answer.file
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "ETag": f'"{file.etag}"',
-        "X-Repo-Commit": answer.commit,
-        "Accept-Ranges": "bytes",
-    }
-    if file.in_lfs:
-        headers |= {"X-Linked-Etag": f'"{file.etag}"', "X-Linked-Size": str(file.size_bytes)}
-    return headers

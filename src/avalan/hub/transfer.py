@@ -1,4 +1,4 @@
-"""One file from the hub into the cache: it resumes after a kill, and counts only once verified.
+"""Files from the hub into the cache, a few at a time: each resumes after a kill, and is verified.
 
 The client of the hub resumes within one process only and never looks at the content. Here the
 part that has arrived has a name that stays (`<hash>.incomplete`), and the hash that names a blob
@@ -8,31 +8,39 @@ is computed while it comes.
 import hashlib
 import io
 import os
+import queue
 import random
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub
-from huggingface_hub import errors
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
 from avalan.errors import ModelError
-from avalan.hub.failure import CLIENT_ERROR
-from avalan.hub.reach import reason_of
-from avalan.hub.remote import RemoteFile
+from avalan.hub import events
+from avalan.hub.events import Event, FileAdvanced, FileBroken, FileFinished, FileStarted
+from avalan.hub.failure import CLIENT_ERROR, reason_of
+from avalan.hub.layout import Place, size_of
+from avalan.hub.remote import RemoteFile, RemoteModel
 from avalan.locale import _
 
+NUM_THREADS = 4
 ATTEMPTS = 5
 """In a row, without a byte of progress."""
 _LONGEST_WAIT_S = 8.0
 _TIMEOUTS_S = (10.0, 20.0, 20.0, None)
 """To connect, to read, to write; none to wait for a free connection."""
 _CHUNK_BYTES = 1 << 20
+_TELL_EVERY_S = 0.05
+_GIVES_UP_S = 1.0
 _LATER = (408, 429, 500, 502, 503, 504)
 
 
-class Stopped(Exception):
+class _Stopped(Exception):
     """Whoever asked for the file does not want it any more."""
 
 
@@ -40,52 +48,93 @@ class _Cut(Exception):
     """The connection ended before the file did."""
 
 
-class Transfer:
-    """A file on its way.
+def fetch_all(
+    model: RemoteModel, files: Sequence[RemoteFile], place: Place, headers: dict[str, str]
+) -> None:
+    """Fetch the contents of `files` into the blobs of `place`.
 
-    Args:
-        url: of the content at one commit, which never changes; so a part of it can be continued
-            whatever server sends the rest, and no `If-Range` is needed, which a content delivery
-            network could not answer anyway: its etags are not the hub's.
-        advanced: called with the number of bytes that are here.
-        broken: called with a reason and the seconds until it goes on.
-        wait: sleeps so many seconds; true if the file is not wanted any more.
+    The small ones come first: if the model may not be read, that is known at once.
+
+    Raises:
+        BaseException: what befell the first file that failed; the others stop, and keep their
+            parts.
     """
+    wanted: queue.SimpleQueue[RemoteFile] = queue.SimpleQueue()
+    for file in sorted(files, key=lambda file: file.size_bytes):
+        wanted.put(file)
+    # What a thread has to say; None: it has nothing more to do.
+    reports: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+    stop = threading.Event()
 
-    def __init__(
-        self,
-        file: RemoteFile,
-        url: str,
-        headers: dict[str, str],
-        *,
-        advanced: Callable[[int], None],
-        broken: Callable[[str, float], None],
-        wait: Callable[[float], bool],
-    ) -> None:
-        self._file = file
-        self._url = url
-        # Compressed, the ranges would be those of other bytes.
-        self._headers = headers | {"Accept-Encoding": "identity"}
-        self._advanced = advanced
-        self._broken = broken
-        self._wait = wait
+    def work() -> None:
+        try:
+            while not stop.is_set():
+                file = wanted.get_nowait()
+                transfer = Transfer(
+                    file=file, url=model.url(file), headers=headers, tell=reports.put, stop=stop
+                )
+                transfer.run(place.partial(file.etag), place.blob(file.etag))
+        except (queue.Empty, _Stopped):
+            pass
+        except BaseException as error:
+            reports.put(error)
+        reports.put(None)
+
+    # Daemons: a server that does not answer must not hold up whoever pressed Ctrl-C.
+    threads = [
+        threading.Thread(target=work, daemon=True, name="transfer")
+        for _ in range(min(NUM_THREADS, len(files)))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        num_working = len(threads)
+        while num_working:
+            report = reports.get()
+            if report is None:
+                num_working -= 1
+            elif isinstance(report, BaseException):
+                raise report
+            else:
+                events.tell(report)
+    finally:
+        stop.set()
+        deadline = time.monotonic() + _GIVES_UP_S
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+
+
+@dataclass(kw_only=True)
+class Transfer:
+    """A file on its way."""
+
+    file: RemoteFile
+    url: str
+    """Of the content at one commit, which never changes; so a part of it can be continued whatever
+    server sends the rest, and no `If-Range` is needed, which a content delivery network could not
+    answer anyway: its etags are not the hub's."""
+    headers: Mapping[str, str]
+    tell: Callable[[Event], None]
+    """Called with what happens to the file."""
+    stop: threading.Event
+    """Set when the file is not wanted any more."""
+    _told_at: float = -1.0
 
     def run(self, partial: Path, blob: Path) -> None:
         """Fill `partial` and, once it is whole and true, call it `blob`.
 
         Raises:
             ModelError: what comes is not what the hub said.
-            Stopped: it is not wanted any more.
             OSError: the disk refuses; the client's errors pass through, too.
         """
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with _Part(partial, self._file) as part:
+        self.tell(FileStarted(file=self.file.path, num_bytes=size_of(partial)))
+        with _Part(partial, self.file) as part:
             for size in part.read():
-                self._check_wanted()
-                self._advanced(size)
+                self._arrived(size)
             resumed = part.size > 0
             self._fill(part)
-            if not part.is_true() and resumed:
+            if resumed and not part.is_true():
                 # What an earlier run left may have been damaged, by a power cut for example.
                 part.restart()
                 self._fill(part)
@@ -96,63 +145,65 @@ class Transfer:
             raise ModelError(
                 "The file {file} was damaged on its way (its hash is not the one that the hub "
                 "gives); try again.",
-                file=self._file.path,
+                file=self.file.path,
             )
         os.replace(partial, blob)
+        self.tell(FileFinished(file=self.file.path))
 
     def _fill(self, part: "_Part") -> None:
         attempts = 0
-        while part.size < self._file.size_bytes:
+        while part.size < self.file.size_bytes:
             before = part.size
             try:
                 self._receive(part)
             except (CLIENT_ERROR, _Cut) as error:
-                attempts = 1 if part.size > before else attempts + 1
-                if not _may_pass(error):
+                if isinstance(error, HfHubHTTPError) and error.response.status_code not in _LATER:
                     raise
+                attempts = 1 if part.size > before else attempts + 1
                 if attempts >= ATTEMPTS:
-                    raise self._gave_up(error) from None
-                self._pause(error, attempts)
-
-    def _pause(self, error: Exception, attempts: int) -> None:
-        # Not all at once, where many wait for the same server.
-        seconds = min(2.0 ** (attempts - 2), _LONGEST_WAIT_S) * random.uniform(0.8, 1.2)
-        self._broken(reason_of(error), seconds)
-        if self._wait(seconds):
-            raise Stopped
-
-    def _gave_up(self, error: Exception) -> ModelError:
-        return ModelError(
-            "The download of {file} broke off {count} times ({reason}); what has arrived is "
-            "kept, and the same command goes on from there.",
-            file=self._file.path,
-            count=ATTEMPTS,
-            reason=reason_of(error),
-        )
+                    raise ModelError(
+                        "The download of {file} broke off {count} times ({reason}); what has "
+                        "arrived is kept, and the same command goes on from there.",
+                        file=self.file.path,
+                        count=ATTEMPTS,
+                        reason=reason_of(error),
+                    ) from None
+                # Not all at once, where many wait for the same server.
+                wait_s = min(2.0 ** (attempts - 2), _LONGEST_WAIT_S) * random.uniform(0.8, 1.2)
+                reason = reason_of(error)
+                self.tell(FileBroken(file=self.file.path, reason=reason, wait_s=wait_s))
+                if self.stop.wait(wait_s):
+                    raise _Stopped from None
 
     def _receive(self, part: "_Part") -> None:
-        headers = dict(self._headers)
+        # Compressed, the ranges would be those of other bytes.
+        headers = {**self.headers, "Accept-Encoding": "identity"}
         if part.size:
             headers["Range"] = f"bytes={part.size}-"
         # It takes the token off where a redirect leads to another host.
         with huggingface_hub.get_session().stream(
-            "GET", self._url, headers=headers, timeout=_TIMEOUTS_S, follow_redirects=True
+            "GET", self.url, headers=headers, timeout=_TIMEOUTS_S, follow_redirects=True
         ) as response:
             hf_raise_for_status(response)
-            if part.size and not _continues(response, part.size):
+            goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {part.size}-")
+            if part.size and not goes_on:  # It is the whole file, from its start.
                 part.restart()
             for chunk in response.iter_bytes():
                 part.append(chunk)
-                self._advanced(part.size)
-                self._check_wanted()
-                if part.size > self._file.size_bytes:
+                self._arrived(part.size)
+                if part.size > self.file.size_bytes:
                     return
-        if part.size < self._file.size_bytes:
+        if part.size < self.file.size_bytes:
             raise _Cut(_("the connection ended early"))
 
-    def _check_wanted(self) -> None:
-        if self._wait(0.0):
-            raise Stopped
+    def _arrived(self, num_bytes: int) -> None:
+        """Tell how much is here, but not too often."""
+        if self.stop.is_set():
+            raise _Stopped
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_EVERY_S:
+            self._told_at = now
+            self.tell(FileAdvanced(file=self.file.path, num_bytes=num_bytes))
 
 
 class _Part:
@@ -210,17 +261,3 @@ class _Part:
 
     def sync(self) -> None:
         os.fsync(self._file.fileno())
-
-
-def _continues(response: Any, start: int) -> bool:
-    """Whether an answer goes on where the part ends, and is not the whole file from its start."""
-    content_range: str = response.headers.get("Content-Range", "")
-    is_part: bool = response.status_code == 206
-    return is_part and content_range.startswith(f"bytes {start}-")
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether the next try may go better."""
-    if isinstance(error, errors.HfHubHTTPError):
-        return error.response.status_code in _LATER
-    return not isinstance(error, errors.OfflineModeIsEnabled)

@@ -7,6 +7,7 @@ from avalan.locale import _
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "interrupted"]
+TokenKind = Literal["plain", "added", "special"]
 
 WEIGHT_TYPES = ("auto", "fp32", "f32", "bf16", "fp16", "f16")
 ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2", "flex_attention")

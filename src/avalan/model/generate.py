@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 from avalan.errors import ConfigurationError
-from avalan.model.decode.limits import for_one_answer
 from avalan.model.decode.loop import decode
-from avalan.model.decode.sampling import check_settings
+from avalan.model.decode.sampling import for_one_answer
 from avalan.model.engine import GeneratingEngine, SteppingEngine
 from avalan.model.entities import GenerationReport, GenerationSettings, Token, Usage
 from avalan.model.load import Model
@@ -25,7 +24,6 @@ def generate(
         ConfigurationError: a setting is out of its range, or the engine cannot honour it.
         ModelError: the prompt does not fit, or the engine fails.
     """
-    check_settings(settings)
     settings = for_one_answer(settings, len(token_ids))
     engine = model.engine
     if isinstance(engine, SteppingEngine):

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from avalan import extras, hub
+from avalan import hub
 from avalan.errors import ConfigurationError, ModelError
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model import bundled
-from avalan.model.engine import Engine, GrowingEngine, SteppingEngine, load_engine
+from avalan.model.engine import Engine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import Tokenizer, configured_eos_ids, load_tokenizer, read_json
 from avalan.model.uri import parse_uri
@@ -138,13 +138,12 @@ def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:
             name=name,
             file=DEFINITION,
         )
-    found: Path = extras.load("avalan.hub.tokenizer").find_tokenizer(
+    return hub.resolve_tokenizer(
         name,
         cache_dir=settings.cache_dir,
         revision=settings.revision,
         token=settings.access_token,
     )
-    return found
 
 
 def choose_engine(folder: Path, settings: EngineSettings) -> str:
@@ -184,7 +183,8 @@ def _fit_vocabulary(engine: Engine, tokenizer: Tokenizer, settings: EngineSettin
         return
     if tokenizer.vocab_size <= engine.vocab_size:
         return
-    if not isinstance(engine, GrowingEngine):
+    grow = getattr(engine, "grow", None)
+    if grow is None:
         raise ModelError(
             "The model has a place for {places} tokens and the tokenizer has {needed}, and "
             "this engine's files cannot be changed; add no tokens, or run the model's "
@@ -192,4 +192,4 @@ def _fit_vocabulary(engine: Engine, tokenizer: Tokenizer, settings: EngineSettin
             places=engine.vocab_size,
             needed=tokenizer.vocab_size,
         )
-    engine.grow(tokenizer.vocab_size)
+    grow(tokenizer.vocab_size)

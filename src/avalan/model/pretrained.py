@@ -17,9 +17,14 @@ from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
-from avalan.model.remote_code import check_consent
 from avalan.model.task import Task
-from avalan.model.weights import LOADING_ERRORS, first_line, load_weights, quieten
+from avalan.model.weights import (
+    LOADING_ERRORS,
+    check_consent,
+    first_line,
+    load_weights,
+    quieten,
+)
 
 # A seed holds for a whole answer, but torch has one generator for all threads.
 _DRAWING = Lock()
@@ -55,13 +60,18 @@ class Pretrained:
             cancelled: once set, ends the answer where it is.
             seed: of the random draws.
         """
+
+        def stop(input_ids: Any, _scores: Any, **_: Any) -> Any:
+            is_set = cancelled.is_set()
+            return torch.full(input_ids.shape[:1], is_set, device=input_ids.device)
+
         config = copy.deepcopy(self.model.generation_config)
         config.update(**options)
         with torch.inference_mode(), _drawing(self.model.device, seed):
             rows = self.model.generate(
                 **self._placed(inputs),
                 generation_config=config,
-                stopping_criteria=[_Cancelled(cancelled)],
+                stopping_criteria=[stop],
             )
         token_ids: list[int] = rows[0].tolist()
         return token_ids
@@ -189,13 +199,3 @@ def _drawing(device: torch.device, seed: int | None) -> Iterator[None]:
     with _DRAWING, torch.random.fork_rng(devices, device_type=device.type):
         torch.manual_seed(seed)
         yield
-
-
-class _Cancelled(transformers.StoppingCriteria):
-    """Ends every row once nobody waits for it."""
-
-    def __init__(self, cancelled: Event) -> None:
-        self._cancelled = cancelled
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        return torch.full(input_ids.shape[:1], self._cancelled.is_set(), device=input_ids.device)

@@ -8,6 +8,7 @@ eleven characters are spelled out in ordinary pieces, so that no content can act
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import tokenizers
 
 from avalan import extras
 from avalan.errors import AvalanError, ModelError
-from avalan.model.entities import Message
+from avalan.model.entities import Message, TokenKind
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What a byte that is no UTF-8 becomes in an argument; no tokenizer can spell it."""
@@ -45,32 +46,27 @@ class Tokenizer:
             special_tokens: `bos_token`, `eos_token` … by name, for the chat template.
             eos_ids: tokens that end an answer, besides `special_tokens["eos_token"]`.
         """
-        self._trusted = tokenizers.Tokenizer.from_str(definition)
-        self._trusted.no_truncation()
-        self._trusted.no_padding()
+        self._trusted = _reading(definition)
         self._special_tokens = dict(special_tokens or {})
         self.chat_template = chat_template
         """Its source."""
+        added = self._trusted.get_added_tokens_decoder()
         self.added_tokens: Mapping[str, int] = {
-            token.content: token_id
-            for token_id, token in self._trusted.get_added_tokens_decoder().items()
+            token.content: token_id for token_id, token in added.items()
         }
         """The tokens that stand beside the vocabulary, control tokens among them, and their ids."""
-        # `encode_special_tokens` is a switch on the object, so each reading has its own.
         spelled_out = json.loads(definition)
         self._control_ids = _flag_control_tokens(spelled_out)
-        self._plain = _plain_reading(spelled_out)
-        inner = _without_first_prefix(spelled_out)
-        self._plain_inner = self._plain if inner == spelled_out else _plain_reading(inner)
-        self.special_ids = frozenset(
-            token_id
-            for token_id, token in self._trusted.get_added_tokens_decoder().items()
-            if token.special
-        )
+        self._plain = _reading(json.dumps(spelled_out), plain=True)
+        inner = spelled_out | {"pre_tokenizer": _unprefixed(spelled_out.get("pre_tokenizer"))}
+        is_same = inner == spelled_out
+        self._plain_inner = self._plain if is_same else _reading(json.dumps(inner), plain=True)
+        self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
         """Ids of the control and reflection tokens."""
         self.added_ids = frozenset(self.added_tokens.values()) - self.special_ids
         """Ids of the tokens that were added to the vocabulary and control nothing."""
-        self.eos_ids = frozenset(eos_ids) | self._named_ids("eos_token")
+        named = self.added_tokens.get(self._special_tokens.get("eos_token", ""))
+        self.eos_ids = frozenset(eos_ids if named is None else [*eos_ids, named])
         """Ids that end an answer."""
         self.vocab_size = max(self._trusted.get_vocab(with_added_tokens=True).values()) + 1
         """One more than the highest id; the model's own table may be larger."""
@@ -94,11 +90,6 @@ class Tokenizer:
         encoding = self._trusted.encode(_LONE_SURROGATE.sub("\ufffd", text))
         return encoding.ids, encoding.offsets
 
-    def encode_template(self, text: str) -> list[int]:
-        """Token ids of trusted text: control tokens in it are parsed. Never pass it a content."""
-        ids: list[int] = self._trusted.encode(text, add_special_tokens=False).ids
-        return ids
-
     def encode_chat(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = True
     ) -> list[int]:
@@ -113,8 +104,7 @@ class Tokenizer:
         """
         if self.chat_template is None:
             return self._opening_ids() + self.encode("\n\n".join(m.content for m in messages))
-        parts = self._rendered(messages, add_generation_prompt=add_generation_prompt)
-        return self.encode_parts((part.text, part.trusted) for part in parts)
+        return self._encode_parts(self._rendered(messages, add_generation_prompt))
 
     def generation_prompt(self, messages: Sequence[Message]) -> str:
         """What the chat template says after the last content, before the model's own words.
@@ -124,22 +114,8 @@ class Tokenizer:
         """
         if self.chat_template is None:
             return ""
-        parts = self._rendered(messages, add_generation_prompt=True)
-        return parts[-1].text if parts and parts[-1].trusted else ""
-
-    def encode_parts(self, parts: Iterable[tuple[str, bool]]) -> list[int]:
-        """Token ids of (text, trusted) pairs, in order; only trusted text has control tokens."""
-        ids: list[int] = []
-        held = ""
-        for text, trusted in parts:
-            pieces = self._controls_and_text(text) if trusted else [text]
-            for piece in pieces:
-                if isinstance(piece, str):
-                    held += piece
-                else:
-                    ids += [*self._encode_after(ids, held), piece]
-                    held = ""
-        return ids + self._encode_after(ids, held)
+        *_before, (text, trusted) = self._rendered(messages, True) or [("", True)]
+        return text if trusted else ""
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of token ids; ids that the tokenizer does not know add nothing."""
@@ -150,6 +126,12 @@ class Tokenizer:
         """How the vocabulary writes a token, as `Ġthe` or `<0x0A>`; empty for an unknown id."""
         return self._trusted.id_to_token(token_id) or ""
 
+    def kind(self, token_id: int) -> TokenKind:
+        """Whether a token controls, was added, or is an ordinary one."""
+        if token_id in self.special_ids:
+            return "special"
+        return "added" if token_id in self.added_ids else "plain"
+
     def token_id(self, text: str) -> int | None:
         """The id of the control token, or else of the one plain token, that reads `text`."""
         if text in self.added_tokens:
@@ -157,7 +139,7 @@ class Tokenizer:
         ids = self.encode(text)
         return ids[0] if len(ids) == 1 and self.decode(ids) == text else None
 
-    def _rendered(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> Any:
+    def _rendered(self, messages: Sequence[Message], add_generation_prompt: bool) -> Any:
         # Jinja2 is loaded for models that have a template, when it is first needed.
         return extras.load("avalan.model.template").render(
             self.chat_template,
@@ -166,29 +148,25 @@ class Tokenizer:
             add_generation_prompt=add_generation_prompt,
         )
 
-    def _named_ids(self, name: str) -> frozenset[int]:
-        token_id = self.added_tokens.get(self._special_tokens.get(name, ""))
-        return frozenset() if token_id is None else frozenset((token_id,))
-
     def _opening_ids(self) -> list[int]:
         """What the tokenizer's own post-processing puts before a text."""
-        with_opening = self._trusted.encode("a", add_special_tokens=True)
-        count = next(
-            (i for i, added in enumerate(with_opening.special_tokens_mask) if not added), 0
-        )
-        ids: list[int] = with_opening.ids[:count]
-        return ids
+        encoding = self._trusted.encode("a", add_special_tokens=True)
+        pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+        return [token_id for token_id, _ in takewhile(lambda pair: pair[1], pairs)]
 
-    def _controls_and_text(self, text: str) -> list[str | int]:
-        """Trusted text as control-token ids and the text between them."""
-        encoding = self._trusted.encode(text, add_special_tokens=False)
-        pieces: list[str | int] = []
-        done = 0
-        for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-            if token_id in self._control_ids:
-                pieces += [text[done:start], token_id]
-                done = end
-        return [piece for piece in [*pieces, text[done:]] if piece != ""]
+    def _encode_parts(self, parts: Iterable[tuple[str, bool]]) -> list[int]:
+        """Token ids of (text, trusted) pairs, in order; only trusted text has control tokens."""
+        ids: list[int] = []
+        held = ""
+        for text, trusted in parts:
+            done = 0
+            encoding = self._trusted.encode(text if trusted else "", add_special_tokens=False)
+            for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+                if token_id in self._control_ids:
+                    ids += [*self._encode_after(ids, held + text[done:start]), token_id]
+                    held, done = "", end
+            held += text[done:]
+        return ids + self._encode_after(ids, held)
 
     def _encode_after(self, before: Sequence[int], text: str) -> list[int]:
         return self._encode_plain(text, self._plain_inner if before else self._plain)[0]
@@ -202,16 +180,12 @@ class Tokenizer:
             if token_id in self._control_ids and end - start > 1:
                 # Some vocabularies hold the control token as an ordinary piece too; cutting the
                 # text inside it leaves no way to spell it in one token.
-                return self._encode_cut(text, start + 1, reading)
+                cut = start + 1
+                ids, offsets = self._encode_plain(text[:cut], reading)
+                more_ids, more_offsets = self._encode_plain(text[cut:], self._plain_inner)
+                moved = [(first + cut, last + cut) for first, last in more_offsets]
+                return ids + more_ids, offsets + moved
         return ids, offsets
-
-    def _encode_cut(
-        self, text: str, cut: int, reading: tokenizers.Tokenizer
-    ) -> tuple[list[int], list[Offset]]:
-        ids, offsets = self._encode_plain(text[:cut], reading)
-        more_ids, more_offsets = self._encode_plain(text[cut:], self._plain_inner)
-        moved = [(start + cut, end + cut) for start, end in more_offsets]
-        return ids + more_ids, offsets + moved
 
 
 def load_tokenizer(
@@ -280,8 +254,7 @@ def _read_chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None
         return path.read_text(encoding="utf-8")
     template = settings.get("chat_template")
     if isinstance(template, list):  # several by name; the plain one is called default
-        named = {entry["name"]: entry["template"] for entry in template}
-        template = named.get("default")
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
     return template if isinstance(template, str) else None
 
 
@@ -314,44 +287,33 @@ def _flag_control_tokens(definition: dict[str, Any]) -> frozenset[int]:
     unknown = definition.get("model", {}).get("unk_token")
     control = set()
     for token in definition.get("added_tokens", []):
-        token["special"] = token["special"] or _is_bracketed(token["content"])
+        text = token["content"].strip()
+        is_bracketed = len(text) > 2 and text[0] + text[-1] in ("<>", "[]", "{}")
+        token["special"] = token["special"] or is_bracketed
         if token["special"] and token["content"] != unknown:
             control.add(token["id"])
     return frozenset(control)
 
 
-def _is_bracketed(text: str) -> bool:
-    text = text.strip()
-    return len(text) > 2 and text[0] + text[-1] in ("<>", "[]", "{}")
-
-
-def _plain_reading(definition: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    reading = tokenizers.Tokenizer.from_str(json.dumps(definition))
+def _reading(definition: str, *, plain: bool = False) -> tokenizers.Tokenizer:
+    """A tokenizer that reads texts whole; a plain one spells control tokens out."""
+    reading = tokenizers.Tokenizer.from_str(definition)
     reading.no_truncation()
     reading.no_padding()
-    reading.encode_special_tokens = True
+    reading.encode_special_tokens = plain
     return reading
 
 
-def _without_first_prefix(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """`definition` for text that does not open the prompt.
+def _unprefixed(step: Any) -> Any:
+    """The definition of a pre-tokenizer for text that does not open the prompt.
 
     SentencePiece-like tokenizers put a space before the first word of a text only; text after a
     control token is not the first.
     """
-
-    def never(step: dict[str, Any]) -> dict[str, Any]:
-        if step.get("type") == "Metaspace" and step.get("prepend_scheme") == "first":
-            return {**step, "prepend_scheme": "never"}
-        return step
-
-    return {**definition, "pre_tokenizer": _each_step(definition.get("pre_tokenizer"), never)}
-
-
-def _each_step(step: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
     if not isinstance(step, dict):
         return step
     if step.get("type") == "Sequence":
-        inner = [_each_step(one, change) for one in step.get("pretokenizers", [])]
-        return {**step, "pretokenizers": inner}
-    return change(step)
+        return {**step, "pretokenizers": [_unprefixed(one) for one in step["pretokenizers"]]}
+    if step.get("type") == "Metaspace" and step.get("prepend_scheme") == "first":
+        return {**step, "prepend_scheme": "never"}
+    return step

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from avalan import extras
@@ -43,7 +43,7 @@ class Task:
     """The table, in `transformers.models.auto.modeling_auto`, of those models."""
     processor_class: str
     """The class of transformers that prepares the input."""
-    processor_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    processor_options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of its `from_pretrained`."""
     modules: tuple[str, ...] = ()
     """What else must be importable."""
@@ -116,8 +116,8 @@ class TaskModel:
             )
         return self._loaded
 
-    async def _run(self, work: Callable[["Pretrained", Event], Result]) -> Result:
-        """What `work` makes of the loaded model, in the model's thread.
+    async def _run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What `work` makes of the loaded model, an event and `arguments`, in the model's thread.
 
         The event is set when nobody waits for the result any more; long work looks at it.
 
@@ -128,7 +128,7 @@ class TaskModel:
         self._running.add(cancelled)
         try:
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._thread, work, loaded, cancelled)
+            result = await loop.run_in_executor(self._thread, work, loaded, cancelled, *arguments)
             if cancelled.is_set():
                 raise ModelError(
                     "The model {model!r} was closed before it had finished; wait for its "

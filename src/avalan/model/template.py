@@ -6,11 +6,12 @@ nor the content can pass one for the other. Splitting the result at the marks gi
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from functools import partial
+from typing import NoReturn
 
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
@@ -20,14 +21,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from avalan.errors import ModelError
 from avalan.model.entities import Message
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a prompt."""
-
-    text: str
-    trusted: bool
-    """True for the template's own text, whose control tokens are parsed; False for contents."""
+Part = tuple[str, bool]
+"""A piece of a prompt, and whether it is trusted: True for the template's own text, whose control
+tokens are parsed; False for contents."""
 
 
 def render(
@@ -50,11 +46,13 @@ def render(
     Raises:
         ModelError: the template is broken, refuses the conversation, or leaves a message out.
     """
-    marks = {_mark(): message.content.strip() for message in messages}
-    shown = [
-        {"role": message.role, "content": _around(message.content, mark)}
-        for mark, message in zip(marks, messages, strict=True)
-    ]
+    marks: dict[str, str] = {}
+    shown = []
+    for message in messages:
+        mark, body = f"\ue000{secrets.token_hex(16)}\ue001", message.content.strip()
+        content = message.content.replace(body, mark, 1) if body else message.content
+        marks[mark] = body
+        shown.append({"role": message.role, "content": content})
     try:
         text = _compile(template)(
             messages=shown,
@@ -69,45 +67,15 @@ def render(
             "messages' roles or their order.",
             error=error,
         ) from error
-    for mark, content in marks.items():
-        if content and mark not in text:
+    for mark, body in marks.items():
+        if body and mark not in text:
             raise ModelError(
                 "The model's chat template leaves out a message that begins with {start!r}; "
                 "the model cannot be given this conversation.",
-                start=content[:40],
+                start=body[:40],
             )
-    return _split(text, marks)
-
-
-def _mark() -> str:
-    return f"\ue000{secrets.token_hex(16)}\ue001"
-
-
-def _around(content: str, mark: str) -> str:
-    """`content` with all but its outer white space replaced by `mark`; nothing stays nothing."""
-    body = content.strip()
-    if not body:
-        return content
-    before = content[: len(content) - len(content.lstrip())]
-    after = content[len(content.rstrip()) :]
-    return before + mark + after
-
-
-def _split(text: str, marks: Mapping[str, str]) -> list[Part]:
-    parts = [Part(text, True)]
-    for mark, content in marks.items():
-        parts = [piece for part in parts for piece in _split_one(part, mark, content)]
-    return [part for part in parts if part.text]
-
-
-def _split_one(part: Part, mark: str, content: str) -> list[Part]:
-    if not part.trusted:
-        return [part]
-    first, *others = part.text.split(mark)
-    pieces = [Part(first, True)]
-    for other in others:
-        pieces += [Part(content, False), Part(other, True)]
-    return pieces
+    pieces = re.split("(" + "|".join(marks) + ")", text) if marks else [text]
+    return [(marks.get(piece, piece), piece not in marks) for piece in pieces if piece]
 
 
 class _Generation(Extension):
@@ -124,14 +92,10 @@ def _compile(template: str) -> Callable[..., str]:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
     )
-    environment.filters["tojson"] = _to_json
+    environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return environment.from_string(template).render
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from tokenizers import pre_tokenizers
 
-from avalan.model.detokenize import REPLACEMENT
-from avalan.model.nlp.steps import TokenKind
+from avalan.model.decode.text import REPLACEMENT
+from avalan.model.entities import TokenKind
 from avalan.model.prompt import Tokenizer
 
 
@@ -33,7 +33,7 @@ def read_tokens(tokenizer: Tokenizer, text: str) -> list[ReadToken]:
             token_id=token_id,
             text=own_text(tokenizer, token_id),
             token=tokenizer.token(token_id),
-            kind=_kind(tokenizer, token_id),
+            kind=tokenizer.kind(token_id),
             start=start,
             end=end,
         )
@@ -50,12 +50,6 @@ def own_text(tokenizer: Tokenizer, token_id: int) -> str:
     if written.startswith("▁") and not alone.startswith(" "):
         return f" {alone}"
     return alone
-
-
-def _kind(tokenizer: Tokenizer, token_id: int) -> TokenKind:
-    if token_id in tokenizer.special_ids:
-        return "special"
-    return "added" if token_id in tokenizer.added_ids else "plain"
 
 
 def _bytes_text(written: str) -> str:

@@ -5,7 +5,7 @@ All of it is done on the files' own data: no library has to understand the model
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +80,10 @@ def save_tokenizer(
         StateError: the files cannot be written.
     """
     check_folder_to_save(folder)
-    definition = add_tokens(
-        (source / DEFINITION).read_text(encoding="utf-8"), tokens, special_tokens
-    )
-    made: dict[str, str] = {DEFINITION: definition}
+    own = (source / DEFINITION).read_text(encoding="utf-8")
+    definition = add_tokens(own, tokens, special_tokens)
     settings = _settings(read_json(source / SETTINGS), definition, special_tokens)
-    made[SETTINGS] = _text(settings)
+    made = {DEFINITION: definition, SETTINGS: _text(settings)}
     if (source / NAMES).is_file():
         made[NAMES] = _text(_with_extra(read_json(source / NAMES), special_tokens))
     try:
@@ -115,14 +113,9 @@ def _settings(
     # The code that a model brings is not copied, and not needed for these files.
     made.pop("auto_map", None)
     if "added_tokens_decoder" in made:
-        made["added_tokens_decoder"] = dict(_rows(definition))
+        added = json.loads(definition).get("added_tokens", [])
+        made["added_tokens_decoder"] = {str(token.pop("id")): token for token in added}
     return made
-
-
-def _rows(definition: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The added tokens as `tokenizer_config.json` repeats them."""
-    for token in json.loads(definition).get("added_tokens", []):
-        yield str(token["id"]), {name: value for name, value in token.items() if name != "id"}
 
 
 def _with_extra(settings: Mapping[str, Any], special_tokens: Sequence[str]) -> dict[str, Any]:

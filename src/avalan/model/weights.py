@@ -1,24 +1,28 @@
 """Weights as transformers loads them: on their device, in their number format.
 
-Code that came with a model runs, and pickled weights are read, only where the settings say so.
+Code that came with a model runs (https://huggingface.co/docs/transformers/custom_models), and
+pickled weights are read, only where the settings say so.
 """
 
 import pickle
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.utils import is_flash_attn_2_available
 from transformers.utils import logging as transformers_logging
 
-from avalan.errors import ModelError
+from avalan.errors import ConfigurationError, ModelError
+from avalan.hub.found import code_files
 from avalan.hub.headers import read_headers
-from avalan.model.attention import check_attention
-from avalan.model.entities import WEIGHT_TYPES, EngineSettings
+from avalan.locale import _
+from avalan.model.entities import ATTENTIONS, WEIGHT_TYPES, EngineSettings
 from avalan.model.prompt import read_json
-from avalan.model.remote_code import check_consent
 
+_ON_CUDA = ("flash_attention_2", "flex_attention")
 _WEIGHT_TYPES = {
     "auto": "auto",
     "fp32": torch.float32,
@@ -75,14 +79,6 @@ def load_weights(
             folder=folder,
         ) from error
     except LOADING_ERRORS as error:
-        if settings.attention not in ("auto", "eager") and "attention" in str(error):
-            raise ModelError(
-                "The model in {folder} cannot be computed with the attention {attention!r} "
-                "({reason}); choose the attention 'eager', which every model has.",
-                folder=folder,
-                attention=settings.attention,
-                reason=first_line(error),
-            ) from error
         raise ModelError(
             "transformers cannot load the model in {folder} ({reason}); check that the folder "
             "holds a complete {kind}.",
@@ -94,6 +90,54 @@ def load_weights(
         # Processors have no arithmetic for fp16; converting once is faster than at every product.
         model = model.float()
     return model.to(device).eval(), info["missing_keys"]
+
+
+def check_consent(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> None:
+    """Whether the model that `config` describes may be loaded.
+
+    Raises:
+        ModelError: the installed transformers has no code for it, and its own is not `trusted`.
+    """
+    if trusted or not config.get("auto_map") or config.get("model_type") in CONFIG_MAPPING_NAMES:
+        return
+    files = ", ".join(code_files(config)) or _("of another repository")
+    raise ModelError(
+        "The model in {folder} needs Python code that came with it ({files}), which can read, "
+        "change and send whatever you can; read it first, and if you trust it, consent with "
+        "--trust-remote-code.",
+        folder=folder,
+        files=files,
+    )
+
+
+def check_attention(name: str, device: torch.device) -> None:
+    """Whether the attention called `name` can be computed on `device`.
+
+    Raises:
+        ConfigurationError: there is no attention of this name.
+        ModelError: it needs another device, or a package that is not installed.
+    """
+    if name not in ATTENTIONS:
+        raise ConfigurationError(
+            "There is no attention called {name!r}; choose one of: {known}.",
+            name=name,
+            known=", ".join(ATTENTIONS),
+        )
+    if name not in _ON_CUDA:
+        return
+    if device.type != "cuda":
+        raise ModelError(
+            "The attention {name!r} computes on CUDA devices only, and the model is to be on "
+            "{device!r}; choose the attention 'sdpa', which works there.",
+            name=name,
+            device=device.type,
+        )
+    if name == "flash_attention_2" and not is_flash_attn_2_available():
+        raise ModelError(
+            "The attention {name!r} needs the package 'flash-attn', which is not installed; "
+            "run: pip install flash-attn, or choose the attention 'sdpa', which works without.",
+            name=name,
+        )
 
 
 def _options(settings: EngineSettings, device: torch.device) -> dict[str, Any]:
@@ -134,11 +178,10 @@ def find_weight_type(name: str) -> Any:
         ModelError: there is none.
     """
     if name not in _WEIGHT_TYPES:
-        choices = ", ".join(WEIGHT_TYPES)
         raise ModelError(
-            "There is no weight type called {name!r}; choose one of: {choices}.",
+            "There is no weight type called {name!r}; choose one of: {known}.",
             name=name,
-            choices=choices,
+            known=", ".join(WEIGHT_TYPES),
         )
     return _WEIGHT_TYPES[name]
 

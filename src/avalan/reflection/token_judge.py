@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avalan.model.decode.constraint import SpanConstraint, restrict
+from avalan.model.decode.constraint import allowed_in_span, restrict
 from avalan.model.decode.sampling import logprobs
 from avalan.model.engine import Logits, State
 from avalan.model.entities import Message, Usage
@@ -171,11 +171,11 @@ class TokenJudge:
         """The greedy contiguous piece of the passage, and the mean logprob of its tokens."""
         ends = self._ids.support
         body = [i for i, (start, _) in enumerate(encoded.spans) if start >= 0]
-        constraint = SpanConstraint([encoded.token_ids[body[0] :]] if body else [], end_ids=ends)
+        source = encoded.token_ids[body[0] :] if body else []
         said: list[int] = []
         seen: list[float] = []
         while body and len(said) < MAX_SPAN_TOKENS:
-            allowed = constraint.allowed(said)
+            allowed = allowed_in_span(source, said, ends)
             token_id = int(restrict(scores, allowed).argmax())
             seen.append(float(logprobs(scores)[token_id]))
             if token_id in ends:

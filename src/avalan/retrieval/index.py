@@ -10,7 +10,6 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from avalan.errors import ConfigurationError, RetrievalError
@@ -122,12 +121,7 @@ class Index:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_args: object) -> None:
         self.close()
 
     # --- writing ----------------------------------------------------------------------------
@@ -383,20 +377,14 @@ class Index:
 def _place(path: Path | str) -> Path:
     if not os.fspath(path).strip():
         raise RetrievalError("A path is empty; name a file or a folder.")
-    if not _is_unicode(os.fspath(path)):
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
         name = os.fsencode(path).decode("utf-8", "replace")
         raise RetrievalError(
             "The name {name!r} is not valid Unicode; rename the file or folder.", name=name
-        )
+        ) from None
     return Path(os.path.abspath(path))
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _prefix(folder: str) -> str:

@@ -13,30 +13,23 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from avalan.errors import ConfigurationError
 from avalan.hub.catalogue import NAME, HubFile, Repository
-from avalan.hub.protocol import Refused, Route
+from avalan.hub.protocol import Refused
 from avalan.hub.server import HubHandler, HubServer, Served
 from avalan.hub.shapes import Account
 
 _PIECE_BYTES = 1 << 16
 _PIECES_PER_S = 50
 _LONGEST_WAIT_S = 5.0
+# Variables of the person's own hub.
+_OWN = ("HF_", "HUGGING", "TRANSFORMERS_OFFLINE", "TRANSFORMERS_CACHE")
 _PUBLISHED = datetime(2025, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class _Break:
-    after_bytes: int
-    times_left: int
 
 
 class LocalHub:
@@ -60,7 +53,7 @@ class LocalHub:
         self.bytes_per_s: float | None = None
         self.failing: int | None = None
         self._repositories: dict[str, Repository] = {}
-        self._breaks: dict[str, _Break] = {}
+        self._breaks: dict[str, tuple[int, int]] = {}
         self._corrupt: set[str] = set()
         self._served: list[Served] = []
         self._num_working = 0
@@ -73,18 +66,13 @@ class LocalHub:
             self.token: Account(name="owner"),
             self.stranger_token: Account(name="stranger", has_access=False),
         }
-        self._server = _Server(self, accounts)
+        self._server = HubServer(self, accounts=accounts, on_request=self._note, handler=_Handler)
         self.url = self._server.url
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
         self._folder.cleanup()
 
@@ -156,7 +144,7 @@ class LocalHub:
 
     def break_off(self, file: str, *, after_bytes: int, times: int = 1) -> None:
         """Close the connection after that many bytes of each of the next `times` answers."""
-        self._breaks[file] = _Break(after_bytes, times)
+        self._breaks[file] = after_bytes, times
 
     def corrupt(self, file: str) -> None:
         """From now on send other bytes than the file's, as many as it has."""
@@ -190,12 +178,11 @@ class LocalHub:
             token: for `HF_TOKEN`; None for nobody's.
             cache_dir: the hub's cache; its own empty one where left open.
         """
-        cache = cache_dir or self.cache_dir
-        own = {name: value for name, value in os.environ.items() if not _is_of_hub(name)}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
         own |= {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(Path(self._folder.name, "home")),
-            "HF_HUB_CACHE": str(cache),
+            "HF_HUB_CACHE": str(cache_dir or self.cache_dir),
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
             # A machine that runs tests may be busy, and answer late.
@@ -205,74 +192,53 @@ class LocalHub:
         }
         return own if token is None else own | {"HF_TOKEN": token}
 
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        # A client has its answer before the server has noted it, and may count at once.
+    def _note(self, served: Served) -> None:
         with self._idle:
-            self._num_working += 1
-        yield
-        with self._idle:
+            self._served.append(served)
             self._num_working -= 1
             self._idle.notify_all()
 
-    def _begin(self) -> None:
-        time.sleep(self.latency_s)
-        if self.failing is not None:
-            raise Refused(self.failing, "The hub was told to fail")
-
-    def _limit(self, file: HubFile, count: int) -> int:
+    def _allowed_bytes(self, file: HubFile, count: int) -> int:
         """How many of `count` bytes may be sent."""
-        told = self._breaks.get(file.path)
-        if told is None or told.times_left == 0:
-            return count
-        told.times_left -= 1
-        return min(told.after_bytes, count)
-
-    def _bytes(self, file: HubFile, piece: bytes) -> bytes:
-        return bytes(byte ^ 0xFF for byte in piece) if file.path in self._corrupt else piece
-
-    def _piece_bytes(self) -> int:
-        """A slow file comes in small pieces, so that a progress bar moves."""
-        if self.bytes_per_s is None:
-            return _PIECE_BYTES
-        return max(1, min(_PIECE_BYTES, int(self.bytes_per_s / _PIECES_PER_S)))
-
-    def _wait(self, num_bytes: int) -> None:
-        if self.bytes_per_s is not None:
-            time.sleep(num_bytes / self.bytes_per_s)
-
-
-class _Server(HubServer):
-    def __init__(self, local: LocalHub, accounts: Mapping[str, Account]) -> None:
-        self.local = local
-        super().__init__(
-            local, accounts=accounts, on_request=local._served.append, handler=_Handler
-        )
+        after_bytes, times = self._breaks.pop(file.path, (count, 1))
+        if times > 1:
+            self._breaks[file.path] = after_bytes, times - 1
+        return min(after_bytes, count)
 
 
 class _Handler(HubHandler):
-    def serve(self) -> None:
-        with self._local._working():
-            super().serve()
-
-    def begin(self, route: Route | None) -> None:
-        self._local._begin()
+    def begin(self) -> None:
+        hub = self._hub
+        # A client has its answer before the server has noted it, and may count at once.
+        with hub._idle:
+            hub._num_working += 1
+        time.sleep(hub.latency_s)
+        if hub.failing is not None:
+            raise Refused(hub.failing, "The hub was told to fail")
 
     def send_bytes(self, source: BinaryIO, file: HubFile, start: int, count: int) -> int:
-        local, sent = self._local, 0
-        allowed = local._limit(file, count)
+        hub, sent = self._hub, 0
+        allowed = hub._allowed_bytes(file, count)
         source.seek(start)
         while sent < allowed:
-            piece = source.read(min(local._piece_bytes(), allowed - sent))
-            local._wait(len(piece))
-            self.wfile.write(local._bytes(file, piece))
+            size, rate = _PIECE_BYTES, hub.bytes_per_s
+            if rate is not None:
+                # A slow file comes in small pieces, so that a progress bar moves.
+                size = max(1, min(size, int(rate / _PIECES_PER_S)))
+            piece = source.read(min(size, allowed - sent))
+            if rate is not None:
+                time.sleep(len(piece) / rate)
+            if file.path in hub._corrupt:
+                piece = bytes(byte ^ 0xFF for byte in piece)
+            self.wfile.write(piece)
             sent += len(piece)
         return sent
 
     @property
-    def _local(self) -> LocalHub:
-        assert isinstance(self.server, _Server)
-        return self.server.local
+    def _hub(self) -> LocalHub:
+        catalogue = self.server.hub.catalogue
+        assert isinstance(catalogue, LocalHub)
+        return catalogue
 
 
 def _commit_of(folder: Path) -> str:
@@ -280,8 +246,3 @@ def _commit_of(folder: Path) -> str:
     once = Repository(name="x", refs={}, snapshots={"": folder}, last_modified=_PUBLISHED)
     rows = "".join(f"{file.path} {file.etag}\n" for file in once.files("").values())
     return hashlib.sha1(rows.encode(), usedforsecurity=False).hexdigest()
-
-
-def _is_of_hub(variable: str) -> bool:
-    prefixes = ("HF_", "HUGGING", "TRANSFORMERS_OFFLINE", "TRANSFORMERS_CACHE")
-    return variable.startswith(prefixes)

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from avalan.errors import ModelError
-from avalan.model.engine import Capability, Engine, Logits, State
-from avalan.model.engine.context import check_room, check_token_ids
+from avalan.model.engine import (
+    Capability,
+    Engine,
+    Logits,
+    State,
+    check_rewind,
+    check_room,
+    check_token_ids,
+)
 from avalan.model.entities import GenerationSettings, Token
 from avalan.model.load import Model
 from avalan.model.prompt import load_tokenizer
@@ -65,8 +71,7 @@ class ScriptedEngine:
     def rewind(self, state: State, num_tokens: int) -> None:
         """Drop the last tokens."""
         held = _scripted(state)
-        if not 0 <= num_tokens <= held.length:
-            raise ModelError(f"The state holds {held.length} tokens, fewer than {num_tokens}.")
+        check_rewind(held.length, num_tokens)
         held.token_ids = held.token_ids[: held.length - num_tokens]
 
     def close(self) -> None:

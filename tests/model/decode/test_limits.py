@@ -7,9 +7,8 @@ import pytest
 
 from avalan import testing
 from avalan.errors import ConfigurationError
-from avalan.model.decode.limits import for_one_answer
 from avalan.model.decode.loop import decode
-from avalan.model.decode.sampling import check_settings
+from avalan.model.decode.sampling import check_settings, for_one_answer
 from avalan.model.entities import GenerationReport, GenerationSettings, Token
 from avalan.model.generate import generate
 from avalan.model.load import Model

@@ -9,7 +9,6 @@ import pytest
 
 from avalan import testing
 from avalan.errors import ConfigurationError, ModelError
-from avalan.model.decode.constraint import SpanConstraint
 from avalan.model.decode.loop import decode, highest
 from avalan.model.engine import SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings, GenerationReport, GenerationSettings, Token
@@ -35,7 +34,6 @@ def run(
     *,
     report: GenerationReport | None = None,
     prompt: Sequence[int] = PROMPT,
-    constraint: Any = None,
     **settings: Any,
 ) -> Iterator[Token]:
     return decode(
@@ -45,7 +43,6 @@ def run(
         tokenizer=tokenizer,
         settings=GenerationSettings(**settings),
         report=report or GenerationReport(),
-        constraint=constraint,
     )
 
 
@@ -177,28 +174,6 @@ def test_repetition_penalty_counts_the_prompt(tokenizer: Tokenizer) -> None:
 
     assert next(run(engine, tokenizer)).token_id == 10
     assert next(run(engine, tokenizer, repetition_penalty=2.0)).token_id == 70
-
-
-def test_constraint_decides_what_is_allowed_and_not_what_is_reported(tokenizer: Tokenizer) -> None:
-    values = np.full(VOCAB, -50.0)
-    values[[70, 71, 80, 81]] = np.log([0.6, 0.3, 0.06, 0.04])
-    engine = testing.ScriptedEngine(lambda held: list(values), vocab_size=VOCAB)
-    report = GenerationReport()
-    spans = SpanConstraint([[80, 81, 80]], end_ids=())
-    tokens = list(run(engine, tokenizer, constraint=spans, report=report))
-
-    assert [token.token_id for token in tokens] == [80, 81, 80]
-    assert tokens[0].logprob == pytest.approx(np.log(0.06))
-    assert report.finish_reason == "stop"
-
-
-def test_nothing_allowed_is_an_empty_answer(tokenizer: Tokenizer) -> None:
-    report = GenerationReport()
-    nowhere = SpanConstraint([], end_ids=())
-
-    assert list(run(engine_saying([70]), tokenizer, constraint=nowhere, report=report)) == []
-    assert report.finish_reason == "stop"
-    assert report.usage.completion_tokens == 0
 
 
 def test_left_early_is_interrupted(tokenizer: Tokenizer) -> None:

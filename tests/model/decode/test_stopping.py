@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avalan.model.decode.stopping import StopScanner
+from avalan.model.decode.text import StopScanner
 
 # Two letters only, so that stop strings overlap each other and themselves.
 LETTERS = st.text("ab", max_size=5)
@@ -14,9 +14,8 @@ def shown(pieces: list[str], stops: list[str]) -> tuple[str, bool]:
     scanner = StopScanner(stops)
     text = ""
     for piece in pieces:
-        scan = scanner.push(piece)
-        text += scan.text
-        if scan.stopped:
+        text += scanner.push(piece)
+        if scanner.stopped:
             return text, True
     return text + scanner.flush(), False
 
@@ -45,21 +44,20 @@ def test_nothing_shown_is_ever_part_of_a_match(pieces: list[str], stops: list[st
     scanner = StopScanner(stops)
     so_far = ""
     for piece in pieces:
-        scan = scanner.push(piece)
-        so_far += scan.text
+        so_far += scanner.push(piece)
         assert final.startswith(so_far)
-        if scan.stopped:
+        if scanner.stopped:
             break
 
 
 def test_only_a_possible_beginning_is_held_back() -> None:
     scanner = StopScanner(["</end>"])
 
-    assert scanner.push("one <").text == "one "
-    assert scanner.push("/e").text == ""
-    assert scanner.push("lse").text == "</else"
-    assert scanner.push(" two </end> three").text == " two "
+    assert scanner.push("one <") == "one "
+    assert scanner.push("/e") == ""
+    assert scanner.push("lse") == "</else"
+    assert scanner.push(" two </end> three") == " two "
 
 
 def test_no_stop_strings_hold_nothing() -> None:
-    assert StopScanner(()).push("anything").text == "anything"
+    assert StopScanner(()).push("anything") == "anything"

@@ -121,7 +121,7 @@ def test_overflow_gives_the_numbers_and_changes_nothing(engine: SteppingEngine) 
     state = engine.start()
     engine.feed(state, IDS)
 
-    with pytest.raises(ModelError, match="at most 256 tokens, but 12 are held and 245 more"):
+    with pytest.raises(ModelError, match="at most 256 tokens, but the prompt has 257, 1 too many"):
         engine.feed(state, [5] * 245)
     assert state.length == 12
     assert close(fed(engine, [*IDS, 5])[-1], engine.feed(state, [5]))

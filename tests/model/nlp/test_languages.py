@@ -52,10 +52,10 @@ def test_unknown_language_is_answered_with_near_ones(
     assert str(caught.value).startswith(sentence)
 
 
-def test_hundreds_of_languages_are_counted_not_listed() -> None:
+def test_of_hundreds_of_languages_the_first_are_listed() -> None:
     codes = [f"a{letter}{other}_Latn" for letter in "bcdefghijk" for other in "abcdefgh"]
 
-    with pytest.raises(ConfigurationError, match="it has 80, written like 'aba_Latn'"):
+    with pytest.raises(ConfigurationError, match=r"it has: aba_Latn, .*, …\.$"):
         find_language("42", codes, model="m")
 
 

@@ -16,8 +16,7 @@ from avalan.model.entities import GenerationSettings, Message, Token
 from avalan.model.nlp.reasoning import (
     THINK,
     Block,
-    State,
-    advance,
+    Splitter,
     find_blocks,
     find_opened,
     split_tokens,
@@ -37,13 +36,11 @@ def split(
     hidden: Sequence[str] = (),
 ) -> tuple[str, str]:
     """Reasoning and answer of a text that comes in pieces; those in `hidden` are control tokens."""
-    state = State(tuple(blocks), opened)
+    splitter = Splitter(tuple(blocks), opened)
     found = []
     for piece in pieces:
-        some, state = advance(state, piece, hidden=piece in hidden)
-        found += some
-    some, _ = advance(state, "", last=True)
-    found += some
+        found += splitter.add(piece, hidden=piece in hidden)
+    found += splitter.add("", last=True)
     texts = ["".join(p.text for p in found if p.reasoning == which) for which in (True, False)]
     return texts[0], texts[1]
 
@@ -145,19 +142,18 @@ def test_how_a_text_is_cut_changes_neither_text(
 def test_no_part_of_a_tag_is_ever_shown_that_is_not_kept(text: str) -> None:
     """What has been given out is the beginning of what will have been, at every moment."""
     whole = reference(text, opened=True)
-    state = State((THINK,), THINK)
+    splitter = Splitter((THINK,), THINK)
     shown = {True: "", False: ""}
     for character in text:
-        pieces, state = advance(state, character)
-        for piece in pieces:
+        for piece in splitter.add(character):
             shown[piece.reasoning] += piece.text
         assert (whole[0].startswith(shown[True]), whole[1].startswith(shown[False])) == (True,) * 2
 
 
 def test_an_answer_that_has_begun_is_never_held_back() -> None:
-    state = State((THINK,))
-    _, state = advance(state, "A")
-    assert advance(state, " <")[0][0].text == " <"
+    splitter = Splitter((THINK,))
+    splitter.add("A")
+    assert splitter.add(" <")[0].text == " <"
 
 
 # --- which tags ---------------------------------------------------------------------------------
@@ -230,7 +226,7 @@ def told(*texts: str, last: bool = True) -> list[tuple[int, str, bool]]:
             yield token
 
     tokens = split_tokens(
-        source(), State((THINK,)), hidden={}, is_last=lambda: last and count == len(texts)
+        source(), Splitter((THINK,)), hidden={}, is_last=lambda: last and count == len(texts)
     )
     return [(token.token_id, token.text, token.reasoning) for token in tokens]
 
@@ -272,7 +268,7 @@ def test_a_token_is_told_before_the_next_is_asked_for() -> None:
             asked.append(token.token_id)
             yield token
 
-    for token in split_tokens(source(), State((THINK,)), hidden={}, is_last=lambda: False):
+    for token in split_tokens(source(), Splitter((THINK,)), hidden={}, is_last=lambda: False):
         assert asked[-1] == token.token_id
 
 
@@ -289,7 +285,7 @@ def asked(folder: Path, said: str, template: str, **settings: object) -> list[To
     silent = testing.scripted_model(folder, testing.ScriptedEngine(lambda _: [], vocab_size=384))
     reader = silent.tokenizer
     prompt = reader.encode_chat([Message(role="user", content="?")])
-    said_ids = [*reader.encode_template(said), 1]
+    said_ids = [*reader.encode_with_controls(said)[0], 1]
     script = testing.saying(said_ids, after=len(prompt), vocab_size=384)
     engine = testing.ScriptedEngine(script, vocab_size=384, context_length=900)
 

@@ -22,7 +22,6 @@ from avalan.model.nlp.recording import (
     Request,
     check_target,
     read_recording,
-    settings_document,
 )
 from avalan.model.nlp.steps import Clock, Step, piece
 
@@ -31,7 +30,7 @@ REQUEST = Request(
     model="bundled",
     prompt=HOSTILE,
     system_prompt=None,
-    settings=settings_document(GenerationSettings(seed=7, stop_strings=("x",))),
+    settings=GenerationSettings(seed=7, stop_strings=("x",)),
 )
 
 logprobs = st.floats(-100, 0)

@@ -122,7 +122,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         model=model,
         prompt=prompt,
         system_prompt=args.system,
-        settings=recordings.settings_document(settings),
+        settings=settings,
     )
     kept = recordings.Recorder(target, request) if target else nullcontext()
     with _loaded(model, engine, console) as lm, kept as recorder:

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.limit < 1:
         raise UsageError("--limit is {limit}, but it must be at least 1.", limit=args.limit)
     token = find_token(args, console)
-    found = extras.load("avalan.hub.search").search(
+    found = extras.load("avalan.hub.remote").search(
         " ".join(args.query), filters=args.filter, limit=args.limit, token=token
     )
     if console.as_json:

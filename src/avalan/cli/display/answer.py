@@ -3,24 +3,24 @@
 All three are consumers of the loop's events and change none of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 from avalan.cli.console import Console, Part, cell_width
 from avalan.cli.display.layout import (
     LEAST_BESIDE,
     MAX_WIDTH,
-    Piece,
-    bar,
+    Line,
     hang,
     padded,
     path_text,
     shorten,
     shorten_path,
-    stars,
-    symbols,
     wrap,
 )
+from avalan.cli.display.signs import bar, signs, stars
 from avalan.cli.display.units import seconds_text
 from avalan.locale import _, _n, ngettext
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
@@ -33,16 +33,10 @@ _CONTEXT = 160
 _SUPPORT_DOTS = {_n("full"): 3, _n("partial"): 2, _n("none"): 0}
 _RELEVANT = 0.5
 _LABELS = (
-    _n("decision"),
-    _n("passages"),
-    _n("source"),
-    _n("sentence"),
-    _n("memory"),
-    _n("support"),
-    _n("utility"),
+    *("decision", "passages", "source", "sentence", "memory", "support", "utility"),
     _n("judged by"),
 )
-"""What stands on the left."""
+"""What stands on the left; each is marked where it is written."""
 _MARGIN = 3
 """Columns before what stands below its label."""
 _BAR = 17
@@ -64,18 +58,12 @@ def document(answer: Answer) -> dict[str, Any]:
             "retrieve": answer.decision.retrieve,
             "probability": answer.decision.probability,
         },
-        "passages": [
-            _passage(passage, answer.readings[rank] if rank < len(answer.readings) else None)
-            for rank, passage in enumerate(answer.passages)
-        ],
-        "citations": [_citation(citation) for citation in answer.citations],
+        "passages": [_passage(*pair) for pair in zip_longest(answer.passages, answer.readings)],
+        "citations": [asdict(citation) for citation in answer.citations],
         "support": answer.support,
         "utility": answer.utility,
         "model": answer.model,
-        "usage": {
-            "prompt_tokens": answer.usage.prompt_tokens,
-            "completion_tokens": answer.usage.completion_tokens,
-        },
+        "usage": asdict(answer.usage),
         "timings": dict(answer.timings),
     }
 
@@ -91,11 +79,6 @@ def _passage(passage: Passage, reading: Reading | None) -> dict[str, Any]:
     }
 
 
-def _citation(citation: Citation) -> dict[str, Any]:
-    names = ("source", "start", "end", "text", "offsets_in")
-    return {name: getattr(citation, name) for name in names}
-
-
 # --- for pipes ----------------------------------------------------------------------------------
 
 
@@ -107,10 +90,10 @@ def plain(console: Console, answer: Answer) -> None:
 
 def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
     probability = answer.decision.probability
-    if answer.decision.retrieve:
-        yield _("decision"), _("look up ({probability:.2f})", probability=probability)
-    else:
-        yield _("decision"), _("no look-up ({probability:.2f})", probability=probability)
+    verdict = _n("look up ({probability:.2f})")
+    if not answer.decision.retrieve:
+        verdict = _n("no look-up ({probability:.2f})")
+    yield _("decision"), _(verdict, probability=probability)
     if answer.text is None:
         yield _("abstained"), _said(answer)
         return
@@ -132,8 +115,7 @@ def _said(answer: Answer) -> str:
 
 
 def _bytes(citation: Citation, dash: str) -> str:
-    values = {"start": citation.start, "end": citation.end, "dash": dash}
-    return _("bytes {start}{dash}{end}", **values)
+    return _("bytes {start}{dash}{end}", start=citation.start, end=citation.end, dash=dash)
 
 
 # --- for people ---------------------------------------------------------------------------------
@@ -144,7 +126,7 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._draw = symbols(interactive=console.interactive)
+        self._draw = signs(interactive=console.interactive)
         self._width = min(console.width, MAX_WIDTH)
         self._drafted: Drafted | None = None
         self._num_read = 0
@@ -162,9 +144,8 @@ class Screen:
             case Found():
                 self._num_read = event.num_read
             case Read():
-                done = _(
-                    "Read {count} of {total} passages", count=event.rank + 1, total=self._num_read
-                )
+                values = {"count": event.rank + 1, "total": self._num_read}
+                done = _("Read {count} of {total} passages", **values)
                 self._console.progress(f"{done} {self._draw.ellipsis}")
             case Answer():
                 self._remark(event)
@@ -178,7 +159,10 @@ class Screen:
         self._console.print()
         self._evidence(answer)
         self._grades(answer)
-        self._footer(answer)
+        parts = [answer.model, seconds_text(answer.timings["total_s"])]
+        if tokens := answer.usage.prompt_tokens + answer.usage.completion_tokens:
+            parts.append(ngettext("{n:,} token", "{n:,} tokens", tokens))
+        self._row(_("judged by"), (f" {self._draw.middle} ".join(parts), "dim"))
 
     def _row(self, label: str, *parts: Part, cut: bool = True) -> None:
         indent = self._label
@@ -186,12 +170,7 @@ class Screen:
         for line in hang(lead, parts, self._width, indent=indent, margin=_MARGIN, cut=cut):
             self._console.print(*line, wrap=False)
 
-    @property
-    def _is_narrow(self) -> bool:
-        """Whether labels stand above what they are for."""
-        return self._width - self._label < LEAST_BESIDE
-
-    def _bar(self, probability: float, style: str) -> list[Piece]:
+    def _bar(self, probability: float, style: str) -> Line:
         full, empty = bar(probability, self._draw)
         return [(full, style), (empty, "dim"), (f" {probability:.2f}  ", "")]
 
@@ -219,10 +198,10 @@ class Screen:
     def _passages(self, answer: Answer) -> None:
         if answer.retrieved and not answer.passages:
             self._row(_("passages"), _("none shares a word with the question"))
-        labels = self._passage_labels(answer)
+        num_read, room = len(answer.readings), self._room
+        labels = [_("passages"), _read_text(num_read, len(answer.passages)), *[""] * num_read]
         chosen = quoted_rank(answer)
-        room = self._room
-        places = [self._place(passage, room) for passage in answer.passages[: len(labels)]]
+        places = [self._place(passage, room) for passage in answer.passages[:num_read]]
         most = max(map(cell_width, places), default=0)
         for rank, (reading, place) in enumerate(zip(answer.readings, places, strict=True)):
             tone = "green" if rank == chosen else "" if reading.relevance >= _RELEVANT else "dim"
@@ -235,23 +214,14 @@ class Screen:
                 (heading, "dim"),
             )
 
-    def _passage_labels(self, answer: Answer) -> list[str]:
-        num_read, total = len(answer.readings), len(answer.passages)
-        if num_read < 2:
-            return [_("passages")][:num_read]
-        if self._is_narrow:
-            labels = [_("passages, read {count} of {total}", count=num_read, total=total)]
-        else:
-            labels = [_("passages"), _read_text(num_read, total)]
-        return labels + [""] * (num_read - len(labels))
-
     @property
     def _room(self) -> int:
         """Columns for a passage's place and heading: beside its bar, or on lines of their own."""
         beside = self._width - self._label - _BAR
         if beside >= LEAST_BESIDE:
             return beside
-        return self._width - (_MARGIN if self._is_narrow else self._label)
+        labels_stand_above = self._width - self._label < LEAST_BESIDE
+        return self._width - (_MARGIN if labels_stand_above else self._label)
 
     def _place(self, passage: Passage, room: int) -> str:
         offsets = f":{passage.start}{self._draw.dash}{passage.end}"
@@ -292,32 +262,25 @@ class Screen:
         before, after = text[start : span[0]], text[span[1] : end]
         if not any(map(str.isalnum, before + after)):
             return []
-        draw = self._draw
         if len(before) > _CONTEXT:
-            before = draw.ellipsis + before[-_CONTEXT:]
+            before = self._draw.ellipsis + before[-_CONTEXT:]
         if len(after) > _CONTEXT:
-            after = after[:_CONTEXT] + draw.ellipsis
-        quoted = f"{draw.open}{citation.text}{draw.close}"
+            after = after[:_CONTEXT] + self._draw.ellipsis
+        quoted = f"{self._draw.open}{citation.text}{self._draw.close}"
         return [(before, "dim"), (quoted, "green"), (after, "dim")]
 
     def _grades(self, answer: Answer) -> None:
         draw = self._draw
-        grades: list[Piece] = []
+        grades: Line = []
         if answer.support is not None:
             num_dots = _SUPPORT_DOTS[answer.support]
-            dots = draw.dot * num_dots + draw.no_dot * (3 - num_dots)
+            dots = draw.dots[0] * num_dots + draw.dots[1] * (3 - num_dots)
             grades += [(dots, "cyan"), (f" {_(answer.support)}   ", "")]
         if answer.utility is not None:
             label = _("utility") + "  " if grades else ""
             grades += [(label, "dim"), (stars(answer.utility, draw), "yellow")]
         if grades:
             self._row(_("support") if answer.support is not None else _("utility"), *grades)
-
-    def _footer(self, answer: Answer) -> None:
-        parts = [answer.model, seconds_text(answer.timings["total_s"])]
-        if tokens := answer.usage.prompt_tokens + answer.usage.completion_tokens:
-            parts.append(ngettext("{n:,} token", "{n:,} tokens", tokens))
-        self._row(_("judged by"), (f" {self._draw.middle} ".join(parts), "dim"))
 
 
 def _read_text(count: int, total: int) -> str:
@@ -338,9 +301,5 @@ def quoted_rank(answer: Answer) -> int | None:
 
 def around(text: str, span: tuple[int, int]) -> tuple[int, int]:
     """The sentences of `text` that `span` lies in, as one span."""
-    touched: Sequence[tuple[int, int]] = [
-        (start, end) for start, end in sentences(text) if start < span[1] and end > span[0]
-    ]
-    start = min([span[0], *(start for start, _ in touched)])
-    end = max([span[1], *(end for _, end in touched)])
-    return start, end
+    touched = [each for each in sentences(text) if each[0] < span[1] and each[1] > span[0]]
+    return min(start for start, _ in [span, *touched]), max(end for _, end in [span, *touched])

@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avalan.cli.display.flow import Line, columns, columns_of
-from avalan.cli.display.layout import padded
+from avalan.cli.console import cell_width
+from avalan.cli.display.layout import Line, columns_of, padded
 from avalan.cli.display.settings import NUM_ALTERNATIVES, DisplaySettings
-from avalan.cli.display.tokens import Glyphs, surprise, visible
+from avalan.cli.display.signs import Signs
+from avalan.cli.display.tokens import surprise, visible
 from avalan.locale import _
 from avalan.model.nlp.steps import Step
 
@@ -22,7 +23,6 @@ NARROWEST_BESIDE = 72
 """Columns for the chart and both tables beside each other."""
 SCALES = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 """What a full bar may stand for; the title tells which one it is."""
-_GAP = " "
 _AROUND = 10
 """Columns of a table's row besides id and token."""
 
@@ -76,7 +76,7 @@ def arrange(found: Sequence[Candidate]) -> list[Candidate]:
 # --- the chart ----------------------------------------------------------------------------------
 
 
-def chart_lines(step: Step, width: int, draw: Glyphs) -> list[Line]:
+def chart_lines(step: Step, width: int, draw: Signs) -> list[Line]:
     """A bar for each candidate around the chosen one, `CHART_HEIGHT` lines of `width` columns."""
     shown = arrange(candidates(step))
     # Both sides are drawn as wide as the wider one, so that the chosen bar stands in the middle.
@@ -84,16 +84,14 @@ def chart_lines(step: Step, width: int, draw: Glyphs) -> list[Line]:
     num_bars = 2 * per_side + 1
     size = max(1, min((width + 1) // num_bars - 1, 7))
     lead = max(0, (width - num_bars * (size + 1) + 1) // 2)
-    left = sum(not each.chosen for each in shown[: _middle(shown)])
-    lead += (per_side - left) * (size + 1)
+    middle = next(index for index, each in enumerate(shown) if each.chosen)
+    lead += (per_side - middle) * (size + 1)
     scale = scale_of(shown)
     bars = [_bar(each, size, scale, draw) for each in shown]
-    lines: list[Line] = []
-    for row in range(BAR_ROWS):
-        line: Line = [(" " * lead, "")]
-        for bar, style in bars:
-            line += [(bar[row], style), (" ", "")]
-        lines.append(line)
+    lines: list[Line] = [[(" " * lead, "")] for _ in range(BAR_ROWS)]
+    for bar, style in bars:
+        for line, part in zip(lines, bar, strict=True):
+            line += [(part, style), (" ", "")]
     return [_title(step, width, scale, draw), *lines, _labels(shown, size, lead, draw)]
 
 
@@ -103,11 +101,7 @@ def scale_of(shown: Sequence[Candidate]) -> float:
     return next((scale for scale in SCALES if most <= scale), 1.0)
 
 
-def _middle(shown: Sequence[Candidate]) -> int:
-    return next(index for index, each in enumerate(shown) if each.chosen)
-
-
-def _bar(each: Candidate, size: int, scale: float, draw: Glyphs) -> tuple[list[str], str]:
+def _bar(each: Candidate, size: int, scale: float, draw: Signs) -> tuple[list[str], str]:
     """A bar from its top row to its foot, and its style."""
     filled = round(each.probability / scale * BAR_ROWS * 8)
     rows = [draw.eighths[min(max(filled - 8 * below, 0), 8)] * size for below in range(BAR_ROWS)]
@@ -118,7 +112,7 @@ def _bar(each: Candidate, size: int, scale: float, draw: Glyphs) -> tuple[list[s
     return rows[::-1], f"step{surprise(each.probability)} bold"
 
 
-def _labels(shown: Sequence[Candidate], size: int, lead: int, draw: Glyphs) -> Line:
+def _labels(shown: Sequence[Candidate], size: int, lead: int, draw: Signs) -> Line:
     """The texts below their bars where they fit; the chosen one is pointed at in any case."""
     line: Line = [(" " * lead, "")]
     for each in shown:
@@ -135,7 +129,7 @@ def _labels(shown: Sequence[Candidate], size: int, lead: int, draw: Glyphs) -> L
     return line
 
 
-def _title(step: Step, width: int, scale: float, draw: Glyphs) -> Line:
+def _title(step: Step, width: int, scale: float, draw: Signs) -> Line:
     """The token and its percentage on the left, what the bars' height means on the right."""
     percentage = f" {percent(step.probability)}"
     height = f"  0{draw.dash}{scale:.0%}"
@@ -152,23 +146,21 @@ def _title(step: Step, width: int, scale: float, draw: Glyphs) -> Line:
 # --- the tables ---------------------------------------------------------------------------------
 
 
-def table_lines(step: Step, width: int, draw: Glyphs, *, num_tables: int = 2) -> list[Line]:
+def table_lines(step: Step, width: int, draw: Signs, *, num_tables: int = 2) -> list[Line]:
     """Tables of id, token and percentage beside each other: `TABLE_ROWS` rows and their headings.
 
     The chosen token is marked; where it is not among those that fit, it takes the last row.
     """
     found = candidates(step)
     rows = listed(found, num_tables * TABLE_ROWS)
-    size = (width - len(_GAP) * (num_tables - 1)) // num_tables
-    id_size = max(columns(_("id")), *(len(str(each.token_id)) for each in rows))
-    tables = [
-        _table(rows[start : start + TABLE_ROWS], size, id_size, draw)
-        for start in range(0, num_tables * TABLE_ROWS, TABLE_ROWS)
-    ]
-    return [
-        [piece for table in tables for piece in (*table[row], (_GAP, ""))][:-1]
-        for row in range(TABLE_ROWS + 1)
-    ]
+    size = (width - (num_tables - 1)) // num_tables
+    id_size = max(cell_width(_("id")), *(len(str(each.token_id)) for each in rows))
+    lines: list[Line] = [[] for _ in range(TABLE_ROWS + 1)]
+    for start in range(0, num_tables * TABLE_ROWS, TABLE_ROWS):
+        table = _table(rows[start : start + TABLE_ROWS], size, id_size, draw)
+        for line, part in zip(lines, table, strict=True):
+            line += [(" ", ""), *part] if start else part
+    return lines
 
 
 def listed(found: Sequence[Candidate], most: int) -> list[Candidate]:
@@ -179,7 +171,7 @@ def listed(found: Sequence[Candidate], most: int) -> list[Candidate]:
     return first
 
 
-def _table(rows: Sequence[Candidate], size: int, id_size: int, draw: Glyphs) -> list[Line]:
+def _table(rows: Sequence[Candidate], size: int, id_size: int, draw: Signs) -> list[Line]:
     """A heading and `TABLE_ROWS` rows, each `size` columns wide."""
     room = max(1, size - id_size - _AROUND)
     token_id, token = padded(_("id"), id_size, right=True), padded(_("token")[:room], room)
@@ -197,7 +189,7 @@ def _table(rows: Sequence[Candidate], size: int, id_size: int, draw: Glyphs) -> 
                 (f"{gap} {percent(each.probability):>6}", style),
             ]
         )
-    blank: Line = [(" " * columns(heading), "")]
+    blank: Line = [(" " * cell_width(heading), "")]
     return lines + [blank] * (TABLE_ROWS + 1 - len(lines))
 
 

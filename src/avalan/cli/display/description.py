@@ -2,21 +2,20 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import metadata_load
 
-from avalan.cli.display.parts import llama_parts, parts_of
 from avalan.compress.llama import read_shape
 from avalan.errors import ModelError
 from avalan.hub import download, found, headers, is_hub_id
+from avalan.hub.failure import why_unreachable
 from avalan.hub.folder import find_onnx_decoder
 from avalan.hub.headers import Tensor
-from avalan.hub.reach import why_unreachable
-from avalan.hub.remote import SMALL, choose
+from avalan.hub.remote import SMALL, choose, remote_headers
 from avalan.locale import _n
 from avalan.model import bundled
 from avalan.model.entities import EngineSettings
@@ -24,15 +23,7 @@ from avalan.model.load import find_folder
 from avalan.model.prompt import read_json
 from avalan.model.uri import parse_uri
 
-_ROLES = (
-    "bos_token",
-    "eos_token",
-    "pad_token",
-    "unk_token",
-    "sep_token",
-    "cls_token",
-    "mask_token",
-)
+_ROLES = [f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")]
 _LAYER_KINDS = {
     "full_attention": _n("full attention"),
     "sliding_attention": _n("attention to a window"),
@@ -43,19 +34,25 @@ _LAYER_KINDS = {
     "recurrent": _n("recurrent"),
 }
 
+PARTS = [
+    _n("embedding"),
+    _n("attention"),
+    _n("feed-forward"),
+    _n("norms"),
+    _n("output"),
+    _n("other"),
+]
+"""In the order of a model's own work."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where a model's files are."""
-
-    folder: Path
-    card: Path
-    licence: str | None = None
-    """Where it is known from elsewhere than the card."""
-    tensors: Mapping[str, Tensor] | None = None
-    """Of weights that lie on the hub only."""
-    files: tuple[tuple[str, int], ...] | None = None
-    """Names and bytes, where they lie on the hub only."""
+# The first that fits: a norm inside attention is a norm, an expert's output is feed-forward.
+_RULES = (
+    ("norms", r"norm|(^|\.)ln_?\w*\."),
+    ("output", r"(^|\.)(lm_head|embed_out|score|classifier|qa_outputs|cls)\."),
+    ("embedding", r"embed|(^|\.)(wte|wpe|shared)\."),
+    ("feed-forward", r"mlp|ffn|feed_?forward|experts|(^|\.)fc[12]\.|DenseReluDense|block_sparse"),
+    ("attention", r"attn|attention|SelfAttention|EncDecAttention|(^|\.)(mixer|conv1d)\."),
+    ("feed-forward", r"(^|\.)layers?\.\d+\.(intermediate|output)\."),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,28 +106,73 @@ def describe(name: str, settings: EngineSettings) -> Description:
     Raises:
         ModelError: there is no such model, or its files cannot be read.
     """
-    source = _find(name, settings)
-    folder = source.folder
+    uri = parse_uri(name)
+    if uri.is_local and uri.model in bundled.RESERVED:
+        row = bundled.find(uri.model)
+        return _read(name, row.folder, card=row.card, licence=row.licence)
+    if uri.is_local and is_hub_id(uri.model) and not Path(uri.model).is_dir():
+        return _describe_hub(name, uri.model, settings)
+    return _read(name, find_folder(name, settings))
+
+
+def _describe_hub(name: str, model: str, settings: EngineSettings) -> Description:
+    cache_dir, revision, token = settings.cache_dir, settings.revision, settings.access_token
+    folder = found.find_cached(model, cache_dir=cache_dir, revision=revision)
+    if folder is not None:
+        return _read(name, folder)
+    part = found.find_snapshot(model, cache_dir=cache_dir, revision=revision)
+    if part is not None and why_unreachable() is not None:
+        # Its small files were looked at before.
+        return _read(name, part, tensors={}, files=_files(part))
+    plan = download.plan(model, cache_dir=cache_dir, revision=revision, token=token, files=SMALL)
+    return _read(
+        name,
+        download.run(plan),
+        licence=plan.model.licence,
+        tensors=remote_headers(model, revision=plan.model.commit, token=token),
+        files=tuple((file.path, file.size_bytes) for file in choose(plan.model.files)),
+    )
+
+
+def _read(
+    name: str,
+    folder: Path,
+    *,
+    card: Path | None = None,
+    licence: str | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
+    files: tuple[tuple[str, int], ...] | None = None,
+) -> Description:
+    """What the files in `folder` say.
+
+    Args:
+        licence: where it is known from elsewhere than the card.
+        tensors: of weights that lie on the hub only.
+        files: names and bytes, where they lie on the hub only.
+    """
     config = read_json(folder / "config.json")
     inner = config.get("text_config")
     # Multimodal models keep the language part inside.
     text: Mapping[str, Any] = inner if isinstance(inner, dict) else config
-    tensors = headers.read_headers(folder) if source.tensors is None else source.tensors
-    parameters = parts_of(tensors) if tensors else _parts_of_shape(folder)
-    settings_of_tokens = _read_optional(folder / "tokenizer_config.json")
+    found_tensors = headers.read_headers(folder) if tensors is None else tensors
+    parameters = _parameters(found_tensors, folder)
+    tokenizer = _read_optional(folder / "tokenizer_config.json")
+    added = _read_optional(folder / "tokenizer.json").get("added_tokens", [])
     heads = _number(text, "num_attention_heads", "n_head", "encoder_attention_heads")
     kv_heads = _number(text, "num_key_value_heads") or heads
-    metadata = _metadata(source.card)
+    about, metadata = _read_card(card or folder / "README.md")
+    # Some name a window that they do not use.
+    has_window = text.get("use_sliding_window") is not False
     return Description(
         name=name,
         folder=folder,
-        is_downloaded=source.files is None,
-        card=_read_card(source.card),
-        licence=source.licence or metadata.get("license_name") or metadata.get("license"),
+        is_downloaded=files is None,
+        card=about,
+        licence=licence or metadata.get("license_name") or metadata.get("license"),
         architecture=_architecture(config),
         num_parameters=sum(parameters.values()) or None,
         parameters=parameters,
-        dtypes=_dtypes(tensors, config, is_onnx=find_onnx_decoder(folder) is not None),
+        dtypes=_dtypes(found_tensors, config, is_onnx=find_onnx_decoder(folder) is not None),
         vocab_size=_number(text, "vocab_size"),
         context_length=_number(text, "max_position_embeddings", "n_positions"),
         hidden_size=_number(text, "hidden_size", "n_embd", "d_model"),
@@ -139,59 +181,11 @@ def describe(name: str, settings: EngineSettings) -> Description:
         num_heads=heads,
         num_kv_heads=kv_heads,
         attention=_attention(text, heads, kv_heads),
-        sliding_window=_sliding_window(text),
-        special_tokens=_special_tokens(folder),
-        roles=_roles(settings_of_tokens),
-        chat_template=_chat_template(folder, settings_of_tokens),
-        files=_files(folder) if source.files is None else source.files,
-    )
-
-
-def count_parameters(folder: Path) -> int | None:
-    """From the headers of the safetensors files; without any, from a Llama's shape."""
-    tensors = headers.read_headers(folder)
-    return sum((parts_of(tensors) if tensors else _parts_of_shape(folder)).values()) or None
-
-
-# --- where the files are -------------------------------------------------------------------------
-
-
-def _find(name: str, settings: EngineSettings) -> Source:
-    uri = parse_uri(name)
-    if uri.is_local and uri.model in bundled.RESERVED:
-        row = bundled.find(uri.model)
-        return Source(folder=row.folder, card=row.card, licence=row.licence)
-    if uri.is_local and is_hub_id(uri.model) and not Path(uri.model).is_dir():
-        return _find_on_hub(uri.model, settings)
-    folder = find_folder(name, settings)
-    return Source(folder=folder, card=folder / "README.md")
-
-
-def _find_on_hub(name: str, settings: EngineSettings) -> Source:
-    token = settings.access_token
-    cache_dir, revision = settings.cache_dir, settings.revision
-    folder = found.find_cached(name, cache_dir=cache_dir, revision=revision)
-    if folder is not None:
-        return Source(folder=folder, card=folder / "README.md")
-    part = found.find_snapshot(name, cache_dir=cache_dir, revision=revision)
-    if part is not None and why_unreachable() is not None:
-        # Its small files were looked at before.
-        return Source(folder=part, card=part / "README.md", tensors={}, files=_files(part))
-    plan = download.plan(
-        name,
-        cache_dir=settings.cache_dir,
-        revision=settings.revision,
-        token=token,
-        files=SMALL,
-    )
-    folder = download.run(plan)
-    rows = choose(plan.model.files)
-    return Source(
-        folder=folder,
-        card=folder / "README.md",
-        licence=plan.model.licence,
-        tensors=headers.remote_headers(name, revision=plan.model.commit, token=token),
-        files=tuple((file.path, file.size_bytes) for file in rows),
+        sliding_window=_number(text, "sliding_window") if has_window else None,
+        special_tokens=tuple(row["content"] for row in added if row.get("special")),
+        roles=_roles(tokenizer),
+        chat_template=_chat_template(folder, tokenizer),
+        files=_files(folder) if files is None else files,
     )
 
 
@@ -200,24 +194,17 @@ def _files(folder: Path) -> tuple[tuple[str, int], ...]:
     return tuple((path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths)
 
 
-# --- the card ------------------------------------------------------------------------------------
-
-
-def _read_card(path: Path) -> str:
-    """A card without the YAML in front of it."""
+def _read_card(path: Path) -> tuple[str, dict[str, str]]:
+    """A card without the YAML in front of it, and the texts among that."""
     if not path.is_file():
-        return ""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return re.sub(r"\A---\n.*?\n---\n\s*", "", text, flags=re.DOTALL)
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    """The texts among the YAML in front of a card."""
+        return "", {}
+    card = path.read_text(encoding="utf-8", errors="replace")
     try:
         rows = metadata_load(path) or {}
     except Exception:  # Other people's YAML: a card that cannot be read says nothing.
-        return {}
-    return {str(key): value for key, value in rows.items() if isinstance(value, str)}
+        rows = {}
+    metadata = {str(key): value for key, value in rows.items() if isinstance(value, str)}
+    return re.sub(r"\A---\n.*?\n---\n\s*", "", card, flags=re.DOTALL), metadata
 
 
 # --- the configuration ---------------------------------------------------------------------------
@@ -251,11 +238,6 @@ def _attention(text: Mapping[str, Any], heads: int | None, kv_heads: int | None)
     return _n("multi-query") if kv_heads == 1 else _n("grouped-query")
 
 
-def _sliding_window(text: Mapping[str, Any]) -> int | None:
-    """Some name a window that they do not use."""
-    return None if text.get("use_sliding_window") is False else _number(text, "sliding_window")
-
-
 def _dtypes(
     tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, is_onnx: bool
 ) -> dict[str, int]:
@@ -269,29 +251,18 @@ def _dtypes(
     return dict(counts.most_common())
 
 
-def _parts_of_shape(folder: Path) -> dict[str, int]:
-    try:
-        return llama_parts(read_shape(folder))
-    except ModelError:
-        return {}
-
-
 # --- the tokenizer -------------------------------------------------------------------------------
-
-
-def _special_tokens(folder: Path) -> tuple[str, ...]:
-    added = _read_optional(folder / "tokenizer.json").get("added_tokens", [])
-    return tuple(row["content"] for row in added if row.get("special"))
 
 
 def _roles(settings: Mapping[str, Any]) -> dict[str, str]:
     """Some files write a token as text, others as an object."""
-    given = {role: settings.get(role) for role in _ROLES}
-    texts = {
-        role: each.get("content") if isinstance(each, dict) else each
-        for role, each in given.items()
-    }
-    return {role: text for role, text in texts.items() if isinstance(text, str)}
+    roles: dict[str, str] = {}
+    for role in _ROLES:
+        token = settings.get(role)
+        text = token.get("content") if isinstance(token, dict) else token
+        if isinstance(text, str):
+            roles[role] = text
+    return roles
 
 
 def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
@@ -307,3 +278,39 @@ def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
 
 def _read_optional(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
+
+
+# --- the parameters -------------------------------------------------------------------------------
+
+
+def _parameters(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, int]:
+    """By part, from the headers of the safetensors files; without any, from a Llama's shape."""
+    if tensors:
+        return parts_of((name, tensor.num_parameters) for name, tensor in tensors.items())
+    try:
+        shape = read_shape(folder)
+    except ModelError:
+        return {}
+    heads = shape.head_dim * (shape.num_heads + shape.num_kv_heads)
+    embedding = shape.vocab_size * shape.hidden_size
+    parts = {
+        "embedding": embedding,
+        "attention": shape.num_layers * 2 * shape.hidden_size * heads,
+        "feed-forward": shape.num_layers * 3 * shape.hidden_size * shape.intermediate_size,
+        "norms": (2 * shape.num_layers + 1) * shape.hidden_size,
+    }
+    return parts if shape.tied else parts | {"output": embedding}
+
+
+def part_of(name: str) -> str:
+    """The part of the tensor called `name`."""
+    fitting = (part for part, rule in _RULES if re.search(rule, name, re.IGNORECASE))
+    return next(fitting, "other")
+
+
+def parts_of(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Part → number of parameters, from those of each tensor; parts that are not there left out."""
+    sums: Counter[str] = Counter()
+    for name, count in counts:
+        sums[part_of(name)] += count
+    return {part: sums[part] for part in PARTS if sums[part]}

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from avalan.cli.console import Console, cell_width
-from avalan.cli.display.flow import Line, columns_of
-from avalan.cli.display.frames import FRAME_S
-from avalan.cli.display.generation import Frame, Size
-from avalan.cli.display.layout import Symbols, bar, padded, shorten, shorten_path, symbols
-from avalan.cli.display.screen import Screen, is_live, terminal_size
+from avalan.cli.display.generation import Frame
+from avalan.cli.display.layout import Line, columns_of, padded, shorten, shorten_path
+from avalan.cli.display.screen import FRAME_S, Screen, terminal_size
+from avalan.cli.display.signs import Signs, bar, is_live, signs
 from avalan.cli.display.units import bytes_text, seconds_text
 from avalan.hub.events import (
     Event,
@@ -26,14 +25,13 @@ from avalan.hub.events import (
     Waiting,
     watching,
 )
-from avalan.locale import _, _n
+from avalan.locale import _
 
 _LINE_EVERY_S = 10.0
 _WINDOW_S = 5.0
 """Over which the speed is a mean."""
 _BAR = 20
 _WIDE, _NARROW = 72, 52
-_ALL = _n("in all")
 
 
 class Progress:
@@ -77,11 +75,9 @@ class Progress:
                 self.done[file] = size
                 self.remark = ""
             case FileBroken(file=file, reason=reason, wait_s=wait):
+                again = seconds_text(wait)
                 self.remark = _(
-                    "{file}: {reason}; again in {time}",
-                    file=file,
-                    reason=reason,
-                    time=seconds_text(wait),
+                    "{file}: {reason}; again in {time}", file=file, reason=reason, time=again
                 )
             case FileFinished(file=file):
                 self.active.remove(file)
@@ -89,9 +85,6 @@ class Progress:
                 self.finished.append(file)
             case Finished():
                 self.remark = ""
-        self._sample(now)
-
-    def _sample(self, now: float) -> None:
         self._samples.append((now, self.done_bytes - self._resumed_bytes))
         while len(self._samples) > 2 and self._samples[1][0] < now - _WINDOW_S:
             self._samples.pop(0)
@@ -111,53 +104,45 @@ class Progress:
         return (self.size_bytes - self.done_bytes) / speed if speed else None
 
 
-def progress_lines(progress: Progress, width: int, draw: Symbols) -> list[Line]:
+def progress_lines(progress: Progress, width: int, draw: Signs) -> list[Line]:
     """A line for each file on its way, one for all, and a remark if there is one."""
+    remark = [_remark(progress.remark, width, draw)] if progress.remark else []
     if not progress.sizes:
-        return [_remark(progress.remark, width, draw)] if progress.remark else []
-    everything = _(_ALL)
-    row = _Row(width, max(map(cell_width, [*progress.sizes, everything])), draw)
+        return remark
+    everything, longest_sizes = _("in all"), _sizes(999_900_000, 999_900_000)
+    bar_width = _BAR if width >= _WIDE else _BAR // 2 if width >= _NARROW else 0
+    taken = 2 + 2 + bar_width + 5 + (cell_width(longest_sizes) + 2 if bar_width else 0)
+    longest = max(map(cell_width, [*progress.sizes, everything]))
+    room = max(min(longest, width - taken), 6)
+
+    def line(name: str, done: int, size: int, style: str = "") -> Line:
+        share = min(done / size, 1.0) if size else 1.0
+        full, empty = bar(share, draw, width=bar_width)
+        sizes = f"  {_sizes(done, size)}" if bar_width else ""
+        lead = f"  {padded(name, room)}  "
+        return [(lead, style), (full, "step1"), (empty, "sign"), (f" {share:4.0%}{sizes}", style)]
+
     lines = [
-        row.line(shorten_path(file, row.label, draw), progress.done[file], progress.sizes[file])
+        line(shorten_path(file, room, draw), progress.done[file], progress.sizes[file])
         for file in progress.active
     ]
-    total = row.line(everything, progress.done_bytes, progress.size_bytes, style="bold")
+    lines.append(line(everything, progress.done_bytes, progress.size_bytes, "bold"))
     figures = _figures(progress)
-    if figures and columns_of(total) + cell_width(figures) + 3 <= width:
-        lines.append([*total, (f" {draw.middle} {figures}", "figures")])
-    else:
-        lines += [total, _remark(figures, width, draw)] if figures else [total]
-    return [*lines, _remark(progress.remark, width, draw)] if progress.remark else lines
+    if figures and columns_of(lines[-1]) + cell_width(figures) + 3 <= width:
+        lines[-1].append((f" {draw.middle} {figures}", "figures"))
+    elif figures:
+        lines.append(_remark(figures, width, draw))
+    return [*lines, *remark]
 
 
-def finished_line(file: str, size: int, width: int, draw: Symbols) -> Line:
+def finished_line(file: str, size: int, width: int, draw: Signs) -> Line:
     """A file that is here."""
     text = f"  {bytes_text(size)}"
     name = shorten_path(file, max(width - len(text) - 2, 4), draw)
     return [(f"  {name}", ""), (text, "figures")]
 
 
-class _Row:
-    """How the columns of a screen are shared among a name, a bar, a percentage and the sizes."""
-
-    def __init__(self, width: int, longest: int, draw: Symbols) -> None:
-        self._draw = draw
-        self._bar = _BAR if width >= _WIDE else _BAR // 2 if width >= _NARROW else 0
-        self._has_sizes = width >= _NARROW
-        sizes = cell_width(_sizes(999_900_000, 999_900_000)) + 2 if self._has_sizes else 0
-        taken = 2 + 2 + self._bar + 5 + sizes
-        self.label = max(min(longest, width - taken), 6)
-
-    def line(self, name: str, done: int, size: int, *, style: str = "") -> Line:
-        """A name of at most `label` columns, and how much of it is here."""
-        share = min(done / size, 1.0) if size else 1.0
-        full, empty = bar(share, self._draw, width=self._bar)
-        sizes = f"  {_sizes(done, size)}" if self._has_sizes else ""
-        lead = f"  {padded(name, self.label)}  "
-        return [(lead, style), (full, "step1"), (empty, "sign"), (f" {share:4.0%}{sizes}", style)]
-
-
-def _remark(text: str, width: int, draw: Symbols) -> Line:
+def _remark(text: str, width: int, draw: Signs) -> Line:
     return [(f"  {shorten(text, width - 2, draw)}", "figures")]
 
 
@@ -190,42 +175,28 @@ class _Moving:
     def __init__(self, console: Console, stack: ExitStack) -> None:
         self._console = console
         self._stack = stack
-        self._draw = symbols(interactive=True)
+        self._draw = signs()
         self._screen: Screen | None = None
         self._progress = Progress()
         self._drawn_at = -FRAME_S
-        self._told = 0
 
     def see(self, event: Event) -> None:
-        now = time.monotonic()
-        if isinstance(event, Started):
-            self._told = 0
-        self._progress.take(event, now)
-        is_over = isinstance(event, Finished)
-        nothing = not self._progress.sizes and not self._progress.remark
-        if nothing or (is_over and self._screen is None):
+        now, progress, is_over = time.monotonic(), self._progress, isinstance(event, Finished)
+        progress.take(event, now)
+        if not is_over and now - self._drawn_at < FRAME_S:
             return
-        if now - self._drawn_at >= FRAME_S or is_over:
-            self._drawn_at = now
-            self._show(is_over=is_over)
-
-    def _show(self, *, is_over: bool) -> None:
-        if self._screen is None:
-            self._screen = self._stack.enter_context(Screen(self._console))
         size = terminal_size()
         # Less by one: a line as wide as the screen would wrap on some terminals.
-        width = max(size.width - 1, 20)
-        done = self._progress.finished[self._told :]
-        self._told += len(done)
-        finished = [
-            finished_line(file, self._progress.sizes.get(file, 0), width, self._draw)
-            for file in done
-        ]
-        below = [] if is_over else progress_lines(self._progress, width, self._draw)
-        frame = Frame(
-            size=Size(width=size.width, height=size.height), finished=finished, below=below
-        )
-        self._screen.draw(frame)
+        width = max(size.columns - 1, 20)
+        below = [] if is_over else progress_lines(progress, width, self._draw)
+        if self._screen is None:
+            if not below:
+                return
+            self._screen = self._stack.enter_context(Screen(self._console))
+        self._drawn_at = now
+        done, progress.finished = progress.finished, []
+        finished = [finished_line(file, progress.sizes[file], width, self._draw) for file in done]
+        self._screen.draw(Frame(size=size, finished=finished, below=below))
 
 
 class _Plain:
@@ -237,15 +208,15 @@ class _Plain:
         self._told_at = time.monotonic()
 
     def see(self, event: Event) -> None:
-        now = time.monotonic()
-        self._progress.take(event, now)
+        now, progress = time.monotonic(), self._progress
+        progress.take(event, now)
         match event:
-            case FileFinished(file=file) if file in self._progress.sizes:
-                self._console.note(f"{file}  {bytes_text(self._progress.sizes[file])}")
+            case FileFinished(file=file) if file in progress.sizes:
+                self._console.note(f"{file}  {bytes_text(progress.sizes[file])}")
                 self._told_at = now
             case Waiting() | FileBroken():
-                self._console.note(self._progress.remark)
+                self._console.note(progress.remark)
             case FileAdvanced() if now - self._told_at > _LINE_EVERY_S:
+                sizes = _sizes(progress.done_bytes, progress.size_bytes)
+                self._console.note(", ".join(filter(None, [sizes, _figures(progress)])))
                 self._told_at = now
-                sizes = _sizes(self._progress.done_bytes, self._progress.size_bytes)
-                self._console.note(", ".join(filter(None, [sizes, _figures(self._progress)])))

@@ -11,14 +11,7 @@ if TYPE_CHECKING:
     from avalan.cli.display.loading import Loaded
 
 _MOST_TOKENS = 16
-_FORMATS = {
-    "F32": "fp32",
-    "F16": "fp16",
-    "BF16": "bf16",
-    "F64": "fp64",
-    "I8": "int8",
-    "U8": "uint8",
-}
+_FORMATS = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "I8": "int8", "U8": "uint8"}
 
 
 def facts(model: "Description") -> dict[str, str]:
@@ -48,9 +41,10 @@ def summary(model: "Description") -> dict[str, str]:
     every = facts(model)
     names = (_("Architecture"), _("Parameters"), _("Number format"), _("Context"), _("Licence"))
     found = {name: every[name] for name in names if name in every}
+    where = _("{size}, not downloaded", size=size)
     if model.is_downloaded:
-        return found | {_("Size"): _("{size}, on disk", size=size)}
-    return found | {_("Size"): _("{size}, not downloaded", size=size)}
+        where = _("{size}, on disk", size=size)
+    return found | {_("Size"): where}
 
 
 def loaded_facts(loaded: "Loaded") -> dict[str, str]:
@@ -78,20 +72,15 @@ def _share(count: int, model: "Description") -> str:
 
 
 def _formats(dtypes: Mapping[str, int]) -> str | None:
-    names = {_FORMATS.get(name, name.lower()): count for name, count in dtypes.items()}
+    names = {_FORMATS.get(name, name.lower()): count_text(n) for name, n in dtypes.items()}
     if len(names) < 2:
         return next(iter(names), None)
-    return ", ".join(
-        _("{count} in {format}", count=count_text(count), format=name)
-        for name, count in names.items()
-    )
+    return ", ".join(_("{count} in {format}", count=n, format=name) for name, n in names.items())
 
 
-def _layers(model: "Description") -> str | None:
-    if not model.num_layers:
-        return None
-    if not model.layers:
-        return str(model.num_layers)
+def _layers(model: "Description") -> str:
+    if not model.num_layers or not model.layers:
+        return str(model.num_layers or "")
     if len(model.layers) == 1:
         (kind,) = model.layers
         return _("{count}, all {kind}", count=model.num_layers, kind=_(kind))
@@ -106,12 +95,10 @@ def _attention(model: "Description") -> str | None:
     return kind
 
 
-def _heads(model: "Description") -> str | None:
+def _heads(model: "Description") -> str:
     heads, shared = model.num_heads, model.num_kv_heads
-    if not heads:
-        return None
-    if shared in (None, heads):
-        return str(heads)
+    if not heads or shared in (None, heads):
+        return str(heads or "")
     return _("{heads}, {shared} for keys and values", heads=heads, shared=shared)
 
 

@@ -1,14 +1,14 @@
-"""Small drawings of text: bars, grades, wrapped lines. Pure functions over a console's parts."""
+"""Lines of text: wrapped, beside a label, shortened. Pure functions over a console's parts."""
 
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
 
 from avalan.cli.console import Part, cell_width, neutralise
+from avalan.cli.display.signs import Signs
 
 MAX_WIDTH = 100
 """Columns; longer lines are hard to read."""
@@ -19,100 +19,115 @@ LEAST_BESIDE = 28
 Piece = tuple[str, str]
 """A text and its style."""
 
+Line = list[Piece]
 
-Signs = TypeVar("Signs", bound=Any)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Symbols:
-    """What is drawn with."""
-
-    full: str = "▰"
-    empty: str = "▱"
-    star: str = "★"
-    no_star: str = "☆"
-    dot: str = "●"
-    no_dot: str = "○"
-    edge: str = "┃"
-    open: str = "«"
-    close: str = "»"
-    dash: str = "–"
-    ellipsis: str = "…"
-    middle: str = "·"
+# They join what is before them with what follows: a family of emoji is one picture.
+_ZERO_WIDTH_JOINER = "\u200d"
+_SELECTORS = "\ufe0e\ufe0f"
+_ATOMS = re.compile(r"\n| +|[!-~]+|[^\n -~]")
+"""A line break, spaces, a word of ASCII, or one other character."""
 
 
-ASCII = Symbols(
-    full="#",
-    empty="-",
-    star="*",
-    no_star="-",
-    dot="*",
-    no_dot="-",
-    edge="|",
-    open=">>",
-    close="<<",
-    dash="-",
-    ellipsis="...",
-    middle="-",
-)
+def fill_lines(
+    pieces: Iterable[Piece], width: int, *, start: int = 0, cut: bool = True
+) -> list[Line]:
+    """Lines of at most `width` columns, broken between words, spaces hanging over the end.
 
-
-def symbols(*, interactive: bool) -> Symbols:
-    """Those that a terminal's encoding has; a pipe is UTF-8."""
-    return drawable(Symbols(), ASCII) if interactive else Symbols()
-
-
-def drawable(every: Signs, plain: Signs) -> Signs:
-    """`every`, or `plain` where the terminal's encoding lacks one of its signs."""
-    try:
-        text = "".join(getattr(every, name) for name in every.__slots__)
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return plain
-    return every
-
-
-def bar(probability: float, draw: Symbols, *, width: int = 10) -> tuple[str, str]:
-    """The full and the empty part of a bar; only 0 has no full cell and only 1 no empty one."""
-    full = round(probability * width)
-    if 0 < probability < 1:
-        full = min(max(full, 1), width - 1)
-    full = min(max(full, 0), width)
-    return draw.full * full, draw.empty * (width - full)
-
-
-def stars(grade: int, draw: Symbols, *, most: int = 5) -> str:
-    """`★★★★☆` for 4 of 5."""
-    return draw.star * grade + draw.no_star * (most - grade)
-
-
-def wrap(
-    parts: Sequence[Part], width: int, *, start: int = 0, cut: bool = True
-) -> list[list[Piece]]:
-    """Lines of at most `width` columns; white space between words becomes one space or a break.
-
-    Control characters are made visible first, because they then take columns. Wide scripts break
-    between any two characters; other words break only where they are wider than a line.
+    Wide scripts break between any two characters.
 
     Args:
         start: columns that are taken on the first line already.
-        cut: break such words; otherwise they stay whole, for the terminal to break, so that what
-            is copied from it has no line break inside.
+        cut: break words that are wider than a line; otherwise they stay whole and begin where they
+            stand, for the terminal to break, so that what is copied from it has no line break
+            inside.
     """
-    lines: list[list[Piece]] = [[]]
+    lines: list[Line] = [[]]
     used = start
-    for gap, word in _words(parts, max(width, 8) if cut else None):
-        size = _width(word)
-        if used and used + gap + size > width and (size <= width or used > width):
+    for word in _words(pieces, width if cut else None):
+        size, text = columns_of(word), word[0][0]
+        has_no_room = used > 0 and used + size > width and (size <= width or used > width)
+        if text == "\n" or (has_no_room and text[0] != " "):
             lines.append([])
             used = 0
-        if lines[-1] and gap:
-            before, after = lines[-1][-1][1], word[0][1]
-            lines[-1].append((" ", before if before == after else ""))
-            used += 1
-        lines[-1] += word
-        used += size
+        if text != "\n":
+            lines[-1] += word
+            used += size
     return [merged(line) for line in lines]
+
+
+def _words(pieces: Iterable[Piece], most: int | None) -> Iterator[Line]:
+    """What stays together on a line: a line break, spaces, a word, a character of a wide script.
+
+    A word of more than `most` columns comes in parts.
+    """
+    word: Line = []
+    has_wide = False
+    for part, style in ((part, style) for text, style in pieces for part in _ATOMS.findall(text)):
+        is_gap = part[0] in " \n"
+        is_wide = not part.isascii() and cell_width(part) > 1
+        breaks = is_gap or ((is_wide or has_wide) and not _joins(word, part))
+        if word and breaks:
+            yield from _cut(word, most)
+            word, has_wide = [], False
+        if is_gap:
+            yield [(part, style)]
+        else:
+            word.append((part, style))
+            has_wide = has_wide or is_wide
+    if word:
+        yield from _cut(word, most)
+
+
+def _cut(word: Line, most: int | None) -> Iterator[Line]:
+    """The word, in parts of at most `most` columns where it is wider."""
+    if most is None or columns_of(word) <= most:
+        yield word
+        return
+    held: Line = []
+    for cluster in _clusters(word):
+        if held and columns_of([*held, *cluster]) > most:
+            yield held
+            held = []
+        held += cluster
+    yield held
+
+
+def _clusters(word: Line) -> Iterator[Line]:
+    """Characters with what is joined to them."""
+    held: Line = []
+    for character, style in ((each, style) for text, style in word for each in text):
+        if held and not _joins(held, character):
+            yield held
+            held = []
+        held.append((character, style))
+    yield held
+
+
+def _joins(before: Line, part: str) -> bool:
+    """Whether `part` makes one picture with the end of `before`."""
+    if before and before[-1][0] == _ZERO_WIDTH_JOINER:
+        return True
+    if part.isascii():
+        return False
+    return part == _ZERO_WIDTH_JOINER or part in _SELECTORS or cell_width(part) == 0
+
+
+def wrap(parts: Sequence[Part], width: int, *, start: int = 0, cut: bool = True) -> list[Line]:
+    """Lines of at most `width` columns; white space between words becomes one space or a break.
+
+    Control characters are made visible first, because they then take columns.
+
+    Args:
+        start, cut: as of `fill_lines`.
+    """
+    collapsed: Line = []
+    after_gap = True
+    for text, style in _pieces(parts):
+        words = re.sub(r"\s+", " ", text)
+        words = words.removeprefix(" ") if after_gap else words
+        after_gap = words.endswith(" ") if words else after_gap
+        collapsed.append((words, style))
+    return [trimmed(line) for line in fill_lines(collapsed, width, start=start, cut=cut)]
 
 
 def hang(
@@ -123,7 +138,7 @@ def hang(
     indent: int,
     margin: int = 2,
     cut: bool = True,
-) -> list[list[Piece]]:
+) -> list[Line]:
     """Lines of at most `width` columns that begin with `lead`, and then with `indent` spaces.
 
     What fits on one line stays as it is, space for space. Where the words would have too few
@@ -135,31 +150,31 @@ def hang(
     first, rest = _pieces([lead]), _pieces(parts)
     is_narrow = width - indent < LEAST_BESIDE
     is_blank = not "".join(text for text, _ in first).strip()
-    fits = _width([*first, *rest]) <= width and not any("\n" in text for text, _ in rest)
+    fits = columns_of([*first, *rest]) <= width and not any("\n" in text for text, _ in rest)
     if fits and not (is_narrow and is_blank):
         return [[*first, *rest]]
     if not is_narrow:
-        start = max(_width(first) - indent, 0)
+        start = max(columns_of(first) - indent, 0)
         lines = wrap(rest, width - indent, start=start, cut=cut)
         return [[*first, *lines[0]], *([(" " * indent, ""), *line] for line in lines[1:])]
     below = [[(" " * margin, ""), *line] for line in wrap(rest, width - margin, cut=cut)]
     return below if is_blank else [[(text.rstrip(), style) for text, style in first], *below]
 
 
-def fold(parts: Sequence[Part], width: int) -> list[Piece]:
+def fold(parts: Sequence[Part], width: int) -> Line:
     """The parts with line breaks in place of spaces wherever a line would exceed `width`.
 
     A line that fits stays as it is, one that does not keeps its indentation, and words stay whole.
     """
-    folded: list[Piece] = []
-    for number, line in enumerate(_lines(_pieces(parts))):
-        rows = [line] if _width(line) <= width else _indented(line, width)
+    folded: Line = []
+    for number, line in enumerate(fill_lines(_pieces(parts), sys.maxsize)):
+        rows = [line] if columns_of(line) <= width else _indented(line, width)
         for place, row in enumerate(rows):
             folded += [("\n", ""), *row] if number or place else row
     return folded
 
 
-def _indented(line: list[Piece], width: int) -> list[list[Piece]]:
+def _indented(line: Line, width: int) -> list[Line]:
     text = "".join(text for text, _ in line)
     margin = len(text) - len(text.lstrip(" "))
     indent = min(margin, width // 3)
@@ -167,68 +182,30 @@ def _indented(line: list[Piece], width: int) -> list[list[Piece]]:
     return [[(" " * margin, ""), *first], *([(" " * indent, ""), *row] for row in others)]
 
 
-def _pieces(parts: Sequence[Part]) -> list[Piece]:
+def _pieces(parts: Sequence[Part]) -> Line:
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     return [(neutralise(text), style) for text, style in pairs if text]
 
 
-def _lines(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    lines: list[list[Piece]] = [[]]
-    for text, style in pieces:
-        first, *others = text.split("\n")
-        lines[-1] += [(first, style)] if first else []
-        lines += [[(other, style)] if other else [] for other in others]
-    return lines
+def columns_of(line: Iterable[Piece]) -> int:
+    """Columns that a line takes, at most."""
+    return sum(cell_width(text) for text, _ in line)
 
 
-WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60"
-"""Ranges of the wide scripts, which break between any two characters."""
-_TOKEN = re.compile(rf"\s+|[{WIDE}]|[^\s{WIDE}]+")
+def trimmed(line: Line) -> Line:
+    """`line` without the spaces at its end."""
+    pieces = list(line)
+    while pieces:
+        text, style = pieces.pop()
+        if shown := text.rstrip(" "):
+            return [*pieces, (shown, style)]
+    return []
 
 
-def _words(parts: Sequence[Part], width: int | None) -> Iterator[tuple[int, list[Piece]]]:
-    """What stays together on a line, and whether (1 or 0) a space stands before it."""
-    word: list[Piece] = []
-    gap = 0
-    for text, style in _pieces(parts):
-        for token in _TOKEN.findall(text):
-            breaks = bool(word) and re.search(f"[{WIDE}]", word[-1][0] + token)
-            if token.isspace() or breaks:
-                yield from _cut(word, gap, width)
-                word, gap = [], int(token.isspace())
-            if not token.isspace():
-                word.append((token, style))
-    yield from _cut(word, gap, width)
-
-
-def _cut(word: list[Piece], gap: int, width: int | None) -> Iterator[tuple[int, list[Piece]]]:
-    """The word, in pieces where it is wider than a line."""
-    held: list[Piece] = []
-    characters = [(character, style) for text, style in word for character in text]
-    if width is None or _width(word) <= width:
-        width, held, characters = 0, word, []
-    for character in characters:
-        if _width([*held, character]) > width:
-            yield gap, held
-            held, gap = [], 0
-        held.append(character)
-    if held:
-        yield gap, held
-
-
-def _width(word: Sequence[Piece]) -> int:
-    return sum(cell_width(text) for text, _ in word)
-
-
-def merged(line: Sequence[Piece]) -> list[Piece]:
+def merged(line: Line) -> Line:
     """The same line, neighbours of one style in one piece."""
-    pieces: list[Piece] = []
-    for text, style in line:
-        if pieces and pieces[-1][1] == style:
-            pieces[-1] = (pieces[-1][0] + text, style)
-        else:
-            pieces.append((text, style))
-    return pieces
+    groups = groupby(line, key=lambda piece: piece[1])
+    return [("".join(text for text, _ in group), style) for style, group in groups]
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
@@ -237,7 +214,7 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return gap + text if right else text + gap
 
 
-def shorten(text: str, width: int, draw: Symbols) -> str:
+def shorten(text: str, width: int, draw: Signs) -> str:
     """`text` on one line of at most `width` columns, its end left out."""
     text = " ".join(neutralise(text).split())
     if cell_width(text) <= width:
@@ -247,9 +224,9 @@ def shorten(text: str, width: int, draw: Symbols) -> str:
     return text.rstrip() + draw.ellipsis
 
 
-def shorten_path(source: str, width: int, draw: Symbols) -> str:
+def shorten_path(source: str, width: int, draw: Signs) -> str:
     """A path in at most `width` columns: outer folders go first, then the beginning of the name."""
-    whole = neutralise(path_text(source)).replace("\n", "␊").replace("\t", " ")
+    whole = neutralise(path_text(source)).replace("\t", " ")
     if cell_width(whole) <= width:
         return whole
     text = whole

@@ -2,12 +2,12 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from avalan import extras
-from avalan.cli.display.parts import summed
+from avalan.cli.display.description import parts_of
 from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model.engine import load_engine
@@ -26,13 +26,13 @@ class Loaded:
     seconds: float
     """It took to load."""
     device: str
-    num_parameters: int | None
+    num_parameters: int | None = None
     """Counted; tied matrices once. None where the engine does not show them."""
-    parameters: dict[str, int]
+    parameters: dict[str, int] = field(default_factory=dict)
     """Part → how many."""
-    memory_bytes: int | None
+    memory_bytes: int | None = None
     """Of the parameters and buffers."""
-    modules: dict[str, int]
+    modules: dict[str, int] = field(default_factory=dict)
     """Class of a layer → how many; those that hold parameters themselves."""
     vocab_size: int | None
     """Width of the logits."""
@@ -45,8 +45,8 @@ def load(folder: Path, settings: EngineSettings) -> Loaded:
         MissingExtra: transformers is not installed.
         ModelError: it cannot be loaded.
     """
-    is_onnx = find_onnx_decoder(folder) is not None and settings.weight_type == "auto"
-    if is_onnx and settings.engine in ("auto", "onnx"):
+    may_be_onnx = settings.weight_type == "auto" and settings.engine in ("auto", "onnx")
+    if may_be_onnx and find_onnx_decoder(folder) is not None:
         return _load_onnx(folder, settings)
     return _load_transformers(folder, settings)
 
@@ -61,10 +61,6 @@ def _load_onnx(folder: Path, settings: EngineSettings) -> Loaded:
         engine="onnx",
         seconds=seconds,
         device=settings.device,
-        num_parameters=None,
-        parameters={},
-        memory_bytes=None,
-        modules={},
         vocab_size=int(logits.shape[-1]),
     )
 
@@ -93,23 +89,19 @@ def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
     seconds = time.perf_counter() - started
     named = [(name, each.numel()) for name, each in model.named_parameters()]
     held = [*model.parameters(), *model.buffers()]
+    holders = Counter(
+        type(module).__name__
+        for module in model.modules()
+        if next(module.parameters(recurse=False), None) is not None
+    )
     output = model.get_output_embeddings()
     return Loaded(
         engine="transformers",
         seconds=seconds,
         device=settings.device,
         num_parameters=sum(count for name, count in named),
-        parameters=summed(named),
+        parameters=parts_of(named),
         memory_bytes=sum(each.numel() * each.element_size() for each in held),
-        modules=_modules(model),
+        modules=dict(holders.most_common()),
         vocab_size=None if output is None else int(output.weight.shape[0]),
     )
-
-
-def _modules(model: Any) -> dict[str, int]:
-    holders = (
-        type(module).__name__
-        for module in model.modules()
-        if next(module.parameters(recurse=False), None) is not None
-    )
-    return dict(Counter(holders).most_common())

@@ -5,16 +5,22 @@ Light: what draws is loaded when something is drawn.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict
 
 from avalan import extras
-from avalan.cli.console import Console
-from avalan.cli.display.figures import figures, figures_text
-from avalan.cli.display.reasoning import ReasoningText
+from avalan.cli.console import Console, cell_width
+from avalan.cli.display.figures import figures_text
+from avalan.cli.display.flow import GUTTER, fold
 from avalan.cli.display.settings import DisplaySettings
+from avalan.cli.display.signs import is_live, signs
 from avalan.locale import _
 from avalan.model.entities import GenerationReport
 from avalan.model.nlp.steps import Step
+
+_PAGE_LINES = 60
+"""What fits where a picture is drawn only once."""
 
 
 async def show(
@@ -22,8 +28,8 @@ async def show(
 ) -> int:
     """Show what comes; 130 when a person had enough of it."""
     try:
-        if _is_drawn(display, console):
-            await extras.load("avalan.cli.display.live").show(steps, report, display, console)
+        if _is_drawn(display, console) and is_live(console):
+            await extras.load("avalan.cli.display.live").Live(steps, report, display, console).run()
         else:
             await _stream(steps, display, console)
     except asyncio.CancelledError:  # Ctrl-C: what was said so far stays said.
@@ -68,13 +74,20 @@ def finish(
     if console.as_json:
         console.json(document(head, steps, report, display))
         return
-    if _is_drawn(display, console):
+    is_drawn = _is_drawn(display, console)
+    if is_drawn and is_live(console):
         return
     text = _text(steps, reasoning=False)
     if console.interactive and not console.quiet and text and not text.endswith("\n"):
         console.print()
-    given = figures(steps, report, nth=display.display_time_to_n_token)
-    console.note((figures_text(given), "dim"))
+    if is_drawn:  # Where the cursor cannot be moved, the picture of the end.
+        pictures, size = extras.load("avalan.cli.display.generation"), (console.width, _PAGE_LINES)
+        picture = pictures.Picture(report, display, signs())
+        for line in picture.panel(steps, os.terminal_size(size), is_over=True):
+            console.print("".join(text for text, _ in line).rstrip())
+        return
+    figures = figures_text(steps, report, nth=display.display_time_to_n_token)
+    console.note((figures, "dim"))
     if report.finish_reason == "length" and steps[-1:] and steps[-1].token.reasoning:
         text = _("The model was still reasoning; let it go on with --max-new-tokens N.")
         console.note((text, "dim"))
@@ -93,10 +106,7 @@ def document(
         "text": _text(steps, reasoning=False),
         "reasoning": (_text(steps, reasoning=True).strip() or None) if display.reasoning else None,
         "finish_reason": report.finish_reason or "interrupted",
-        "usage": {
-            "prompt_tokens": report.usage.prompt_tokens,
-            "completion_tokens": report.usage.completion_tokens,
-        },
+        "usage": asdict(report.usage),
         "timings": {
             "prefill_s": timings.prefill_s,
             "ttft_s": timings.ttft_s,
@@ -129,3 +139,53 @@ def _token_document(step: Step) -> dict[str, object]:
             for each in token.alternatives
         ],
     }
+
+
+class ReasoningText:
+    """Writes a model's reasoning on stderr, so that a pipe holds the answer alone.
+
+    It comes in lines of the terminal's width, a bar before each; a word is written when it is
+    whole.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._room = console.width - len(GUTTER)
+        self._line = ""
+        """What is being written …"""
+        self._num_written = 0
+        """… and how many characters of it are on the screen."""
+        self._any = False
+
+    def add(self, text: str) -> None:
+        """Write more of it."""
+        pieces = [(self._line + text, "")]
+        *done, self._line = ("".join(t for t, _ in line) for line in fold(pieces, self._room))
+        for line in done:
+            self._write(line.rstrip(), end="\n")
+        self._write(_without_last_word(self._line))
+
+    def close(self) -> None:
+        """It is over: what follows stands below an empty line."""
+        if self._line.strip():
+            self._write(self._line.rstrip(), end="\n")
+        if self._any:
+            self._console.note()
+        self._line, self._any = "", False
+
+    def _write(self, line: str, *, end: str = "") -> None:
+        """Write what is new in the line."""
+        lead = "" if self._num_written else GUTTER
+        new = line[self._num_written :]
+        if new or end:
+            self._console.note(((lead + new) if new else lead.rstrip(), "dim italic"), end=end)
+            self._any = True
+        self._num_written = 0 if end else len(line)
+
+
+def _without_last_word(line: str) -> str:
+    """It may still grow, and then move to the next line; a wide character stays where it is."""
+    end = len(line)
+    while end and line[end - 1] != " " and cell_width(line[end - 1]) < 2:
+        end -= 1
+    return line[:end].rstrip()

@@ -5,15 +5,10 @@ stay apart under the three kinds of colour blindness. Nothing is said by colour 
 """
 
 import os
-from collections.abc import Sequence
 from functools import cache
 
-from rich.color import ColorSystem
-from rich.console import Console
+from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
-from rich.text import Text
-
-from avalan.cli.display.layout import Piece
 
 COLORS = {
     "step1": "#3592b0",
@@ -38,13 +33,6 @@ STYLES = {
 }
 """What the names in lines of pieces stand for; several are joined by spaces."""
 
-_SYSTEMS = {
-    "standard": ColorSystem.STANDARD,
-    "256": ColorSystem.EIGHT_BIT,
-    "truecolor": ColorSystem.TRUECOLOR,
-    "windows": ColorSystem.STANDARD,
-}
-
 
 @cache
 def style(names: str) -> Style:
@@ -62,7 +50,7 @@ class Painter:
     def __init__(self) -> None:
         # Without a colour system rich would leave out weight and underline too.
         name = Console(force_terminal=True).color_system
-        self._system = _SYSTEMS.get(name or "", ColorSystem.STANDARD)
+        self._system = COLOR_SYSTEMS[name or "standard"]
         self._is_colored = name is not None and not os.environ.get("NO_COLOR")
         self._around: dict[str, tuple[str, str]] = {}
 
@@ -76,8 +64,3 @@ class Painter:
             self._around[names] = before, after
         before, after = self._around[names]
         return f"{before}{text}{after}"
-
-
-def as_rich(line: Sequence[Piece]) -> Text:
-    """A line for rich, which makes pictures of it."""
-    return Text.assemble(*((text, style(names)) for text, names in line))

@@ -10,14 +10,16 @@ import re
 import shutil
 import signal
 from dataclasses import replace
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
-from avalan.cli.console import Console
-from avalan.cli.display.flow import Line, columns
-from avalan.cli.display.generation import Frame, Size
+from avalan.cli.console import Console, cell_width
+from avalan.cli.display.generation import Frame
+from avalan.cli.display.layout import Line, trimmed
 from avalan.cli.display.palette import Painter
 
+FRAME_S = 1 / 12
+"""A screen is drawn twelve times a second at most."""
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 # A terminal that knows these shows the frame at once; others ignore them.
@@ -29,19 +31,14 @@ _SURE = re.compile("[\x00-\u02ff\u2010-\u25ff]*")
 """Letters below the accents, lines, blocks and signs: their width no terminal doubts."""
 
 
-def is_live(console: Console) -> bool:
-    """Whether stdout is a terminal whose cursor can be moved."""
-    return console.interactive and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-
-
-def terminal_size() -> Size:
+def terminal_size() -> os.terminal_size:
     """The terminal's size now; what the environment says counts only where it tells none."""
-    otherwise = shutil.get_terminal_size((80, 24))
+    otherwise = shutil.get_terminal_size()
     try:
         size = os.get_terminal_size()
     except OSError:
         size = otherwise
-    return Size(width=size.columns or otherwise.columns, height=size.lines or otherwise.lines)
+    return os.terminal_size((size.columns or otherwise.columns, size.lines or otherwise.lines))
 
 
 class Screen:
@@ -93,37 +90,27 @@ class Screen:
         A terminal may count other columns for emoji or accents than we do; the next piece that
         begins with a blank is set to its column.
         """
-        if _SURE.fullmatch("".join(text for text, _ in line)):
-            return self._words(line)
         painted, column, is_sure = [], 0, True
         for text, names in trimmed(line):
             if not is_sure and text.startswith(" "):
                 painted.append(f"\x1b[{column + 1}G")
                 is_sure = True
             painted.append(self._painter.paint(text, names))
-            column += columns(text)
+            column += cell_width(text)
             is_sure = is_sure and _SURE.fullmatch(text) is not None
         return "".join(painted)
 
     # --- leaving and coming back ---------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        for name, handler in (
-            ("SIGTERM", self._end),
-            ("SIGHUP", self._end),
-            ("SIGTSTP", self._stop),
-        ):
-            number = getattr(signal, name, None)
+        handlers = {"SIGTERM": self._end, "SIGHUP": self._end, "SIGTSTP": self._stop}
+        for name, handler in handlers.items():
+            number = getattr(signal, name, None)  # Not every system has all.
             if number is not None and signal.getsignal(number) == signal.SIG_DFL:
                 self._before[number] = signal.signal(number, handler)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if not isinstance(error, OSError):  # There may be no terminal any more.
@@ -139,13 +126,3 @@ class Screen:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.signal(number, self._stop)
-
-
-def trimmed(line: Line) -> Line:
-    """`line` without the spaces at its end."""
-    pieces = list(line)
-    while pieces and not pieces[-1][0].rstrip(" "):
-        pieces.pop()
-    if pieces:
-        pieces[-1] = (pieces[-1][0].rstrip(" "), pieces[-1][1])
-    return pieces

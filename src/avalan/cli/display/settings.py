@@ -41,25 +41,20 @@ class DisplaySettings:
         wanted = self.display_probabilities or self.display_pause is not None
         return self.display_tokens or (DEFAULT_TOKENS if wanted else 0)
 
-    @property
-    def pause_s(self) -> float:
-        """How long to halt."""
-        return (self.display_pause or 0) / 1000
-
 
 def add_display_options(group: Group) -> None:
     """Add an option for each field; one that is not given leaves None."""
     tokens = _within(whole_number, 1, MOST_TOKENS)
-    share = _within(number, 0, 1)
-    _add(group, "display_tokens", metavar="N", nargs="?", const=DEFAULT_TOKENS, type=tokens)
     pause = _within(whole_number, 0, LONGEST_PAUSE_MS)
+    share = _within(number, 0, 1)
+    nth = DisplaySettings().display_time_to_n_token
+    count = _within(whole_number, 1, 10**9)
+    _add(group, "display_tokens", metavar="N", nargs="?", const=DEFAULT_TOKENS, type=tokens)
     _add(group, "display_pause", metavar="MS", nargs="?", const=DEFAULT_PAUSE_MS, type=pause)
     _add(group, "display_probabilities", action="store_true")
     _add(group, "display_probabilities_maximum", metavar="P", type=share)
     _add(group, "display_probabilities_sample_minimum", metavar="P", type=share)
-    nth = DisplaySettings.__dataclass_fields__["display_time_to_n_token"].default
-    tokens = _within(whole_number, 1, 10**9)
-    _add(group, "display_time_to_n_token", metavar="N", nargs="?", const=nth, type=tokens)
+    _add(group, "display_time_to_n_token", metavar="N", nargs="?", const=nth, type=count)
 
 
 def _add(group: Group, name: str, **options: object) -> None:
@@ -73,13 +68,9 @@ def _within(read: Callable[[str], float], least: float, most: float) -> Callable
     def checked(text: str) -> float:
         value = read(text)
         if not least <= value <= most:
+            bounds = {"least": least, "most": most}
             raise ArgumentTypeError(
-                _(
-                    "{text} is not between {least:,} and {most:,}",
-                    text=text,
-                    least=least,
-                    most=most,
-                )
+                _("{text} is not between {least:,} and {most:,}", text=text, **bounds)
             )
         return value
 

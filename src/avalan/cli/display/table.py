@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from avalan.cli.console import cell_width, neutralise
-from avalan.cli.display.layout import Piece, hang, padded, wrap
+from avalan.cli.display.layout import Line, hang, padded, wrap
 
 Table = tuple[list[str], list[list[str]]]
 """Headers and rows."""
@@ -15,18 +16,19 @@ _TABLE = re.compile(r"(?m)^ {0,3}\|.*\n {0,3}\|[ |:-]*-[ |:-]*$(\n {0,3}\|.*)*")
 
 def drawn(
     headers: Sequence[str], rows: Iterable[Sequence[object]], width: int | None
-) -> Iterator[list[Piece]]:
+) -> Iterator[Line]:
     """The lines of a table: numbers to the right, and no word broken in two.
 
     Args:
         width: columns of the terminal; None for a pipe, where each row is one line.
     """
-    cells = cells_of(rows)
-    right = numeric_columns(headers, cells)
-    widths = column_widths(headers, cells, right, width)
+    cells = [[_cell(value) for value in row] for row in rows]
+    columns = list(zip(headers, *cells, strict=True))
+    right = [bool(cells) and all(map(_is_number, column[1:])) for column in columns]
+    widths = _column_widths(columns, right, width)
     if widths is None:
         assert width is not None
-        yield from stacked(headers, cells, width)
+        yield from _stacked(headers, cells, width)
         return
     yield from _row(headers, widths, right, "bold")
     for row in cells:
@@ -53,28 +55,13 @@ def _markdown_cells(line: str) -> list[str]:
     return [re.sub(r"\*\*|`", "", cell) for cell in cells]
 
 
-def cells_of(rows: Iterable[Sequence[object]]) -> list[list[str]]:
-    """Each value as text on one line; None is empty."""
-    return [[_cell(value) for value in row] for row in rows]
-
-
-def numeric_columns(headers: Sequence[str], cells: list[list[str]]) -> list[bool]:
-    """Which columns hold numbers alone, and so stand to the right."""
-    columns: Iterable[Sequence[str]] = zip(*cells, strict=True) if cells else [[] for _ in headers]
-    return [bool(column) and all(map(_is_number, column)) for column in columns]
-
-
-def column_widths(
-    headers: Sequence[str],
-    cells: list[list[str]],
-    right: Sequence[bool],
-    width: int | None,
+def _column_widths(
+    columns: Sequence[Sequence[str]], right: Sequence[bool], width: int | None
 ) -> list[int] | None:
     """Columns of a terminal for each column; None where their words have no room beside each other.
 
     A column of numbers is as wide as its widest cell; the others share what is left.
     """
-    columns = list(zip(headers, *cells, strict=True))
     wanted = [max(map(cell_width, column)) for column in columns]
     if width is None or sum(wanted) + _GAP * (len(wanted) - 1) <= width:
         return wanted
@@ -83,7 +70,7 @@ def column_widths(
         for column, most, is_number in zip(columns, wanted, right, strict=True)
     ]
     spare = width - sum(found) - _GAP * (len(found) - 1)
-    if spare < 0 and cells:
+    if spare < 0 and len(columns[0]) > 1:
         return None
     for _ in range(spare):
         neediest = max(range(len(found)), key=lambda place: wanted[place] - found[place])
@@ -91,10 +78,10 @@ def column_widths(
     return found
 
 
-def stacked(headers: Sequence[str], cells: list[list[str]], width: int) -> list[list[Piece]]:
+def _stacked(headers: Sequence[str], cells: list[list[str]], width: int) -> list[Line]:
     """A block for each row, with a line or more for each cell that is not empty."""
     label = max(map(cell_width, headers), default=0) + _GAP
-    lines: list[list[Piece]] = []
+    lines: list[Line] = []
     for row in cells:
         lines += [[]] if lines else []
         for header, cell in zip(headers, row, strict=True):
@@ -117,17 +104,15 @@ def _is_number(cell: str) -> bool:
 
 def _row(
     row: Sequence[str], widths: Sequence[int], right: Sequence[bool], style: str
-) -> Iterator[list[Piece]]:
+) -> Iterator[Line]:
     """The lines of one row; a cell that is wider than its column takes several."""
     columns = [_cell_lines(cell, width) for cell, width in zip(row, widths, strict=True)]
-    for number in range(max(map(len, columns), default=0)):
-        texts = [column[number] if number < len(column) else "" for column in columns]
+    for texts in zip_longest(*columns, fillvalue=""):
         aligned = (
             padded(text, width, right=is_number)
             for text, width, is_number in zip(texts, widths, right, strict=True)
         )
-        text = (" " * _GAP).join(aligned).rstrip()
-        yield [(text, style)]
+        yield [((" " * _GAP).join(aligned).rstrip(), style)]
 
 
 def _cell_lines(cell: str, width: int) -> list[str]:

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 
 from avalan.cli.console import Console
+from avalan.cli.display.layout import columns_of
 from avalan.cli.display.palette import Painter
-from avalan.cli.display.tokens import Glyphs, box, glyphs, row_lines, row_starts, visible
+from avalan.cli.display.signs import Signs, signs
+from avalan.cli.display.tokens import box, row_lines, row_starts, visible
 from avalan.locale import _, ngettext
-from avalan.model.entities import Token
-from avalan.model.nlp.steps import Step
 from avalan.model.tokenization import ReadToken
 
 NARROWEST = 8
@@ -20,12 +20,16 @@ _LONGEST = 1_000_000
 def show(tokens: Sequence[ReadToken], console: Console) -> None:
     """Boxes that tell the kinds apart by colour and shape; plain lines where nothing is drawn."""
     if not console.interactive or os.environ.get("TERM") == "dumb":
-        console.table([_("id"), _("kind"), _("text")], [_row(token) for token in tokens])
+        rows = [(token.token_id, token.kind, _signs_of(token.text)) for token in tokens]
+        console.table([_("id"), _("kind"), _("text")], rows)
         return
-    painter, draw = Painter(), glyphs()
+    painter, draw = Painter(), signs()
     width = max(console.width, NARROWEST)
-    boxes = [box(_step(token), draw, width=width, widest_text=WIDEST_TEXT) for token in tokens]
-    starts = row_starts([each.width for each in boxes], width)
+    boxes = [
+        box(each.text, each.token_id, each.kind, draw, width=width, widest_text=WIDEST_TEXT)
+        for each in tokens
+    ]
+    starts = row_starts([columns_of(each[0]) for each in boxes], width)
     for start, end in zip(starts, [*starts[1:], len(boxes)], strict=True):
         for line in row_lines(boxes[start:end]):
             console.write("".join(painter.paint(text, names) for text, names in line) + "\n")
@@ -73,11 +77,5 @@ def document(tokens: Sequence[ReadToken], text: str) -> dict[str, object]:
     }
 
 
-def _row(token: ReadToken) -> list[object]:
-    signs = visible(token.text, Glyphs(), width=_LONGEST)
-    return [token.token_id, token.kind, "".join(text for text, _ in signs)]
-
-
-def _step(token: ReadToken) -> Step:
-    made = Token(token_id=token.token_id, text=token.text, logprob=0.0, probability=1.0)
-    return Step(token=made, piece=token.text, kind=token.kind)
+def _signs_of(text: str) -> str:
+    return "".join(part for part, _ in visible(text, Signs(), width=_LONGEST))

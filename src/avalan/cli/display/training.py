@@ -1,9 +1,10 @@
 """A training run on the screen: its plan, one line that moves, and its loss as a drawing."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
+from statistics import fmean
 
 from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text, count_text, seconds_text
@@ -20,28 +21,27 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         # Where the line cannot move, lines follow each other as in a pipe.
-        self._moves = console.interactive and not _is_plain()
+        is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self._moves = console.interactive and not is_plain
         self.step = 0
         """The last step that was told."""
 
     def phase(self, text: str) -> None:
         """A part of the run without steps begins."""
-        if self._console.as_json:
-            self._console.json({"event": "phase", "text": text})
-        elif self._moves:
-            self._console.progress(f"{_(text)} …")
-        elif not self._console.quiet:
-            self._console.print(_(text))
+        self._tell({"event": "phase", "text": text}, f"{_(text)} …" if self._moves else _(text))
 
     def step_report(self, report: StepReport) -> None:
         """The run has come further."""
         self.step = report.step
+        self._tell({"event": "step", **asdict(report)}, step_line(report))
+
+    def _tell(self, document: Mapping[str, object], text: str) -> None:
         if self._console.as_json:
-            self._console.json({"event": "step", **asdict(report)})
+            self._console.json(document)
         elif self._moves:
-            self._console.progress(step_line(report))
+            self._console.progress(text)
         elif not self._console.quiet:
-            self._console.print(step_line(report))
+            self._console.print(text)
 
     def drawing(self, reports: Sequence[StepReport]) -> None:
         """The loss of the whole run, for people only."""
@@ -50,19 +50,14 @@ class Screen:
                 self._console.print(line)
 
 
-def _is_plain() -> bool:
-    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-
-
 def step_line(report: StepReport) -> str:
     """`step 120/3,800 · loss 2.310 · 4,050 tokens/s · 58 min 20 s left`."""
+    left = report.remaining_s
     parts = [
         _("step {step:,}/{total:,}", step=report.step, total=report.num_steps),
         _("loss {loss:.3f}", loss=report.loss),
         _("{speed:,.0f} tokens/s", speed=report.tokens_per_s),
-        _("{time} left", time=seconds_text(report.remaining_s))
-        if report.remaining_s
-        else _("done"),
+        _("{time} left", time=seconds_text(left)) if left else _("done"),
     ]
     return " · ".join(parts)
 
@@ -75,7 +70,9 @@ def loss_chart(reports: Sequence[StepReport], *, width: int) -> list[str]:
     """
     if len(reports) < 2:
         return []
-    columns = _columns([report.loss for report in reports], width - 9)
+    count = max(2, min(width - 9, len(reports)))
+    cuts = [index * len(reports) // count for index in range(count + 1)]
+    columns = [fmean(each.loss for each in reports[a:b]) for a, b in pairwise(cuts)]
     low, high = min(columns), max(columns)
     step = (high - low) / (CHART_HEIGHT - 1) or 1.0
     heights = [round((value - low) / step) for value in columns]
@@ -89,46 +86,27 @@ def loss_chart(reports: Sequence[StepReport], *, width: int) -> list[str]:
     return [*lines, " " * 8 + "─" * len(columns), f"{' ' * 8}{first}{' ' * gap}{last}"]
 
 
-def _columns(values: Sequence[float], most: int) -> list[float]:
-    """Means of at most `most` runs of neighbours of nearly equal length."""
-    count = max(2, min(most, len(values)))
-    cuts = [index * len(values) // count for index in range(count + 1)]
-    return [sum(values[start:end]) / (end - start) for start, end in pairwise(cuts)]
-
-
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     """What a plan says, as label and text."""
-    tokens = _(
-        "{total}, {count:,} a step", total=count_text(plan.num_tokens), count=plan.tokens_per_step
-    )
-    checkpoints = _(
-        "{size} every {count:,} steps, the last two are kept",
-        size=bytes_text(plan.checkpoint_bytes),
-        count=plan.save_steps,
+    total, done = plan.num_steps, plan.done_steps
+    steps = f"{total:,}"
+    if done:
+        steps = _("{total:,}, going on after {done:,}", total=total, done=done)
+    if done >= total:
+        steps = _("{total:,}, all done", total=total)
+    time = _("unknown until measured; the first report tells it")
+    if plan.tokens_per_s is not None and plan.remaining_s is not None:
+        left, speed = seconds_text(plan.remaining_s), plan.tokens_per_s
+        time = _("{time} left at {speed:,.0f} tokens/s, as last measured", time=left, speed=speed)
+    tokens, size = count_text(plan.num_tokens), bytes_text(plan.checkpoint_bytes)
+    kept = _(
+        "{size} every {count:,} steps, the last two are kept", size=size, count=plan.save_steps
     )
     return [
         (_("parameters"), count_text(plan.num_parameters)),
-        (_("tokens"), tokens),
-        (_("steps"), _steps(plan)),
-        (_("checkpoints"), checkpoints),
+        (_("tokens"), _("{total}, {count:,} a step", total=tokens, count=plan.tokens_per_step)),
+        (_("steps"), steps),
+        (_("checkpoints"), kept),
         (_("folder"), plan.folder),
-        (_("time"), _time(plan)),
+        (_("time"), time),
     ]
-
-
-def _steps(plan: Plan) -> str:
-    if not plan.done_steps:
-        return f"{plan.num_steps:,}"
-    if plan.done_steps >= plan.num_steps:
-        return _("{total:,}, all done", total=plan.num_steps)
-    return _("{total:,}, going on after {done:,}", total=plan.num_steps, done=plan.done_steps)
-
-
-def _time(plan: Plan) -> str:
-    if plan.tokens_per_s is None or plan.remaining_s is None:
-        return _("unknown until measured; the first report tells it")
-    return _(
-        "{time} left at {speed:,.0f} tokens/s, as last measured",
-        time=seconds_text(plan.remaining_s),
-        speed=plan.tokens_per_s,
-    )

@@ -10,7 +10,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from avalan.errors import ModelError
 
@@ -47,7 +46,16 @@ def catalogue(root: Path = _HERE) -> dict[str, BundledModel]:
     path = root / "catalogue.json"
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return {name: _read_row(name, row, root) for name, row in rows.items()}
+        return {
+            name: BundledModel(
+                name=name,
+                folder=root / row["folder"],
+                licence=row["licence"],
+                card=root / row["card"],
+                files=tuple(row["files"].items()),
+            )
+            for name, row in rows.items()
+        }
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
             "The catalogue of bundled models at {path} cannot be read ({error}); install the "
@@ -61,34 +69,24 @@ def find(name: str, root: Path = _HERE) -> BundledModel:
     """The bundled model called `name`, its files checked against the catalogue.
 
     Raises:
-        ModelError: it does not ship, or a file is not the one that was released.
+        ModelError: it does not ship, or a file is missing or not the one that was released.
     """
     rows = catalogue(root)
     if name not in rows:
-        choices = ", ".join(rows)
         raise ModelError(
             "No bundled model is called {name!r}; those that ship are: {choices}.",
             name=name,
-            choices=choices,
+            choices=", ".join(rows),
         )
-    verify(rows[name])
-    return rows[name]
-
-
-def verify(model: BundledModel) -> None:
-    """Whether every file has the hash that the catalogue gives.
-
-    Raises:
-        ModelError: one is missing or differs.
-    """
-    for name, expected in model.files:
-        path = model.folder / name
+    model = rows[name]
+    for file_name, expected in model.files:
+        path = model.folder / file_name
         if not path.is_file():
             raise ModelError(
                 "The file {name} of the model {model!r} is missing from {folder}; install the "
                 "package again.",
-                name=name,
-                model=model.name,
+                name=file_name,
+                model=name,
                 folder=model.folder,
             )
         with path.open("rb") as file:
@@ -99,13 +97,4 @@ def verify(model: BundledModel) -> None:
                 "install the package again.",
                 path=path,
             )
-
-
-def _read_row(name: str, row: dict[str, Any], root: Path) -> BundledModel:
-    return BundledModel(
-        name=name,
-        folder=root / row["folder"],
-        licence=row["licence"],
-        card=root / row["card"],
-        files=tuple(row["files"].items()),
-    )
+    return model

@@ -6,11 +6,8 @@ from time import perf_counter
 import numpy as np
 
 from avalan.errors import ModelError
-from avalan.model.decode.constraint import Constraint, is_nothing, restrict
-from avalan.model.decode.limits import for_one_answer
-from avalan.model.decode.sampling import Row, check_settings, draw, logprobs, process
-from avalan.model.decode.stopping import StopScanner
-from avalan.model.detokenize import Detokenizer
+from avalan.model.decode.sampling import Row, draw, for_one_answer, logprobs, process
+from avalan.model.decode.text import Detokenizer, StopScanner
 from avalan.model.engine import State, SteppingEngine
 from avalan.model.entities import (
     FinishReason,
@@ -31,7 +28,6 @@ def decode(
     tokenizer: Tokenizer,
     settings: GenerationSettings,
     report: GenerationReport,
-    constraint: Constraint | None = None,
     eos_ids: Collection[int] | None = None,
 ) -> Iterator[Token]:
     """Feed `token_ids` to `state` and yield what the model says next.
@@ -39,21 +35,18 @@ def decode(
     A token is yielded before the next one is computed. The last token is yielded but not fed, so
     afterwards `state` holds everything up to it; with `use_cache` off it holds only what it held
     and `token_ids`, which are read again for each token. The answer ends at an end token (which is
-    yielded, its text empty), a stop string, `max_new_tokens`, the end of the model's context, or
-    where the constraint allows nothing more.
+    yielded, its text empty), a stop string, `max_new_tokens`, or the end of the model's context.
 
     Args:
         report: filled while the tokens come; its times leave out whatever the consumer does.
-        constraint: which tokens are allowed; it does not touch the reported logprobs.
         eos_ids: tokens that end the answer; left open, the tokenizer's.
 
     Raises:
         ConfigurationError: a setting is out of its range, or is for another way of decoding.
         ModelError: the prompt is empty or does not fit, or the model gives no finite numbers.
     """
-    check_settings(settings)
     settings = for_one_answer(settings, state.length + len(token_ids))
-    answer = _Answer(tokenizer, settings, token_ids, constraint)
+    answer = _Answer(tokenizer, settings, token_ids)
     ends = tokenizer.eos_ids if eos_ids is None else eos_ids
     report.finish_reason = "interrupted"  # Stands unless an end is reached.
     before = None if settings.use_cache else engine.fork(state)
@@ -71,8 +64,7 @@ def decode(
         report.usage = Usage(prompt_tokens=len(token_ids), completion_tokens=len(answer.token_ids))
         if finish is not None:
             report.finish_reason = finish
-        if token is not None:
-            yield token
+        yield token
         if finish is not None:
             return
         started = perf_counter()
@@ -86,29 +78,25 @@ class _Answer:
     """What was generated so far, and how the next token is made from logits."""
 
     def __init__(
-        self,
-        tokenizer: Tokenizer,
-        settings: GenerationSettings,
-        prompt_ids: Sequence[int],
-        constraint: Constraint | None,
+        self, tokenizer: Tokenizer, settings: GenerationSettings, prompt_ids: Sequence[int]
     ) -> None:
         self.token_ids: list[int] = []
         self._tokenizer = tokenizer
         self._settings = settings
         self._seen = set(prompt_ids)
-        self._constraint = constraint
         self._random = np.random.default_rng(settings.seed)
         self._detokenizer = Detokenizer(tokenizer, skip_special_tokens=settings.skip_special_tokens)
         self._scanner = StopScanner(settings.stop_strings)
 
     def next(
         self, logits: Row, eos_ids: Collection[int], limit: int
-    ) -> tuple[Token | None, FinishReason | None]:
-        """The next token, or None where nothing is allowed; and why it is the last, if it is."""
-        chosen = self._choose(logits)
-        if chosen is None:
-            return None, "stop"
-        token_id, probability = chosen
+    ) -> tuple[Token, FinishReason | None]:
+        """The next token, and why it is the last, if it is."""
+        candidates = process(logits, self._settings, self._seen)
+        if self._settings.samples:
+            token_id, probability = draw(candidates, self._random)
+        else:
+            token_id, probability = int(candidates.argmax()), 1.0
         self.token_ids.append(token_id)
         self._seen.add(token_id)
         finish: FinishReason | None = None
@@ -119,15 +107,6 @@ class _Answer:
         text, stopped = self._text(token_id, is_last=finish is not None, hidden=finish == "stop")
         return self._token(logits, token_id, probability, text), "stop" if stopped else finish
 
-    def _choose(self, logits: Row) -> tuple[int, float] | None:
-        allowed = self._constraint.allowed(self.token_ids) if self._constraint else None
-        if is_nothing(allowed):
-            return None
-        candidates = process(restrict(logits, allowed), self._settings, self._seen)
-        if self._settings.samples:
-            return draw(candidates, self._random)
-        return int(candidates.argmax()), 1.0
-
     def _text(self, token_id: int, *, is_last: bool, hidden: bool) -> tuple[str, bool]:
         """The text to show, and whether a stop string is complete."""
         text = ""
@@ -135,10 +114,10 @@ class _Answer:
             text = self._detokenizer.add(token_id)
         if is_last:
             text += self._detokenizer.flush()
-        scan = self._scanner.push(text)
-        if is_last and not scan.stopped:
-            return scan.text + self._scanner.flush(), False
-        return scan.text, scan.stopped
+        shown = self._scanner.push(text)
+        if is_last:
+            shown += self._scanner.flush()
+        return shown, self._scanner.stopped
 
     def _token(self, logits: Row, token_id: int, probability: float, text: str) -> Token:
         raw = logprobs(logits)
@@ -152,16 +131,13 @@ class _Answer:
             text=text,
             logprob=float(raw[token_id]),
             probability=probability,
-            alternatives=self._alternatives(raw),
+            alternatives=tuple(
+                TokenAlternative(
+                    token_id=i, text=self._tokenizer.decode([i]), logprob=float(raw[i])
+                )
+                for i in highest(raw, self._settings.num_alternatives)
+            ),
             special=token_id in self._tokenizer.special_ids,
-        )
-
-    def _alternatives(self, raw: Row) -> tuple[TokenAlternative, ...]:
-        return tuple(
-            TokenAlternative(
-                token_id=int(i), text=self._tokenizer.decode([int(i)]), logprob=float(raw[i])
-            )
-            for i in highest(raw, self._settings.num_alternatives)
         )
 
 
@@ -171,5 +147,5 @@ def highest(row: Row, count: int) -> list[int]:
     if count == 0:
         return []
     candidates = np.flatnonzero(row >= np.partition(row, -count)[-count])
-    ranked = candidates[np.argsort(-row[candidates], kind="stable")]
-    return [int(i) for i in ranked[:count]]
+    ranked: list[int] = candidates[np.argsort(-row[candidates], kind="stable")].tolist()
+    return ranked[:count]

@@ -1,10 +1,12 @@
-"""From logits to a token: pure functions on one row, (vocab_size,), float32.
+"""From logits to a token: pure functions on one row, (vocab_size,), float32; and the settings that
+they follow.
 
 A filter removes a token by setting its logit to -inf. The order is that of transformers: repetition
 penalty, temperature, top-k, top-p, min-p.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from avalan.model.entities import GenerationSettings
 
 Row = NDArray[np.float32]
 MOST_BEAMS = 256
+_REMOVED = np.float32(-np.inf)
 
 
 def logprobs(logits: Row) -> Row:
@@ -39,12 +42,6 @@ def penalize_repetition(logits: Row, seen_ids: Collection[int], penalty: float) 
     result = logits.copy()
     seen = logits[ids]
     result[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
-    return result
-
-
-def apply_temperature(logits: Row, temperature: float) -> Row:
-    """Divide by `temperature`, which is above 0."""
-    result: Row = logits / np.float32(temperature)
     return result
 
 
@@ -95,7 +92,7 @@ def process(logits: Row, settings: GenerationSettings, seen_ids: Collection[int]
     if not settings.samples:
         return logits  # What follows never changes which token is the highest.
     if settings.temperature is not None:
-        logits = apply_temperature(logits, settings.temperature)
+        logits = logits / np.float32(settings.temperature)
     if settings.top_k is not None:
         logits = keep_top_k(logits, settings.top_k)
     if settings.top_p is not None:
@@ -151,4 +148,40 @@ def check_settings(settings: GenerationSettings) -> None:
             )
 
 
-_REMOVED = np.float32(-np.inf)
+def for_one_answer(settings: GenerationSettings, num_prompt_tokens: int) -> GenerationSettings:
+    """`settings`, checked, with `max_length` turned into `max_new_tokens`.
+
+    As in transformers, `max_length` counts the prompt; unlike there, a prompt that leaves no room
+    is refused, and so is what only a beam search could honour.
+
+    Raises:
+        ConfigurationError: a setting is out of its range or is for sequence-to-sequence models,
+            or the prompt is as long as `max_length`.
+    """
+    check_settings(settings)
+    beyond = {
+        "num_beams": (settings.num_beams or 1) > 1,
+        "early_stopping": settings.early_stopping,
+        "length_penalty": settings.length_penalty is not None,
+        "min_length": settings.min_length,
+    }
+    for name, is_used in beyond.items():
+        if is_used:
+            raise ConfigurationError(
+                "The setting {name} is {value}, but text generation makes one answer, token "
+                "by token, and has no use for it; leave it open, or use a "
+                "sequence-to-sequence model.",
+                name=name,
+                value=getattr(settings, name),
+            )
+    if settings.max_length is None:
+        return settings
+    room = settings.max_length - num_prompt_tokens
+    if room < 1:
+        raise ConfigurationError(
+            "The setting max_length is {max_length} and counts the prompt, which has "
+            "{num_prompt_tokens} tokens already; raise it, or set max_new_tokens instead.",
+            max_length=settings.max_length,
+            num_prompt_tokens=num_prompt_tokens,
+        )
+    return replace(settings, max_new_tokens=room, max_length=None)

@@ -6,7 +6,6 @@ its own options. Adding an engine is one file and one row of `ENGINES`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan import extras
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, ModelError
 from avalan.model.entities import EngineSettings, GenerationSettings, Token
 
 Capability = Literal[
@@ -34,7 +33,10 @@ class State(Protocol):
 
 @runtime_checkable
 class SteppingEngine(Protocol):
-    """Gives logits; everything above them is ours."""
+    """Gives logits; everything above them is ours.
+
+    One whose vocabulary can become larger also has `grow(vocab_size)`.
+    """
 
     capabilities: frozenset[Capability]
     vocab_size: int
@@ -69,14 +71,6 @@ class SteppingEngine(Protocol):
 
 
 @runtime_checkable
-class GrowingEngine(Protocol):
-    """A stepping engine whose vocabulary can become larger."""
-
-    def grow(self, vocab_size: int) -> None:
-        """Make room for every id below `vocab_size`; a new token begins as the mean of all."""
-
-
-@runtime_checkable
 class GeneratingEngine(Protocol):
     """Decodes by itself."""
 
@@ -92,19 +86,8 @@ class GeneratingEngine(Protocol):
 
 Engine = SteppingEngine | GeneratingEngine
 
-
-@dataclass(frozen=True, slots=True)
-class EngineEntry:
-    """A row of the table: where an engine lives and what it needs."""
-
-    module: str
-    extra: str | None
-
-
-ENGINES = {
-    "onnx": EngineEntry("avalan.model.engine.onnx", None),
-    "transformers": EngineEntry("avalan.model.engine.transformers", "transformers"),
-}
+ENGINES = {"onnx": None, "transformers": "transformers"}
+"""The name of each, which is also its module's, and the extra that it needs."""
 
 
 def load_engine(name: str, folder: Path, settings: EngineSettings) -> Engine:
@@ -116,11 +99,10 @@ def load_engine(name: str, folder: Path, settings: EngineSettings) -> Engine:
         ModelError: the files cannot be run by it.
     """
     if name not in ENGINES:
-        choices = ", ".join(ENGINES)
         raise ConfigurationError(
-            "There is no engine called {name!r}; choose one of: {choices}.",
+            "There is no engine called {name!r}; choose one of: {known}.",
             name=name,
-            choices=choices,
+            known=", ".join(ENGINES),
         )
     threads = settings.num_threads
     if threads is not None and not 1 <= threads <= MOST_THREADS:
@@ -129,6 +111,57 @@ def load_engine(name: str, folder: Path, settings: EngineSettings) -> Engine:
             threads=threads,
             most=MOST_THREADS,
         )
-    entry = ENGINES[name]
-    engine: Engine = extras.load(entry.module, extra=entry.extra).load(folder, settings)
+    module = extras.load(f"avalan.model.engine.{name}", extra=ENGINES[name])
+    engine: Engine = module.load(folder, settings)
     return engine
+
+
+# --- what every stepping engine checks before it computes ----------------------------------------
+
+
+def check_room(held: int, new: int, context_length: int) -> None:
+    """Whether `new` more tokens fit after `held` ones.
+
+    Raises:
+        ModelError: they do not; the sentence has the numbers.
+    """
+    if held + new > context_length:
+        raise ModelError(
+            "The model reads at most {context_length} tokens, but the prompt has {new}, "
+            "{excess} too many; shorten it, or choose a model with a longer context.",
+            context_length=context_length,
+            new=held + new,
+            excess=held + new - context_length,
+        )
+
+
+def check_rewind(held: int, num_tokens: int) -> None:
+    """Whether the last `num_tokens` of `held` tokens can be dropped.
+
+    Raises:
+        ModelError: there are fewer.
+    """
+    if not 0 <= num_tokens <= held:
+        raise ModelError(
+            "The state holds {held} tokens, so {num_tokens} cannot be dropped from it.",
+            held=held,
+            num_tokens=num_tokens,
+        )
+
+
+def check_token_ids(token_ids: Sequence[int], vocab_size: int) -> None:
+    """Whether there is at least one token, and all are in the vocabulary.
+
+    Raises:
+        ModelError: there is none, or one is unknown to the model.
+    """
+    if not token_ids:
+        raise ModelError("The prompt is empty; give the model at least one token to read.")
+    outside = next((i for i in token_ids if not 0 <= i < vocab_size), None)
+    if outside is not None:
+        raise ModelError(
+            "Token id {outside} is outside the model's vocabulary of {vocab_size}; the "
+            "tokenizer and the weights do not belong together.",
+            outside=outside,
+            vocab_size=vocab_size,
+        )

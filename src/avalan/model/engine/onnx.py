@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
-from avalan.model.engine import Capability, Logits, State
-from avalan.model.engine.context import check_rewind, check_room, check_token_ids
+from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 
@@ -57,35 +56,32 @@ class OnnxEngine:
         self._extra = [name for name in wanted if name in inputs or name in with_default]
         self._empty = tuple(_empty_cache(inputs[name]) for name in self._past)
 
-    def start(self) -> State:
+    def start(self) -> _State:
         """An empty state."""
         return _State(self._empty, 0)
 
-    def feed(self, state: State, token_ids: Sequence[int], *, every: bool = False) -> Logits:
+    def feed(self, state: _State, token_ids: Sequence[int], *, every: bool = False) -> Logits:
         """Append tokens to `state`; see `SteppingEngine.feed`."""
-        held = _own(state)
         check_token_ids(token_ids, self.vocab_size)
-        check_room(held.length, len(token_ids), self.context_length)
-        inputs = self._inputs(held, token_ids)
+        check_room(state.length, len(token_ids), self.context_length)
+        inputs = self._inputs(state, token_ids)
         if _KEEP in self._extra:
             inputs[_KEEP] = np.array([0 if every else 1], np.int64)
         logits, *cache = self._session.run(self._outputs, inputs)
         # Both change only after the graph has run: a failure leaves the state as it was.
-        held.cache, held.length = tuple(cache), held.length + len(token_ids)
+        state.cache, state.length = tuple(cache), state.length + len(token_ids)
         rows: Logits = logits[0, :, : self.vocab_size].astype(np.float32, copy=False)
         return rows if every else rows[-1]
 
-    def fork(self, state: State) -> State:
+    def fork(self, state: _State) -> _State:
         """An independent copy, at the cost of a tuple."""
-        held = _own(state)
-        return _State(held.cache, held.length)
+        return _State(state.cache, state.length)
 
-    def rewind(self, state: State, num_tokens: int) -> None:
+    def rewind(self, state: _State, num_tokens: int) -> None:
         """Drop the last tokens; see `SteppingEngine.rewind`."""
-        held = _own(state)
-        check_rewind(held.length, num_tokens)
-        held.length -= num_tokens
-        held.cache = tuple(array[:, :, : held.length] for array in held.cache)
+        check_rewind(state.length, num_tokens)
+        state.length -= num_tokens
+        state.cache = tuple(array[:, :, : state.length] for array in state.cache)
 
     def close(self) -> None:
         """Free the session."""
@@ -210,8 +206,3 @@ def _vocab_size(session: onnxruntime.InferenceSession, config: dict[str, Any], p
         )
     size = outputs["logits"][-1]
     return size if isinstance(size, int) else int(config["vocab_size"])
-
-
-def _own(state: State) -> _State:
-    assert isinstance(state, _State), f"a state of another engine: {type(state).__name__}"
-    return state

@@ -12,8 +12,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from avalan.errors import ModelError
 from avalan.locale import _
-from avalan.model.engine import Capability, Logits, State
-from avalan.model.engine.context import check_rewind, check_room, check_token_ids
+from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
 from avalan.model.entities import EngineSettings
 from avalan.model.weights import load_weights
 
@@ -36,52 +35,49 @@ class TransformersEngine:
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2048)
         self.capabilities: frozenset[Capability] = frozenset(_ALWAYS)
         # Recurrent layers hold one running state, and window layers forget: neither goes back.
-        if all(type(layer) is DynamicLayer for layer in self._new_cache().layers):
+        if all(type(layer) is DynamicLayer for layer in self.start().cache.layers):
             self.capabilities |= {"rewind"}
 
-    def start(self) -> State:
+    def start(self) -> _State:
         """An empty state."""
-        return _State(self._new_cache(), 0)
+        return _State(DynamicCache(config=self._model.config), 0)
 
-    def feed(self, state: State, token_ids: Sequence[int], *, every: bool = False) -> Logits:
+    def feed(self, state: _State, token_ids: Sequence[int], *, every: bool = False) -> Logits:
         """Append tokens to `state`; see `SteppingEngine.feed`."""
-        held = _own(state)
         check_token_ids(token_ids, self.vocab_size)
-        check_room(held.length, len(token_ids), self.context_length)
+        check_room(state.length, len(token_ids), self.context_length)
         with torch.inference_mode():
             output = self._model(
                 torch.tensor([list(token_ids)], device=self._model.device),
-                past_key_values=held.cache,
+                past_key_values=state.cache,
                 use_cache=True,
                 logits_to_keep=0 if every else 1,
             )
-        held.length += len(token_ids)
+        state.length += len(token_ids)
         rows: Logits = output.logits[0].float().cpu().numpy()
         return rows if every else rows[-1]
 
-    def fork(self, state: State) -> State:
+    def fork(self, state: _State) -> _State:
         """An independent copy: the cache is copied, since some layers write to it in place."""
-        held = _own(state)
-        return _State(copy.deepcopy(held.cache), held.length)
+        return _State(copy.deepcopy(state.cache), state.length)
 
-    def rewind(self, state: State, num_tokens: int) -> None:
+    def rewind(self, state: _State, num_tokens: int) -> None:
         """Drop the last tokens; see `SteppingEngine.rewind`."""
-        held = _own(state)
         if "rewind" not in self.capabilities:
             raise ModelError(
                 "A {kind} model keeps a running state, so tokens cannot be dropped from it; "
                 "fork the state before feeding instead.",
                 kind=self._model.config.model_type,
             )
-        check_rewind(held.length, num_tokens)
-        held.length -= num_tokens
-        for layer in held.cache.layers:
+        check_rewind(state.length, num_tokens)
+        state.length -= num_tokens
+        for layer in state.cache.layers:
             if layer.keys is not None:
-                layer.keys = layer.keys[..., : held.length, :]
-                layer.values = layer.values[..., : held.length, :]
+                layer.keys = layer.keys[..., : state.length, :]
+                layer.values = layer.values[..., : state.length, :]
 
     def grow(self, vocab_size: int) -> None:
-        """Make room for every id below `vocab_size`; see `GrowingEngine.grow`."""
+        """Make room for every id below `vocab_size`; a new token begins as the mean of all."""
         old = self.vocab_size
         self._model.resize_token_embeddings(vocab_size, mean_resizing=False)
         tables = (self._model.get_input_embeddings(), self._model.get_output_embeddings())
@@ -95,9 +91,6 @@ class TransformersEngine:
         """Free the weights."""
         del self._model
 
-    def _new_cache(self) -> Any:
-        return DynamicCache(config=self._model.config)
-
 
 def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
     """The engine over the checkpoint in `folder`.
@@ -106,10 +99,5 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
         ModelError: transformers cannot load it, or the device or weight type does not exist.
     """
     kind = _("causal language model")
-    loaded = load_weights(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
-    return TransformersEngine(loaded[0])
-
-
-def _own(state: State) -> _State:
-    assert isinstance(state, _State), f"a state of another engine: {type(state).__name__}"
-    return state
+    model, _missing = load_weights(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
+    return TransformersEngine(model)

@@ -38,29 +38,19 @@ def find_language(wanted: str, codes: Iterable[str], *, model: str) -> str:
     if len(fitting) == 1:
         return fitting[0]
     near = same or difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    if not near and len(known) > _MOST_NAMED:
-        raise ConfigurationError(
-            "The model {model!r} has no language {wanted!r}; it has {count}, written like "
-            "{example!r}.",
-            model=model,
-            wanted=wanted,
-            count=len(known),
-            example=known[0],
-        )
     if near:
-        choices = _(" or ").join(near)
         raise ConfigurationError(
             "The model {model!r} has no language {wanted!r}; did you mean {choices}?",
             model=model,
             wanted=wanted,
-            choices=choices,
+            choices=_(" or ").join(near),
         )
-    choices = ", ".join(known)
+    more = ["…"] if len(known) > _MOST_NAMED else []
     raise ConfigurationError(
         "The model {model!r} has no language {wanted!r}; it has: {choices}.",
         model=model,
         wanted=wanted,
-        choices=choices,
+        choices=", ".join([*known[:_MOST_NAMED], *more]),
     )
 
 

@@ -2,15 +2,15 @@
 
 A model that reasons writes it first, between tags. Which tags, its chat template and its vocabulary
 say. A tag may come as one token or as several; what may still become one is held back, so neither
-text ever has a part of a tag. `advance` is a pure function, and what it gives does not depend on
-where the text was cut.
+text ever has a part of a tag. What comes out does not depend on where the text was cut.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import compress, groupby
 
+from avalan.model.decode.text import num_held
 from avalan.model.entities import Token
 
 
@@ -36,7 +36,7 @@ THINK = Block("<think>", "</think>")
 
 _WORDS = "think|thinking|thought|thoughts|reason|reasoning"
 _TAG = re.compile(
-    rf"(?P<left><\||[<\[◁])(?P<slash>/?)(?P<name>(?:\w+:)?(?:{_WORDS}))(?P<right>\|>|[>\]▷])",
+    rf"(<\||[<\[◁])(/?)((?:\w+:)?(?:{_WORDS}))(\|>|[>\]▷])",
     re.IGNORECASE,
 )
 """`<think>`, `</think>`, `[THINK]`, `<seed:think>`, `<|thought|>`, `◁think▷` …"""
@@ -70,8 +70,11 @@ def find_blocks(template: str | None, added_tokens: Iterable[str]) -> tuple[Bloc
     tag such as `<think>` stands for both; of gpt-oss the channels have to be there.
     """
     source = "\n".join([template or "", *added_tokens])
-    tags = _TAG.finditer(source)
-    named = [_pair(tag) for tag in tags if tag["slash"] or tag["left"] != "<|"]
+    named = [
+        Block(left + name + right, f"{left}/{name}{right}")
+        for left, slash, name, right in _TAG.findall(source)
+        if slash or left != "<|"
+    ]
     others = [block for block in _OTHERS if _occurs(block, source)]
     if not named and not others:
         return ()
@@ -89,11 +92,6 @@ def find_opened(blocks: Iterable[Block], generation_prompt: str) -> Block | None
     return max(opened, key=place, default=None)
 
 
-def _pair(tag: re.Match[str]) -> Block:
-    left, name, right = tag["left"], tag["name"], tag["right"]
-    return Block(f"{left}{name}{right}", f"{left}/{name}{right}")
-
-
 def _occurs(block: Block, source: str) -> bool:
     if _CHANNEL in block.open:
         return _CHANNEL in source and _SAYS in source
@@ -103,144 +101,113 @@ def _occurs(block: Block, source: str) -> bool:
 # --- the splitter -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where in a model's text one is, and what of it is held back."""
+class Splitter:
+    """Reads a model's text in pieces and tells its reasoning from its answer."""
 
-    blocks: tuple[Block, ...]
-    """Those that may begin where no answer has begun."""
-    block: Block | None = None
-    """The one that is open."""
-    begun: bool = False
-    """Whether the block, or the answer outside of any, has said something."""
-    later: bool = False
-    """Whether a block was closed before."""
-    held: str = ""
-    shown: bytes = b""
-    """For each character of `held` 1 or 0: control tokens are read, not shown."""
+    def __init__(self, blocks: tuple[Block, ...], opened: Block | None = None) -> None:
+        """
+        Args:
+            blocks: those that may begin where no answer has begun.
+            opened: the one that is open from the start.
+        """
+        self._blocks = blocks
+        self._block = opened
+        self._begun = False
+        """Whether the block, or the answer outside of any, has said something."""
+        self._later = False
+        """Whether a block was closed before."""
+        self._held = ""
+        self._shown = b""
+        """For each held character 1 or 0: control tokens are read, not shown."""
 
     @property
     def reasoning(self) -> bool:
         """Whether what comes next is reasoning, unless a tag says otherwise."""
-        return self.block is not None and self.block.reasoning
+        return self._block is not None and self._block.reasoning
 
     @property
     def is_settled(self) -> bool:
         """Whether everything to come is the answer."""
-        return self.begun and self.block is None
+        return self._begun and self._block is None
 
+    def add(self, text: str, *, hidden: bool = False, last: bool = False) -> list[Piece]:
+        """Read more of the text.
 
-def advance(
-    state: State, text: str, *, hidden: bool = False, last: bool = False
-) -> tuple[list[Piece], State]:
-    """Read more of a model's text.
+        Args:
+            hidden: `text` is a control token's, which may be a tag or a part of one, and is no
+                words.
+            last: nothing follows.
 
-    Args:
-        hidden: `text` is a control token's, which may be a tag or a part of one, and is no words.
-        last: nothing follows.
+        Returns:
+            What is certain now, in order. A block's text begins and ends with a word; reasoning
+            that is closed is followed by a line break.
+        """
+        self._held += text
+        self._shown += bytes([not hidden]) * len(text)
+        pieces: list[Piece] = []
+        while self._held and (self._begun or self._find_beginning(last)):
+            if self._begun:
+                reasoning = self.reasoning
+                words = self._say(last)
+                if words:
+                    pieces.append(Piece(words, reasoning))
+                if self._begun:  # No block was closed: all that is certain is said.
+                    break
+        return pieces
 
-    Returns:
-        What is certain now, in order, and the state after it. A block's text begins and ends with
-        a word; reasoning that is closed is followed by a line break.
-    """
-    state = _hold(state, state.held + text, state.shown + bytes([not hidden]) * len(text))
-    pieces: list[Piece] = []
-    while True:
-        before = state
-        piece, state = _step(state, last)
-        if piece is not None and piece.text:
-            pieces.append(piece)
-        if state is before:
-            return pieces, state
+    def _find_beginning(self, last: bool) -> bool:
+        """Pass a tag, or find the first word; False where only more text can tell."""
+        block = self._block
+        body = self._held.lstrip()
+        space = len(self._held) - len(body)
+        if block is not None and body.startswith(block.close):
+            self._take(space)
+            self._close(block)
+            return True
+        opening = [each for each in self._blocks if body.startswith(each.open)]
+        if opening:
+            self._block = max(opening, key=lambda each: len(each.open))
+            self._take(space + len(self._block.open))
+            return True
+        if block is not None or self._later:
+            self._take(space)
+            if not body:
+                return False
+        tags = [each.open for each in self._blocks] + ([block.close] if block else [])
+        self._begun = last or not any(tag.startswith(body) for tag in tags)
+        return self._begun
 
+    def _say(self, last: bool) -> str:
+        """What the block, or the answer, certainly says."""
+        block = self._block
+        if block is None:
+            return self._take(len(self._held))
+        end = self._held.find(block.close)
+        if end < 0:
+            return self._take(len(self._held) if last else _sure_length(self._held, block.close))
+        words = self._take(end).rstrip()
+        self._close(block)
+        return words + "\n" if block.reasoning else words
 
-def _step(state: State, last: bool) -> tuple[Piece | None, State]:
-    """One piece or one change of place; the same state where nothing more can be said."""
-    if not state.held:
-        return None, state
-    if not state.begun:
-        return _begin(state, last)
-    if state.block is None:
-        return _give(state, len(state.held))
-    end = state.held.find(state.block.close)
-    if end >= 0:
-        return _closed(state, end)
-    sure = len(state.held) if last else _sure_length(state.held, state.block.close)
-    return _give(state, sure) if sure else (None, state)
+    def _close(self, block: Block) -> None:
+        self._take(len(block.close))
+        self._block, self._begun, self._later = None, False, True
 
-
-def _begin(state: State, last: bool) -> tuple[Piece | None, State]:
-    """Where a block, or the answer, has said nothing yet."""
-    body = state.held.lstrip()
-    if state.block is not None or state.later:
-        state = _from(state, len(state.held) - len(body))
-    start = len(state.held) - len(body)
-    opening = _longest([block for block in state.blocks if body.startswith(block.open)])
-    if state.block is not None and body.startswith(state.block.close):
-        return None, _leave(_from(state, len(state.block.close)))
-    if opening is not None:
-        return None, replace(_from(state, start + len(opening.open)), block=opening)
-    if not body and (state.block is not None or state.later):
-        return None, state
-    if not last and _may_become_a_tag(state, body):
-        return None, state
-    return None, replace(state, begun=True)
-
-
-def _may_become_a_tag(state: State, body: str) -> bool:
-    tags = [block.open for block in state.blocks]
-    if state.block is not None:
-        tags.append(state.block.close)
-    return any(tag.startswith(body) for tag in tags)
-
-
-def _longest(blocks: list[Block]) -> Block | None:
-    return max(blocks, key=lambda block: len(block.open), default=None)
-
-
-def _closed(state: State, end: int) -> tuple[Piece | None, State]:
-    assert state.block is not None
-    text = _visible(state, end).rstrip()
-    if state.block.reasoning:
-        text += "\n"
-    after = _from(state, end + len(state.block.close))
-    return Piece(text, state.block.reasoning), _leave(after)
-
-
-def _leave(state: State) -> State:
-    return replace(state, block=None, begun=False, later=True)
+    def _take(self, count: int) -> str:
+        """The words in the first `count` held characters, which are held no more."""
+        words = "".join(compress(self._held[:count], self._shown))
+        self._held, self._shown = self._held[count:], self._shown[count:]
+        return words
 
 
 def _sure_length(held: str, close: str) -> int:
     """How much of `held` is neither the beginning of `close` nor white space at its end."""
-    longest = min(len(held), len(close) - 1)
-    sizes = range(longest, 0, -1)
-    overlap = next((size for size in sizes if close.startswith(held[-size:])), 0)
-    return len(held[: len(held) - overlap].rstrip())
-
-
-def _give(state: State, count: int) -> tuple[Piece | None, State]:
-    return Piece(_visible(state, count), state.reasoning), _from(state, count)
-
-
-def _visible(state: State, count: int) -> str:
-    return "".join(compress(state.held[:count], state.shown))
-
-
-def _from(state: State, start: int) -> State:
-    return _hold(state, state.held[start:], state.shown[start:]) if start else state
-
-
-def _hold(state: State, held: str, shown: bytes) -> State:
-    return replace(state, held=held, shown=shown)
-
-
-# --- over tokens --------------------------------------------------------------------------------
+    return len(held[: len(held) - num_held(held, (close,))].rstrip())
 
 
 def split_tokens(
     tokens: Iterable[Token],
-    state: State,
+    splitter: Splitter,
     *,
     hidden: Mapping[int, str],
     is_last: Callable[[], bool],
@@ -256,37 +223,22 @@ def split_tokens(
     source = iter(tokens)
     token: Token | None = None
     for token in source:
-        before = state.reasoning
-        pieces, state = advance(state, token.text)
-        mark = hidden.get(token.token_id)
-        if mark is not None:
-            more, state = advance(state, mark, hidden=True)
-            pieces += more
+        before = splitter.reasoning
+        pieces = splitter.add(token.text)
+        if token.token_id in hidden:
+            pieces += splitter.add(hidden[token.token_id], hidden=True)
         if is_last():
-            more, state = advance(state, "", last=True)
-            pieces += more
-        yield from _told(token, _merged(pieces), before or state.reasoning)
-        if state.is_settled:
+            pieces += splitter.add("", last=True)
+        yield from _told(token, pieces or [Piece("", before or splitter.reasoning)])
+        if splitter.is_settled:
             yield from source
             return
     if token is not None:
-        pieces, _ = advance(state, "", last=True)
-        yield from _told(token, _merged(pieces), None)
+        yield from _told(token, splitter.add("", last=True))
 
 
-def _told(token: Token, pieces: list[Piece], reasoning: bool | None) -> Iterator[Token]:
-    """The token once for each piece; without any, once and empty, or with None not at all."""
-    if not pieces and reasoning is not None:
-        pieces = [Piece("", reasoning)]
-    for piece in pieces:
-        yield replace(token, text=piece.text, reasoning=piece.reasoning)
-
-
-def _merged(pieces: list[Piece]) -> list[Piece]:
-    merged: list[Piece] = []
-    for piece in pieces:
-        if merged and merged[-1].reasoning == piece.reasoning:
-            merged[-1] = Piece(merged[-1].text + piece.text, piece.reasoning)
-        else:
-            merged.append(piece)
-    return merged
+def _told(token: Token, pieces: list[Piece]) -> Iterator[Token]:
+    """The token once for each stretch of either text."""
+    for reasoning, stretch in groupby(pieces, key=lambda piece: piece.reasoning):
+        text = "".join(piece.text for piece in stretch)
+        yield replace(token, text=text, reasoning=reasoning)

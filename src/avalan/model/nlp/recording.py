@@ -7,21 +7,13 @@ the report. Everything is ASCII: whatever a model wrote, a recording can be show
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Self, TextIO, get_args
+from typing import Any, Literal, Self, TextIO, get_args, get_origin
 
 from avalan.errors import ConfigurationError, StateError
-from avalan.model.entities import (
-    FinishReason,
-    GenerationReport,
-    GenerationSettings,
-    GenerationTimings,
-    Token,
-    TokenAlternative,
-    Usage,
-)
-from avalan.model.nlp.steps import Step, TokenKind
+from avalan.model.entities import GenerationReport, GenerationSettings
+from avalan.model.nlp.steps import Step
 
 VERSION = 1
 MARK = '{"avalan_recording": '
@@ -35,8 +27,7 @@ class Request:
     model: str
     prompt: str
     system_prompt: str | None = None
-    settings: Mapping[str, Any]
-    """The fields of `GenerationSettings`."""
+    settings: GenerationSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +63,11 @@ class Recorder:
 
     def add(self, step: Step) -> None:
         """Write one token."""
-        token = _token_document(step.token)
-        self._line({"time_s": step.time_s, "kind": step.kind, "piece": step.piece} | token)
+        alternatives = [
+            [each.token_id, each.text, each.logprob] for each in step.token.alternatives
+        ]
+        token = asdict(step.token) | {"alternatives": alternatives}
+        self._line({"time_s": step.time_s, "kind": step.kind, "piece": step.piece, **token})
 
     def finish(self, report: GenerationReport) -> None:
         """Write the last line; a recording without it counts as damaged."""
@@ -81,15 +75,12 @@ class Recorder:
 
     def _line(self, value: Mapping[str, Any]) -> None:
         if self._file is None:  # Not before there is something: an older recording stays till then.
-            self._file = self._opened()
+            try:
+                self._file = self._path.open("w", encoding="ascii", newline="\n")
+            except OSError as error:
+                raise _unwritable(self._path, error) from None
             self._line(self._header)
         self._file.write(json.dumps(value, allow_nan=False) + "\n")
-
-    def _opened(self) -> TextIO:
-        try:
-            return self._path.open("w", encoding="ascii", newline="\n")
-        except OSError as error:
-            raise _unwritable(self._path, error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -97,11 +88,6 @@ class Recorder:
     def __exit__(self, *_args: object) -> None:
         if self._file is not None:
             self._file.close()
-
-
-def settings_document(settings: GenerationSettings) -> dict[str, Any]:
-    """The fields of `settings` as JSON values."""
-    return json.loads(json.dumps(asdict(settings)))  # type: ignore[no-any-return]
 
 
 def check_target(path: Path) -> None:
@@ -131,11 +117,6 @@ def check_target(path: Path) -> None:
         )
 
 
-def _token_document(token: Token) -> dict[str, Any]:
-    alternatives = [[each.token_id, each.text, each.logprob] for each in token.alternatives]
-    return asdict(token) | {"alternatives": alternatives}
-
-
 def _unwritable(path: Path, error: OSError) -> StateError:
     return StateError(
         "The recording {path!r} cannot be written ({reason}); choose another place for it.",
@@ -162,13 +143,13 @@ def read_recording(path: Path) -> Recording:
         )
     number = 1
     try:
-        request = _request(path, _object(lines[0]))
+        request = _request(path, json.loads(lines[0]))
         steps = []
         for number, line in enumerate(lines[1:-1], 2):  # noqa: B007
-            steps.append(_step(_object(line)))
+            steps.append(_step(json.loads(line)))
         number = len(lines)
-        report = _report(_object(lines[-1])["report"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        report: GenerationReport = _made(GenerationReport, json.loads(lines[-1])["report"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise ConfigurationError(
             "The recording {path!r} is damaged at line {number}; record it again.",
             path=str(path),
@@ -190,15 +171,8 @@ def _read(path: Path) -> str:
         return ""  # Not one of ours, which are ASCII.
 
 
-def _object(line: str) -> dict[str, Any]:
-    value = json.loads(line)
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
-
-
 def _request(path: Path, header: Mapping[str, Any]) -> Request:
-    version = _whole(header["avalan_recording"])
+    version = header["avalan_recording"]
     if version != VERSION:
         raise ConfigurationError(
             "The recording {path!r} has version {version}, but this avalan reads version "
@@ -207,102 +181,42 @@ def _request(path: Path, header: Mapping[str, Any]) -> Request:
             version=version,
             ours=VERSION,
         )
-    system_prompt = header["system_prompt"]
-    return Request(
-        model=_text(header["model"]),
-        prompt=_text(header["prompt"]),
-        system_prompt=None if system_prompt is None else _text(system_prompt),
-        settings=dict(header["settings"]),
-    )
+    request: Request = _made(Request, header)
+    return request
 
 
 def _step(line: Mapping[str, Any]) -> Step:
-    kind = _text(line["kind"])
-    if kind not in get_args(TokenKind):
-        raise ValueError(kind)
-    return Step(
-        token=_token(line),
-        piece=_text(line["piece"]),
-        kind=kind,  # type: ignore[arg-type]
-        time_s=_at_least_zero(line["time_s"]),
-    )
-
-
-def _token(line: Mapping[str, Any]) -> Token:
-    known: dict[str, Any] = {
-        "token_id": _whole(line["token_id"]),
-        "text": _text(line["text"]),
-        "logprob": _logprob(line["logprob"]),
-        "probability": _number(line["probability"]),
-        "alternatives": tuple(map(_alternative, line["alternatives"])),
-        "special": _flag(line["special"]),
-    }
-    # Later fields are plain values with defaults: they are kept where this version knows them.
-    later = {field.name for field in fields(Token)} - known.keys()
-    return Token(**known | {name: _scalar(line[name]) for name in later & line.keys()})
-
-
-def _alternative(row: Any) -> TokenAlternative:
-    token_id, text, logprob = row
-    return TokenAlternative(token_id=_whole(token_id), text=_text(text), logprob=_logprob(logprob))
-
-
-def _report(value: Mapping[str, Any]) -> GenerationReport:
-    usage, timings = value["usage"], value["timings"]
-    reason = value["finish_reason"]
-    if reason is not None and reason not in get_args(FinishReason):
-        raise ValueError(reason)
-    return GenerationReport(
-        usage=Usage(
-            prompt_tokens=_whole(usage["prompt_tokens"]),
-            completion_tokens=_whole(usage["completion_tokens"]),
-        ),
-        timings=GenerationTimings(
-            prefill_s=_at_least_zero(timings["prefill_s"]),
-            decode_s=_at_least_zero(timings["decode_s"]),
-        ),
-        finish_reason=reason,
-    )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError
-    return value
-
-
-def _number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise TypeError
-    return float(value)
-
-
-def _at_least_zero(value: Any) -> float:
-    if _number(value) < 0:
+    step: Step = _made(Step, {**line, "token": line})
+    # Rounding may leave the logarithm of a certain token a hair above 0.
+    if step.time_s < 0 or step.token.logprob > 1e-3:
         raise ValueError
-    return float(value)
+    return step
 
 
-def _logprob(value: Any) -> float:
-    # Rounding may leave a certain token a hair above 0.
-    if _number(value) > 1e-3:
+def _made(kind: Any, value: Any) -> Any:
+    """What JSON says as an object of `kind`: a dataclass, or what the fields of ours can be.
+
+    A field with a default may be absent, because later versions have more of them.
+
+    Raises:
+        ValueError, TypeError, KeyError, OverflowError: it is something else.
+    """
+    inner = get_args(kind)
+    if isinstance(kind, type) and is_dataclass(kind):
+        types = {field.name: field.type for field in fields(kind)}
+        if isinstance(value, list):
+            value = dict(zip(types, value, strict=True))
+        return kind(**{name: _made(types[name], value[name]) for name in types if name in value})
+    if type(None) in inner:
+        return None if value is None else _made(inner[0], value)
+    if get_origin(kind) is tuple:
+        return tuple(_made(inner[0], each) for each in value)
+    if get_origin(kind) is Literal:
+        fits = value in inner
+    elif kind is float:
+        fits = type(value) in (int, float) and math.isfinite(value)
+    else:
+        fits = type(value) is kind and (kind is not int or value >= 0)
+    if not fits:
         raise ValueError
-    return float(value)
-
-
-def _scalar(value: Any) -> str | int | float | bool | None:
-    if value is not None and not isinstance(value, str | int | float | bool):
-        raise TypeError
     return value

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _n
 from avalan.model.decode.sampling import check_settings
+from avalan.model.decode.text import StopScanner
 from avalan.model.entities import GenerationSettings
 from avalan.model.nlp.languages import find_language, is_language
 from avalan.model.task import Task, TaskModel
@@ -54,11 +55,7 @@ class SequenceToSequenceModel(TaskModel):
             ModelError: the text is longer than the model can read.
         """
         _check(text, settings)
-
-        def work(loaded: "Pretrained", cancelled: Event) -> str:
-            return _write(loaded, text, settings, cancelled)
-
-        return await self._run(work)
+        return await self._run(_write, text, settings)
 
 
 class TranslationModel(TaskModel):
@@ -99,23 +96,13 @@ class TranslationModel(TaskModel):
             ModelError: the text is longer than the model can read, or the model knows no languages.
         """
         _check(text, settings)
-
-        def work(loaded: "Pretrained", cancelled: Event) -> str:
-            codes = _languages(loaded)
-            source, destination = (
-                find_language(language, codes, model=loaded.name)
-                for language in (source_language, destination_language)
-            )
-            loaded.processor.src_lang = source
-            return _write(loaded, text, settings, cancelled, forced_bos_token_id=codes[destination])
-
-        return await self._run(work)
+        return await self._run(_translate, text, settings, source_language, destination_language)
 
 
 def _check(text: str, settings: GenerationSettings | None) -> None:
     if not text.strip():
         raise ConfigurationError("The text is empty; give one with at least one word.")
-    if not _is_encodable(text):
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ConfigurationError(
             "The text has half a character (a lone surrogate); decode it again from its bytes."
         )
@@ -128,15 +115,25 @@ def _check(text: str, settings: GenerationSettings | None) -> None:
             )
 
 
-def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+def _translate(
+    loaded: "Pretrained",
+    cancelled: Event,
+    text: str,
+    settings: GenerationSettings | None,
+    source: str,
+    destination: str,
+) -> str:
+    codes = _languages(loaded)
+    loaded.processor.src_lang = find_language(source, codes, model=loaded.name)
+    target = codes[find_language(destination, codes, model=loaded.name)]
+    return _write(loaded, cancelled, text, settings, forced_bos_token_id=target)
 
 
 def _write(
     loaded: "Pretrained",
+    cancelled: Event,
     text: str,
     settings: GenerationSettings | None,
-    cancelled: Event,
     **options: Any,
 ) -> str:
     """The model's text for `text`, whose language is set already."""
@@ -158,7 +155,8 @@ def _write(
     seed = given.seed if given.samples else None
     token_ids = loaded.generate(inputs, options, cancelled=cancelled, seed=seed)
     written: str = loaded.processor.decode(token_ids, skip_special_tokens=given.skip_special_tokens)
-    return _before(written, given.stop_strings).strip()
+    scanner = StopScanner(given.stop_strings)
+    return (scanner.push(written) + scanner.flush()).strip()
 
 
 def decoding_options(
@@ -174,27 +172,23 @@ def decoding_options(
     Raises:
         ConfigurationError: the settings contradict each other or the model.
     """
-    limit = _limit(settings, own)
+    given = settings or GenerationSettings()
+    limit = given.max_new_tokens + 1 if given.max_length is None else given.max_length
+    if settings is None and own.get("max_length"):
+        limit = int(own["max_length"])
     limit = limit if longest is None else min(limit, longest)
-    least = None if settings is None else settings.min_length
-    if limit < 2 or (least or 0) > limit:
+    least = given.min_length or 0
+    if limit < 2 or least > limit:
         raise ConfigurationError(
             "An answer of at most {limit} tokens, its start token among them, cannot have "
             "{least}; raise max_length or lower min_length.",
             limit=limit,
-            least=max(least or 0, 2),
+            least=max(least, 2),
         )
-    least = (own.get("min_length") or 0) if least is None else least
-    options = {"max_length": limit, "max_new_tokens": None, "min_length": min(least, limit)}
+    if given.min_length is None:
+        least = min(own.get("min_length") or 0, limit)
+    options = {"max_length": limit, "max_new_tokens": None, "min_length": least}
     return options if settings is None else options | _search(settings, own) | _draws(settings)
-
-
-def _limit(settings: GenerationSettings | None, own: Mapping[str, Any]) -> int:
-    """Most tokens of an answer, its start token among them."""
-    if settings is None and own.get("max_length"):
-        return int(own["max_length"])
-    settings = settings or GenerationSettings()
-    return settings.max_new_tokens + 1 if settings.max_length is None else settings.max_length
 
 
 def _search(settings: GenerationSettings, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,9 +269,3 @@ def _languages(loaded: "Pretrained") -> dict[str, int]:
             example=TranslationModel.task.example,
         )
     return known
-
-
-def _before(text: str, stop_strings: tuple[str, ...]) -> str:
-    """`text` up to the first of `stop_strings`."""
-    ends = [place for stop in stop_strings if (place := text.find(stop)) >= 0]
-    return text[: min(ends)] if ends else text

@@ -1,13 +1,15 @@
 """The steps of a generation: its tokens with what a screen or a file needs to know besides."""
 
 import math
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING
 
-from avalan.model.entities import GenerationReport, Token
+from avalan.model.entities import GenerationReport, Token, TokenKind
 
-TokenKind = Literal["plain", "added", "special"]
+if TYPE_CHECKING:
+    from avalan.model.nlp.stream import TokenStream
+    from avalan.model.prompt import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,29 +29,8 @@ class Step:
         return math.exp(min(self.token.logprob, 0.0))
 
 
-class Source(Protocol):
-    """A stream of tokens with its report, as `TokenStream`."""
-
-    report: GenerationReport
-
-    def __aiter__(self) -> AsyncIterator[Token]: ...
-
-
-class Reader(Protocol):
-    """The part of a tokenizer that names its tokens."""
-
-    def decode(self, token_ids: list[int], skip_special_tokens: bool = False) -> str:
-        """The text of token ids."""
-
-
-async def steps_of(
-    tokens: Source, tokenizer: Reader, *, added_ids: Collection[int] = ()
-) -> AsyncIterator[Step]:
-    """The tokens with their own texts, kinds and times.
-
-    Args:
-        added_ids: tokens that were added to the vocabulary and control nothing.
-    """
+async def steps_of(tokens: "TokenStream", tokenizer: "Tokenizer") -> AsyncIterator[Step]:
+    """The tokens with their own texts, kinds and times."""
     clock = Clock()
     count = 0
     async for token in tokens:
@@ -57,7 +38,7 @@ async def steps_of(
         yield Step(
             token=token,
             piece=piece(token, tokenizer.decode([token.token_id])),
-            kind=kind(token, added_ids),
+            kind=tokenizer.kind(token.token_id),
             time_s=clock.time_s(count, tokens.report),
         )
 
@@ -70,13 +51,6 @@ def piece(token: Token, alone: str) -> str:
     """
     is_same = bool(alone.strip()) and token.text.strip() == alone.strip()
     return token.text if is_same and not token.special else alone
-
-
-def kind(token: Token, added_ids: Collection[int]) -> TokenKind:
-    """Whether a token controls, was added, or is an ordinary one."""
-    if token.special:
-        return "special"
-    return "added" if token.token_id in added_ids else "plain"
 
 
 class Clock:

@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 
 from avalan.model.entities import GenerationReport, Token
 
+# Where the worker is always ahead, the event loop still gets its turn this often.
+_FAIRNESS = 16
+
 
 class TokenStream(AsyncIterator[Token]):
     """Tokens as they come. Iterate it once, or `await` its `text()`.
@@ -25,24 +28,34 @@ class TokenStream(AsyncIterator[Token]):
         report: GenerationReport,
         *,
         loop: asyncio.AbstractEventLoop,
-        running: "set[Worker]",
+        running: "set[TokenStream]",
     ) -> None:
         """
         Args:
             tokens: what the worker iterates; nobody else may.
             report: filled by `tokens`.
             loop: where the consumer lives.
-            running: holds the worker for as long as it runs.
+            running: holds the stream for as long as its worker runs.
         """
         self.report = report
-        self._worker = Worker(tokens, loop, running)
+        self._tokens = tokens
+        self._loop = loop
+        self._running = running
+        self._ready: deque[Token] = deque()
+        self._lock = threading.Lock()
+        self._waiter: asyncio.Future[None] | None = None
+        self._cancelled = threading.Event()
+        self._over = False
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._num_taken = 0
 
     def __aiter__(self) -> AsyncIterator[Token]:
         return _Iteration(self)
 
     async def __anext__(self) -> Token:
         try:
-            return await self._worker.take()
+            return await self._take()
         except BaseException:  # the end, an error of the worker's, or a cancelled task
             self.cancel()
             raise
@@ -55,54 +68,23 @@ class TokenStream(AsyncIterator[Token]):
     async def aclose(self) -> None:
         """End the generation and wait until the worker has stopped."""
         self.cancel()
-        await asyncio.to_thread(self._worker.join)
+        await asyncio.to_thread(self.join)
 
     def cancel(self) -> None:
         """Tell the worker to stop after the token that it computes; safe from any thread."""
-        self._worker.cancel()
+        self._cancelled.set()
 
+    def join(self) -> None:
+        """Wait until the worker has stopped, if it ever began."""
+        if self._thread is not None:
+            self._thread.join()
 
-class _Iteration(AsyncIterator[Token]):
-    """One loop over a stream; leaving the loop drops this object, and so ends the generation."""
+    # --- the consumer's side ----------------------------------------------------------------
 
-    def __init__(self, stream: TokenStream) -> None:
-        self._stream = stream
-
-    async def __anext__(self) -> Token:
-        return await self._stream.__anext__()
-
-    def __del__(self) -> None:
-        self._stream.cancel()
-
-
-class Worker:
-    """The thread that computes, and what it has made that nobody has taken."""
-
-    def __init__(
-        self, tokens: Iterator[Token], loop: asyncio.AbstractEventLoop, running: "set[Worker]"
-    ) -> None:
-        self._tokens = tokens
-        self._loop = loop
-        self._running = running
-        self._ready: deque[Token] = deque()
-        self._lock = threading.Lock()
-        self._waiter: asyncio.Future[None] | None = None
-        self._cancelled = threading.Event()
-        self._over = False
-        self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
-        self._taken = 0
-
-    async def take(self) -> Token:
-        """The next token.
-
-        Raises:
-            StopAsyncIteration: there are no more.
-            BaseException: what the worker failed with, after the tokens that came before.
-        """
+    async def _take(self) -> Token:
         self._start()
-        self._taken += 1
-        if self._taken % _FAIRNESS == 0:
+        self._num_taken += 1
+        if self._num_taken % _FAIRNESS == 0:
             await asyncio.sleep(0)
         while True:
             with self._lock:
@@ -117,15 +99,6 @@ class Worker:
             raise error
         raise StopAsyncIteration
 
-    def cancel(self) -> None:
-        """Stop after the token that is being computed; safe from any thread."""
-        self._cancelled.set()
-
-    def join(self) -> None:
-        """Wait until the thread has ended, if it ever began."""
-        if self._thread is not None:
-            self._thread.join()
-
     def _start(self) -> None:
         if self._thread is not None or self._over:
             return
@@ -137,44 +110,50 @@ class Worker:
         self._running.add(self)
         self._thread.start()
 
+    # --- the worker's side ------------------------------------------------------------------
+
     def _work(self) -> None:
         try:
             for token in self._tokens:
-                self._put(token)
+                self._hand_over(token)
                 if self._cancelled.is_set():
                     break
         except BaseException as error:  # handed to the consumer, whose error it is
             self._error = error
         finally:
-            self._finish()
+            close = getattr(self._tokens, "close", None)
+            if close is not None:
+                close()  # Frees the state and the engine's buffers now, not when it is collected.
+            self._running.discard(self)
+            self._hand_over(None)
 
-    def _put(self, token: Token) -> None:
+    def _hand_over(self, token: Token | None) -> None:
+        """Give a token, or None at the end, and wake the consumer if it waits."""
         with self._lock:
-            self._ready.append(token)
+            if token is None:
+                self._over = True
+            else:
+                self._ready.append(token)
             waiter, self._waiter = self._waiter, None
-        self._wake(waiter)
-
-    def _finish(self) -> None:
-        close = getattr(self._tokens, "close", None)
-        if close is not None:
-            close()  # Frees the state and the engine's buffers now, not when it is collected.
-        with self._lock:
-            self._over = True
-            waiter, self._waiter = self._waiter, None
-        self._running.discard(self)
-        self._wake(waiter)
-
-    def _wake(self, waiter: "asyncio.Future[None] | None") -> None:
         if waiter is None:
             return
         try:
             self._loop.call_soon_threadsafe(_release, waiter)
         except RuntimeError:  # The consumer's event loop is closed: nobody waits any more.
-            self._cancelled.set()
+            self.cancel()
 
 
-# Where the worker is always ahead, the event loop still gets its turn this often.
-_FAIRNESS = 16
+class _Iteration(AsyncIterator[Token]):
+    """One loop over a stream; leaving the loop drops this object, and so ends the generation."""
+
+    def __init__(self, stream: TokenStream) -> None:
+        self._stream = stream
+
+    async def __anext__(self) -> Token:
+        return await self._stream.__anext__()
+
+    def __del__(self) -> None:
+        self._stream.cancel()
 
 
 def _release(waiter: "asyncio.Future[None]") -> None:

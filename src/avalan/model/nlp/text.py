@@ -15,7 +15,7 @@ from avalan.model.entities import (
 from avalan.model.generate import generate
 from avalan.model.load import DEFAULT, Model, open_model
 from avalan.model.nlp import reasoning
-from avalan.model.nlp.stream import TokenStream, Worker
+from avalan.model.nlp.stream import TokenStream
 from avalan.model.prompt import Tokenizer
 
 
@@ -39,7 +39,7 @@ class TextGenerationModel:
         self._name = name
         self._settings = settings
         self._model = name if isinstance(name, Model) else None
-        self._running: set[Worker] = set()
+        self._running: set[TokenStream] = set()
 
     @property
     def model(self) -> Model:
@@ -64,10 +64,10 @@ class TextGenerationModel:
     def close(self) -> None:
         """End running generations and free the model."""
         running = tuple(self._running)
-        for worker in running:
-            worker.cancel()
-        for worker in running:
-            worker.join()
+        for stream in running:
+            stream.cancel()
+        for stream in running:
+            stream.join()
         if self._model is not None and not isinstance(self._name, Model):
             self._model.close()
             self._model = None
@@ -101,9 +101,7 @@ class TextGenerationModel:
         token_ids = model.tokenizer.encode_chat(messages)
         report = GenerationReport()
         tokens = generate(model, token_ids, settings=settings, report=report)
-        state = _reasoning_state(model.tokenizer, messages, settings)
-        if state is not None:
-            tokens = _split(tokens, state, model.tokenizer, settings, report)
+        tokens = _told_apart(tokens, model.tokenizer, messages, settings, report)
         loop = asyncio.get_running_loop()
         return TokenStream(tokens, report, loop=loop, running=self._running)
 
@@ -116,28 +114,22 @@ def conversation(prompt: str | Sequence[Message], system_prompt: str | None) -> 
     return [Message(role="system", content=system_prompt), *messages]
 
 
-def _reasoning_state(
-    tokenizer: Tokenizer, messages: Sequence[Message], settings: GenerationSettings
-) -> reasoning.State | None:
-    """Where the answer begins; None for a model that does not reason."""
-    blocks = reasoning.find_blocks(tokenizer.chat_template, tokenizer.added_tokens)
-    if not blocks and not settings.start_thinking:
-        return None
-    opened = reasoning.find_opened(blocks, tokenizer.generation_prompt(messages))
-    if settings.start_thinking and (opened is None or not opened.reasoning):
-        opened = next((block for block in blocks if block.reasoning), reasoning.THINK)
-    return reasoning.State(blocks, opened)
-
-
-def _split(
+def _told_apart(
     tokens: Iterator[Token],
-    state: reasoning.State,
     tokenizer: Tokenizer,
+    messages: Sequence[Message],
     settings: GenerationSettings,
     report: GenerationReport,
 ) -> Iterator[Token]:
-    blocks = (*state.blocks, *([state.block] if state.block else []))
-    tags = "\n".join(tag for block in blocks for tag in (block.open, block.close))
+    """The tokens, those of the reasoning marked, if the model reasons."""
+    blocks = reasoning.find_blocks(tokenizer.chat_template, tokenizer.added_tokens)
+    if not blocks and not settings.start_thinking:
+        return tokens
+    opened = reasoning.find_opened(blocks, tokenizer.generation_prompt(messages))
+    if settings.start_thinking and (opened is None or not opened.reasoning):
+        opened = next((block for block in blocks if block.reasoning), reasoning.THINK)
+    all_blocks = blocks if opened is None else (*blocks, opened)
+    tags = "\n".join(tag for block in all_blocks for tag in (block.open, block.close))
     hidden = {
         token_id: text
         for text, token_id in tokenizer.added_tokens.items()
@@ -145,7 +137,7 @@ def _split(
     }
     return reasoning.split_tokens(
         tokens,
-        state,
+        reasoning.Splitter(blocks, opened),
         hidden=hidden,
         is_last=lambda: report.finish_reason not in (None, "interrupted"),
     )

@@ -1,9 +1,8 @@
 """Object detection: an image in, what is on it and where out."""
 
-import os
 from collections.abc import Sequence
 from threading import Event
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from avalan.model.pretrained import Pretrained
-
-ImageSource = Union[str, "os.PathLike[str]", bytes, "Image"]
+    from avalan.model.vision.image import ImageSource
 
 
 class ObjectDetectionModel(TaskModel):
@@ -43,7 +41,7 @@ class ObjectDetectionModel(TaskModel):
         adapt=without_timm,
     )
 
-    async def __call__(self, image: ImageSource, threshold: float = 0.3) -> list[ImageEntity]:
+    async def __call__(self, image: "ImageSource", threshold: float = 0.3) -> list[ImageEntity]:
         """What is on `image`, the surest first.
 
         Args:
@@ -58,14 +56,12 @@ class ObjectDetectionModel(TaskModel):
             raise ConfigurationError(
                 "The threshold is {threshold}, but it must be from 0 to 1.", threshold=threshold
             )
-
-        def work(loaded: "Pretrained", _: Event) -> list[ImageEntity]:
-            return _detect(loaded, image, threshold)
-
-        return await self._run(work)
+        return await self._run(_detect, image, threshold)
 
 
-def _detect(loaded: "Pretrained", source: ImageSource, threshold: float) -> list[ImageEntity]:
+def _detect(
+    loaded: "Pretrained", _cancelled: Event, source: "ImageSource", threshold: float
+) -> list[ImageEntity]:
     image = extras.load("avalan.model.vision.image").open_image(source)
     outputs = loaded.forward(_prepared(loaded, image))
     found = loaded.processor.post_process_object_detection(

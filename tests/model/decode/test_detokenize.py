@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
 from avalan import testing
-from avalan.model.detokenize import Detokenizer
+from avalan.model.decode.text import Detokenizer
 from avalan.model.prompt import Tokenizer, load_tokenizer
 
 
