@@ -128,9 +128,10 @@ def merged(path: Path, template: Catalog) -> Catalog:
 
 
 def read(path: Path) -> Catalog:
-    """The catalogue in the file."""
+    """The catalogue in the file; a template's has no language."""
+    language = path.parts[-3] if path.suffix == ".po" else None
     with path.open("rb") as file:
-        return pofile.read_po(file, locale=path.parts[-3])
+        return pofile.read_po(file, locale=language)
 
 
 def write(path: Path, catalogue: Catalog) -> None:
