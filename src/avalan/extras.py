@@ -26,11 +26,15 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
         if extra is None or missing in ("", "avalan"):
             raise
         raise MissingExtra(
-            "{module!r} needs the package {package!r}, which is not installed; run: {command}",
-            module=module,
+            "This needs the package {package!r}, which is not installed; run: {command}",
             package=missing,
             command=install_command(extra),
         ) from None
+
+
+def is_installed(package: str) -> bool:
+    """Whether `package` can be imported; it is not."""
+    return load("importlib.util").find_spec(package) is not None
 
 
 def install_command(extra: str) -> str:

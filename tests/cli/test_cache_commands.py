@@ -341,7 +341,7 @@ def test_it_asks_and_takes_only_a_yes(
         f"  {two_revisions[1][:7]} (v1)  6 files, 362 kB\n"
         "It would free 16 B.\n"
         "Delete? [y/N] "
-    )
+    ) + ("" if answer.endswith("\n") else "\n")
     assert out.startswith("Deleted" if deleted else "Nothing was deleted.")
     assert commits(hub) == (two_revisions[:1] if deleted else commits(hub))
     assert len(commits(hub)) == (1 if deleted else 2)

@@ -1,4 +1,4 @@
-"""Invented worlds: the hand-written files are sound, answers stand where they say, levels hold."""
+"""Invented worlds: the written files are sound, answers stand where they say, levels hold."""
 
 from collections import Counter, defaultdict
 from random import Random

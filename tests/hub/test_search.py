@@ -106,6 +106,9 @@ def test_a_gate_says_what_is_missing(
     with pytest.raises(ModelError) as caught:
         hub.resolve(NAME, cache_dir=local_hub.cache_dir, token=token)
     assert sentence in str(caught.value)
+    assert not list(local_hub.cache_dir.rglob("*.incomplete"))
+    with pytest.raises(ModelError, match="is not on this machine"):
+        hub.resolve(NAME, cache_dir=local_hub.cache_dir, offline=True)
 
 
 def test_a_token_opens_the_gate(
@@ -185,6 +188,17 @@ def test_without_a_hub_a_sentence_says_what_is_on_disk(
     names = "'bundled', 'org/m0', 'org/m1', 'org/m2', 'org/m3', 'org/m4' and 2 more."
     assert said.endswith(f"or use what is on disk: {names}")
     assert hub.resolve("org/m3", cache_dir=local_hub.cache_dir)
+
+
+def test_a_search_does_not_wait_for_a_hub_that_is_out_of_order(
+    local_hub: LocalHub, client: HfApi, capfd: pytest.CaptureFixture[str]
+) -> None:
+    local_hub.failing = 503
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="503"):
+        search("qwen")
+    assert time.monotonic() - started < 2
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_answer_that_is_no_hubs_is_one_sentence(

@@ -1,14 +1,16 @@
 """From a name to a model that runs."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from avalan import testing
-from avalan.errors import ConfigurationError, ModelError
+from avalan import extras, hub, testing
+from avalan.errors import ConfigurationError, MissingExtra, ModelError
 from avalan.model.engine import SteppingEngine
 from avalan.model.entities import EngineSettings
 from avalan.model.load import choose_engine, find_folder, open_model
@@ -49,6 +51,39 @@ def test_provider_without_an_engine_is_a_sentence() -> None:
 def test_reserved_names_generate_no_text(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'{name}' is not a language model"):
         open_model(name)
+
+
+def test_weights_that_are_missing_are_never_made_up(pico_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "part"
+    shutil.copytree(pico_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.down_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack 1 of the weights .* model\.layers\.1\.mlp\.down"):
+        open_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("engine", "files", "is_refused"),
+    [
+        ("auto", ["config.json", "model.safetensors"], True),
+        ("auto", ["onnx/model.onnx", "model.safetensors"], False),
+        ("transformers", ["onnx/model.onnx", "model.safetensors"], True),
+        ("onnx", ["model.safetensors"], False),
+    ],
+)
+def test_what_needs_torch_is_not_downloaded_without_it(
+    engine: str, files: list[str], is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine that was asked for says itself what it lacks, once the files are here."""
+    monkeypatch.setattr(extras, "is_installed", lambda package: False)
+    monkeypatch.setattr(hub, "resolve", lambda name, *, check, **_: check(files))
+    settings = EngineSettings(engine=engine)
+    if is_refused:
+        with pytest.raises(MissingExtra, match=r"'org/m' runs on torch, .* nothing was downloaded"):
+            find_folder("org/m", settings)
+    else:
+        find_folder("org/m", settings)
 
 
 def test_engine_that_gives_no_logits_is_named(pico_folder: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_look_up_is_decided_searched_read_cited_and_answered(
     ("retrieve", "need", "draft", "looks_up", "text"),
     [
         ("adaptive", 0.9, SURE, True, "at six"),
-        ("adaptive", 0.1, SURE, False, "At six."),
+        ("adaptive", 0.1, SURE, True, "at six"),
         ("adaptive", 0.1, UNSURE, True, "at six"),
         ("adaptive", 0.1, None, True, "at six"),
         ("always", 0.1, SURE, True, "at six"),
@@ -131,6 +131,35 @@ def test_without_documents_the_answer_is_from_memory_or_says_how_to_add_some(
     assert answer.reason == (None if draft is SURE else NO_DOCUMENTS)
     assert "avalan index add" in NO_DOCUMENTS
     assert "--docs" in NO_DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("question", "looks_up"),
+    [
+        ("When are the beds watered?", True),
+        ("When are the pool beds watered?", True),
+        ("When are the beds weeded?", False),
+        ("What are you?", False),
+        ("dogs", False),
+        ("Dogs?", True),
+    ],
+)
+def test_memory_steps_back_where_a_sentence_has_all_words_of_the_question(
+    panel_of: MakePanel, index: Index, question: str, looks_up: bool
+) -> None:
+    """A small model is sure of the captains of all ships; the documents know theirs."""
+    judge = ToldJudge(need=0.1, draft=SURE, readings={"evening": GARDEN})
+    answer = answer_of(list(ask(question, panel=panel_of(judge), index=index)))
+    assert answer.retrieved == looks_up
+
+
+def test_what_the_documents_mention_but_do_not_say_is_still_remembered(
+    panel_of: MakePanel, index: Index
+) -> None:
+    events = told(panel_of(ToldJudge(need=0.1, draft=SURE)), index)
+    assert kinds(events)[:3] == [Decision, Drafted, Found]
+    answer = answer_of(events)
+    assert (answer.text, answer.citations, answer.retrieved) == ("At six.", (), True)
 
 
 def test_an_unconfident_draft_is_told_but_never_given(panel_of: MakePanel, index: Index) -> None:
@@ -373,7 +402,7 @@ def test_timings_are_seconds_of_each_step_and_of_all(panel_of: MakePanel, index:
     assert set(answer.timings) == steps | {"total_s"}
     total = answer.timings["total_s"]
     assert 0 <= sum(answer.timings[step] for step in steps) <= total <= passed
-    from_memory = answer_of(told(panel_of(ToldJudge(need=0.0, draft=SURE)), index))
+    from_memory = answer_of(told(panel_of(ToldJudge(need=0.0, draft=SURE)), None))
     assert set(from_memory.timings) == {"decision_s", "memory_s", "total_s"}
 
 

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -73,6 +74,7 @@ class Console:
         quiet: `note` and `progress` say nothing.
         verbose: for commands that have more to tell.
         interactive: stdout is a terminal.
+        shares_screen: stdout is a pipe and stderr a terminal, which may be where the pipe ends.
         answers: stdin is a terminal, so a person can be asked.
         width: as of `terminal_width`.
     """
@@ -93,6 +95,7 @@ class Console:
         self._stdout: TextIO | None = stdout or sys.stdout
         self._stderr: TextIO | None = stderr or sys.stderr
         self.interactive = _is_terminal(self._stdout)
+        self.shares_screen = _is_pipe(self._stdout) and _is_terminal(self._stderr)
         self.answers = _is_terminal(sys.stdin)
         self.width = terminal_width(self._stderr)
         self._plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
@@ -184,11 +187,13 @@ class Console:
         """A line typed by the person; the label goes to stderr. Empty at the end of input."""
         self._clear_progress()
         _emit(self._stderr, self._render([(label, "bold")], self._stderr, wrap=False))
+        line = ""
         try:
-            return sys.stdin.readline().rstrip("\n")
-        except KeyboardInterrupt:
-            _emit(self._stderr, "\n")
-            raise
+            line = sys.stdin.readline()
+        finally:
+            if not line.endswith("\n"):  # Ctrl-C or Ctrl-D: what follows begins a line.
+                _emit(self._stderr, "\n")
+        return line.rstrip("\n")
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -247,6 +252,13 @@ def _is_terminal(stream: TextIO | None) -> bool:
     try:
         return stream is not None and stream.isatty()
     except ValueError:  # It was closed meanwhile.
+        return False
+
+
+def _is_pipe(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
         return False
 
 

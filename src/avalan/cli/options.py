@@ -186,7 +186,8 @@ def field_help(settings: type, name: str) -> str:
     text = (_(doc) if doc else "").removesuffix(".").replace("%", "%%")
     default = next(each.default for each in dataclasses.fields(settings) if each.name == name)
     is_open = default in (None, ()) or default is False or default is dataclasses.MISSING
-    return text[:1].lower() + text[1:] + ("" if is_open else f" [{default}]")
+    shown = _("yes") if default is True else default
+    return text[:1].lower() + text[1:] + ("" if is_open else f" [{shown}]")
 
 
 def whole_number(text: str) -> int:

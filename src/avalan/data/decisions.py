@@ -35,7 +35,7 @@ _ARITHMETIC = (
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """The hand-written fragments of `phrases.toml`."""
+    """The fragments, written one by one, of `phrases.toml`."""
 
     patterns: dict[str, tuple[str, ...]]
     slots: dict[str, tuple[str, ...]]

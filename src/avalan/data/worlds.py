@@ -1,8 +1,8 @@
 """Invented worlds: passages about entities that do not exist, and questions about them.
 
 A world is a list of domains (`worlds/*.toml`): kinds of subject with relations, each with many
-statements and many questions written by hand. A passage picks a subject and some relations, words
-them as prose, a list, a table or a mixture, and knows where each answer stands. The levels of
+statements and many questions written one by one. A passage picks a subject and some relations,
+words them as prose, a list, a table or a mixture, and knows where each answer stands. The levels of
 generalisation follow from what is held out by hash:
 
     G0   wordings seen in training, entities not seen

@@ -1,6 +1,7 @@
 """Where model files come from: a folder, the local cache of the Hugging Face hub, or the hub."""
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def resolve(
     token: str | None = None,
     pickled: bool = False,
     code: bool = False,
+    check: Callable[[Sequence[str]], None] | None = None,
 ) -> Path:
     """The local folder of the model called `name`, downloading it if need be.
 
@@ -36,6 +38,7 @@ def resolve(
             `HF_TOKEN`) or the one that `hf auth login` has stored.
         pickled: pickled weights will do where there are no others.
         code: the Python files that came with the model belong to it.
+        check: called with the names of the files before they come; what it raises ends it.
 
     Raises:
         ModelError: there is no such model, it cannot be reached, or its folder is incomplete.
@@ -60,7 +63,13 @@ def resolve(
         raise extras.load("avalan.hub.failure").unreachable(name, reason, cache_dir)
     if found is None:
         found = _download(
-            name, cache_dir=cache_dir, revision=revision, token=token, pickled=pickled, code=code
+            name,
+            check,
+            cache_dir=cache_dir,
+            revision=revision,
+            token=token,
+            pickled=pickled,
+            code=code,
         )
     return check_folder(found, pickled=pickled)
 
@@ -82,10 +91,19 @@ def resolve_tokenizer(
     )
 
 
-def _download(name: str, *, token: str | None, **options: Any) -> Path:
+def _download(
+    name: str,
+    check: Callable[[Sequence[str]], None] | None = None,
+    *,
+    token: str | None,
+    **options: Any,
+) -> Path:
     download = extras.load("avalan.hub.download")
     token = token or extras.load("avalan.hub.account").find_token()
-    folder: Path = download.run(download.plan(name, token=token, **options))
+    plan = download.plan(name, token=token, **options)
+    if check is not None:
+        check([file.path for file in plan.files])
+    folder: Path = download.run(plan)
     return folder
 
 

@@ -132,7 +132,7 @@ def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> 
         what = _n(
             "The hub cannot be reached ({reason}), so only what is on disk of {name!r} is there"
         )
-    elif place_of(name, cache_dir).folder.is_dir():
+    elif any(place_of(name, cache_dir).folder.glob("blobs/*")):
         what = _n(
             "The model {name!r} is only partly on this machine and the rest cannot be downloaded "
             "({reason})"

@@ -9,6 +9,10 @@ from typing import Any
 
 import huggingface_hub
 from huggingface_hub import constants, errors
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    hf_raise_for_status,
+)
 
 from avalan.errors import ModelError
 from avalan.hub.failure import explained, require_hub
@@ -197,16 +201,20 @@ def search(
         ModelError: the hub refuses or cannot be reached.
     """
     require_hub()
+    model_of: Any = huggingface_hub.ModelInfo
+    wanted: dict[str, Any] = {"sort": "downloads", "limit": limit, "expand": list(_SEARCHED)}
+    wanted |= {"search": query} if query else {}
+    wanted |= {"filter": list(filters)} if filters else {}
     with explained(token=token):
-        rows = huggingface_hub.HfApi().list_models(
-            search=query or None,
-            filter=list(filters) or None,
-            limit=limit,
-            sort="downloads",
-            expand=list(_SEARCHED),  # type: ignore[arg-type]
-            token=token or False,
+        # The client's own search tries again for half a minute where the hub is out of order.
+        response = huggingface_hub.get_session().get(
+            f"{constants.ENDPOINT}/api/models",
+            params=wanted,
+            headers=build_hf_headers(token=token or False),
+            timeout=_TIMEOUT_S,
         )
-        return [_found(row) for row in rows]
+        hf_raise_for_status(response)
+        return [_found(model_of(**row)) for row in response.json()]
 
 
 def _found(row: Any) -> FoundModel:

@@ -222,6 +222,8 @@ class _Part:
 
     def __exit__(self, *_args: object) -> None:
         self._file.close()
+        if not self.size and self._wanted.size_bytes:  # It was refused: nothing is here.
+            self._path.unlink(missing_ok=True)
 
     def _begin(self) -> None:
         self.size = 0

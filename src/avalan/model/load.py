@@ -1,12 +1,13 @@
 """From a model's name to a model that can run: find its files, choose its engine, load both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from avalan import hub
-from avalan.errors import ConfigurationError, ModelError
+from avalan import extras, hub
+from avalan.errors import ConfigurationError, MissingExtra, ModelError
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model import bundled
 from avalan.model.engine import Engine, SteppingEngine, load_engine
@@ -110,6 +111,24 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
         token=settings.access_token,
         pickled=settings.allow_pickle,
         code=settings.trust_remote_code,
+        check=partial(_check_engine, name, settings),
+    )
+
+
+def _check_engine(name: str, settings: EngineSettings, files: Sequence[str]) -> None:
+    """What cannot run without torch is not downloaded without it.
+
+    Raises:
+        MissingExtra: none of the files is for the engine that needs no more than the base install.
+    """
+    is_onnx = settings.engine == "onnx" or any(file.endswith(".onnx") for file in files)
+    if (settings.engine != "transformers" and is_onnx) or extras.is_installed("torch"):
+        return
+    raise MissingExtra(
+        "The model {name!r} runs on torch, which is not installed, and nothing was downloaded; "
+        "run: {command}",
+        name=name,
+        command=extras.install_command("transformers"),
     )
 
 

@@ -1,6 +1,6 @@
 """The reflection loop: decide, look up, judge, quote, grade, or say that the evidence is not there.
 
-question → decision ─┬─ from memory, if confident ─────────────────→ answer
+question → decision ─┬─ from memory, if confident and the documents do not speak of it → answer
                      └─ search → read each passage on its own fork → best span → answer
                                                                  └→ abstention
 """
@@ -13,6 +13,7 @@ from avalan.locale import _n
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.panel import Panel, check_probability
+from avalan.reflection.rules import speaks_of
 from avalan.reflection.settings import AskSettings, Retrieve
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import Index
@@ -93,24 +94,36 @@ class _Loop:
         yield self.decision
         may_look = self.index is not None and self.settings.retrieve != "never"
         must_look = self.settings.retrieve == "always" or self.decision.retrieve
+        sure = None
         if not (may_look and must_look):
             draft = self.panel.memory.remember(self.question)
+            threshold = self.panel.thresholds.memory
+            sure = draft if draft is not None and draft.confidence >= threshold else None
+            is_theirs = sure is not None and may_look and self._documents_speak()
             self._lap("memory")
             if draft is not None:
-                threshold = self.panel.thresholds.memory
                 yield Drafted(
                     text=draft.text,
                     confidence=draft.confidence,
                     threshold=threshold,
                     judge=self.panel.memory.name,
                 )
-                if draft.confidence >= threshold:
-                    yield self._from_memory(draft)
-                    return
+            if sure is not None and not is_theirs:
+                yield self._from_memory(sure)
+                return
         if not may_look:
             yield self._abstain(NO_DOCUMENTS if self.index is None else NOT_KNOWN)
             return
-        yield from self._look_up()
+        yield from self._look_up(sure)
+
+    def _documents_speak(self) -> bool:
+        """Whether the documents answer to the question's own words: they know better than memory.
+
+        A small model remembers a capital of every country, those that there are not included.
+        """
+        assert self.index is not None
+        found = self.index.search(self.question, self.settings.top_k)
+        return any(speaks_of(passage, self.question) for passage in found)
 
     def _decide(self) -> Decision:
         probability = self.panel.need.need(self.question)
@@ -125,7 +138,8 @@ class _Loop:
             judge=self.panel.need.name,
         )
 
-    def _look_up(self) -> Iterator[Event]:
+    def _look_up(self, otherwise: Draft | None) -> Iterator[Event]:
+        """Quote a passage; where none says it, say what is remembered, or nothing."""
         assert self.index is not None
         self.retrieved = True
         self.passages = tuple(
@@ -147,7 +161,7 @@ class _Loop:
         self._lap("reading")
         best = self._best(threshold)
         if best is None:
-            yield self._abstain(NOT_THERE)
+            yield self._from_memory(otherwise) if otherwise else self._abstain(NOT_THERE)
             return
         yield from self._quote(*best)
 

@@ -74,6 +74,19 @@ def bm25(terms: Sequence[str], documents: Sequence[Sequence[str]]) -> list[float
     return scores
 
 
+def speaks_of(passage: Passage, question: str) -> bool:
+    """Whether one sentence of the passage, with its heading, has every content word of a question.
+
+    A single word without a question mark is no question but a greeting.
+    """
+    terms = query.content_terms(question)
+    if not terms or (len(terms) == 1 and "?" not in question):
+        return False
+    wanted = set(_stems(terms)) - set(_stems(_words(passage.heading)))
+    spans = quotable(passage.text)
+    return any(wanted <= set(_stems(_words(passage.text[start:end]))) for start, end in spans)
+
+
 class RulesJudge:
     """Judges without a model."""
 

@@ -21,8 +21,16 @@ _STOP_WORDS = frozenset(_GRAMMAR.split())
 
 def terms(question: str) -> list[str]:
     """The words to look for, in their order and once each; stop words only if there is no other."""
-    words = list(dict.fromkeys(_WORD.findall(normalize("NFC", question).lower())))
-    return ([word for word in words if word not in _STOP_WORDS] or words)[:MAX_TERMS]
+    return (content_terms(question) or _words(question))[:MAX_TERMS]
+
+
+def content_terms(question: str) -> list[str]:
+    """The words that are no stop words; there may be none, as in "Who are you?"."""
+    return [word for word in _words(question) if word not in _STOP_WORDS]
+
+
+def _words(question: str) -> list[str]:
+    return list(dict.fromkeys(_WORD.findall(normalize("NFC", question).lower())))
 
 
 def expression(question: str) -> str:

@@ -92,7 +92,7 @@ class Run:
     tokenizer_records: int = 4_000
     """Records from which the tokenizer is learned."""
     tokenizer_repeats: int = 6
-    """How often the hand-written fragments and common words count beside them."""
+    """How often the written fragments and common words count beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,7 @@ def _control_id(tokenizer: Tokenizer, text: str) -> int:
 
 
 def tokenizer_texts(recipe: Recipe) -> Iterator[str]:
-    """What the tokenizer is learned from: common words and every hand-written fragment, which
+    """What the tokenizer is learned from: common words and every written fragment, which
     are natural English and so count several times, then the text of records."""
     for _ in range(recipe.run.tokenizer_repeats):
         yield from _fragments()

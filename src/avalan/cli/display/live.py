@@ -80,14 +80,19 @@ class Live:
         with self._screen:
             if resize is not None:  # Where no signal tells, the next frame sees it.
                 loop.add_signal_handler(resize, self._resized)
+            seen_all = False
             try:
                 await self._draw(taking)
+                seen_all = True
             finally:
                 if resize is not None:
                     loop.remove_signal_handler(resize)
                 taking.cancel()
                 await asyncio.wait({taking})
-                self._screen.draw(self._picture.frame(self._taken, terminal_size(), is_over=True))
+                # Whoever has had enough of it is not given the rest.
+                num = len(self._taken) if seen_all else self._schedule.num_due(self._now())
+                steps = self._taken[:num]
+                self._screen.draw(self._picture.frame(steps, terminal_size(), is_over=True))
         taking.result()
 
     async def _take(self) -> None:

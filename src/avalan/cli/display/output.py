@@ -87,7 +87,9 @@ def finish(
             console.print("".join(text for text, _ in line).rstrip())
         return
     figures = figures_text(steps, report, nth=display.display_time_to_n_token)
-    console.note((figures, "dim"))
+    # The pipe may end on this very screen, and its last line is the answer's.
+    above = "\n" if console.shares_screen and text and not text.endswith("\n") else ""
+    console.note(above, (figures, "dim"))
     if report.finish_reason == "length" and steps[-1:] and steps[-1].token.reasoning:
         text = _("The model was still reasoning; let it go on with --max-new-tokens N.")
         console.note((text, "dim"))

@@ -66,7 +66,7 @@ class Screen:
         cleared += [f"{_CLEAR_BELOW}{line}" for line in live[-1:] or [""]]
         up = f"\x1b[{len(live) - 1}A" if len(live) > 1 else ""
         return "".join(
-            [_BEGIN, _HIDE, *above, _NO_WRAP, "\r\n".join(cleared), _WRAP, up, "\r", _END]
+            [_BEGIN, _HIDE, "\r", *above, _NO_WRAP, "\r\n".join(cleared), _WRAP, up, "\r", _END]
         )
 
     def leave(self) -> None:

@@ -8,19 +8,20 @@ from avalan.cli.display.layout import columns_of
 from avalan.cli.display.palette import Painter
 from avalan.cli.display.signs import Signs, signs
 from avalan.cli.display.tokens import box, row_lines, row_starts, visible
-from avalan.locale import _, ngettext
+from avalan.locale import _, _n, ngettext
 from avalan.model.tokenization import ReadToken
 
 NARROWEST = 8
 """Columns of the narrowest box that says something."""
 WIDEST_TEXT = 60
 _LONGEST = 1_000_000
+_KINDS = {"plain": _n("plain"), "added": _n("added"), "special": _n("special")}
 
 
 def show(tokens: Sequence[ReadToken], console: Console) -> None:
     """Boxes that tell the kinds apart by colour and shape; plain lines where nothing is drawn."""
     if not console.interactive or os.environ.get("TERM") == "dumb":
-        rows = [(token.token_id, token.kind, _signs_of(token.text)) for token in tokens]
+        rows = [(token.token_id, _(_KINDS[token.kind]), _signs_of(token.text)) for token in tokens]
         console.table([_("id"), _("kind"), _("text")], rows)
         return
     painter, draw = Painter(), signs()

@@ -12,7 +12,8 @@ _avalan() {
         text=${line#$word}
         text=${text#$'\t'}
         values+=("$word")
-        text="${(r:28:)word}${text:+  -- $text}"
+        (( $#word < 28 )) && word=${(r:28:)word}
+        text="$word${text:+  -- $text}"
         shown+=("${text[1,${COLUMNS:-80}-1]}")
     done
     if (( $#values )); then

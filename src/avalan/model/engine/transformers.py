@@ -99,5 +99,14 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
         ModelError: transformers cannot load it, or the device or weight type does not exist.
     """
     kind = _("causal language model")
-    model, _missing = load_weights(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
+    model, missing = load_weights(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
+    if missing:  # transformers would draw them at random.
+        raise ModelError(
+            "The files in {folder} lack {count} of the weights that a {kind} needs, such as "
+            "{first}; download the model again, or choose one that writes text.",
+            folder=folder,
+            count=len(missing),
+            kind=kind,
+            first=min(missing),
+        )
     return TransformersEngine(model)
