@@ -6,6 +6,7 @@ Needs the extra `transformers`.
 import asyncio
 import sys
 
+from avalan.errors import AvalanError
 from avalan.model.entities import GenerationSettings
 from avalan.model.nlp.sequence import SequenceToSequenceModel
 
@@ -16,4 +17,7 @@ async def example(text: str, model: str = "facebook/bart-large-cnn") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(example(sys.stdin.read(), *sys.argv[1:]))
+    try:
+        asyncio.run(example(sys.stdin.read(), *sys.argv[1:]))
+    except AvalanError as error:
+        sys.exit(str(error))

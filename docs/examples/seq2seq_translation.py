@@ -6,6 +6,7 @@ FROM and TO are languages such as en and es. Needs the extra `translation`.
 import asyncio
 import sys
 
+from avalan.errors import AvalanError
 from avalan.model.entities import GenerationSettings
 from avalan.model.nlp.sequence import TranslationModel
 
@@ -26,4 +27,7 @@ async def example(text: str, source: str, destination: str, model: str = MODEL) 
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
         sys.exit(f"Usage: {sys.argv[0]} FROM TO [MODEL] < TEXT")
-    asyncio.run(example(sys.stdin.read(), *sys.argv[1:]))
+    try:
+        asyncio.run(example(sys.stdin.read(), *sys.argv[1:]))
+    except AvalanError as error:
+        sys.exit(str(error))

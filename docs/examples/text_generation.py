@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+from avalan.errors import AvalanError
 from avalan.model.entities import GenerationSettings
 from avalan.model.nlp.text import TextGenerationModel
 
@@ -20,4 +21,7 @@ async def example(prompt: str = "Who are you?", model: str = "bundled") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(example(*sys.argv[1:]))
+    try:
+        asyncio.run(example(*sys.argv[1:]))
+    except AvalanError as error:
+        sys.exit(str(error))

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections import Counter
 
+from avalan.errors import AvalanError
 from avalan.model.vision.detection import ObjectDetectionModel
 
 
@@ -20,4 +21,7 @@ async def example(image: str, model: str = "facebook/detr-resnet-50") -> None:
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(f"Usage: {sys.argv[0]} IMAGE [MODEL]")
-    asyncio.run(example(*sys.argv[1:]))
+    try:
+        asyncio.run(example(*sys.argv[1:]))
+    except AvalanError as error:
+        sys.exit(str(error))

@@ -8,13 +8,14 @@ import sys
 
 from PIL import Image, ImageDraw
 
+from avalan.errors import AvalanError
 from avalan.model.vision.detection import ObjectDetectionModel
 
 
 async def example(source: str, copy: str, model: str = "facebook/detr-resnet-50") -> None:
-    image = Image.open(source).convert("RGB")
     with ObjectDetectionModel(model) as detect:
-        entities = await detect(image)
+        entities = await detect(source)
+    image = Image.open(source).convert("RGB")
     draw = ImageDraw.Draw(image)
     for entity in entities:
         print(entity)
@@ -27,4 +28,7 @@ async def example(source: str, copy: str, model: str = "facebook/detr-resnet-50"
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
         sys.exit(f"Usage: {sys.argv[0]} IMAGE COPY [MODEL]")
-    asyncio.run(example(*sys.argv[1:]))
+    try:
+        asyncio.run(example(*sys.argv[1:]))
+    except AvalanError as error:
+        sys.exit(str(error))

@@ -160,6 +160,31 @@ def test_example_without_its_words_says_which(monkeypatch: pytest.MonkeyPatch, n
         example(monkeypatch, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "sentence"),
+    [
+        ("vision_image_classification.py", ("nowhere.png", "{detector}"), "nowhere.png"),
+        ("vision_object_detection.py", (__file__, "copy.png", "{detector}"), "test_examples.py"),
+        ("seq2seq_summarization.py", ("{bart}",), "text is empty"),
+        ("text_generation.py", ("Hi", "no/such/model"), "'no/such/model'"),
+    ],
+)
+def test_an_example_with_bad_input_ends_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    folders: dict[str, Path],
+    name: str,
+    words: tuple[str, ...],
+    sentence: str,
+) -> None:
+    detector, bart = (
+        folders[NAMES[kind][0]] for kind in ("ObjectDetectionModel", "SequenceToSequenceModel")
+    )
+    given = [word.format(detector=detector, bart=bart) for word in words]
+    with pytest.raises(SystemExit) as ended:
+        example(monkeypatch, name, *given)
+    assert sentence in str(ended.value.code)
+
+
 def test_every_example_is_run_here() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
     here = Path(__file__).read_text(encoding="utf-8")
