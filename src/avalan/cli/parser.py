@@ -169,8 +169,9 @@ def unknown_option(prog: str, name: str, known: Iterable[str]) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing where nothing is near."""
-    near = extras.load("difflib").get_close_matches(word, list(known), n=1)
-    return " " + _("(did you mean {word!r}?)", word=near[0]) if near else ""
+    names = {each.lstrip("-"): each for each in known}  # Dashes are alike in all options.
+    near = extras.load("difflib").get_close_matches(word.lstrip("-"), list(names), n=1)
+    return " " + _("(did you mean {word!r}?)", word=names[near[0]]) if near else ""
 
 
 def examples_text(examples: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ def configure(parser: Parser) -> None:
         "avalan completion fish > ~/.config/fish/completions/avalan.fish",
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=_("bash, zsh or fish"))
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs="*", default=[], help=argparse.SUPPRESS)
     parser.add_argument(
         "--words", dest="is_asked", action="store_true", help=argparse.SUPPRESS, default=False
     )
