@@ -264,7 +264,7 @@ def test_an_unfinished_download_is_told_with_the_command_that_goes_on(
     (blobs / "abc.incomplete").write_bytes(b"x" * 3000)
     assert main(["cache", "list"]) == 0
     out = capfd.readouterr().out
-    assert out.splitlines()[1].split() == ["org/half", "3", "kB", "0", "0", "today", "unfinished"]
+    assert out.splitlines()[1].split() == ["org/half", "3", "kB", "0", "0", "unfinished"]
     assert "3 kB of unfinished downloads, which go on with:\n  avalan cache download --m" in out
 
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             _print_model(console, model, with_files=not args.summary)
     else:
         if models and not args.summary:
-            headers = [_("model"), _("size"), _("revisions"), _("files"), _("last used"), ""]
+            headers = [_("model"), _("size"), _("revisions"), _("files"), _("last used")]
             console.table(headers, map(_row, models))
             console.print()
         _print_totals(console, listing)
@@ -84,13 +84,13 @@ def _chosen(listing: Any, names: list[str]) -> list[Any]:
 
 
 def _row(model: Any) -> list[str]:
+    used = age(time.time() - model.used) if model.used else ""
     return [
         model.name,
         bytes_text(model.size_bytes),
         str(len(model.revisions)),
         str(model.num_files),
-        age(time.time() - model.used) if model.used else "",
-        _("unfinished") if model.partial_bytes else "",
+        _("unfinished") if model.partial_bytes else used,
     ]
 
 
