@@ -63,6 +63,15 @@ def test_weights_that_are_missing_are_never_made_up(pico_folder: Path, tmp_path:
         open_model(str(folder))
 
 
+def test_a_model_that_rewrites_texts_continues_none(pico_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(pico_folder, folder)
+    config = json.loads((folder / "config.json").read_text()) | {"is_encoder_decoder": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"turns one text into another .*nlp\.sequence"):
+        open_model(str(folder))
+
+
 @pytest.mark.parametrize(
     ("engine", "files", "is_refused"),
     [

@@ -172,6 +172,7 @@ _n("The model gave numbers that are not finite; load it with the weight type fp3
 _n("The model has a place for {places} tokens and the tokenizer has {needed}, and this engine's files cannot be changed; add no tokens, or run the model's safetensors with the engine 'transformers'.")
 _n("The model in {folder} cannot be loaded ({reason}); see what its files say without --load.")
 _n("The model in {folder} needs Python code that came with it ({files}), which can read, change and send whatever you can; read it first, and if you trust it, consent with --trust-remote-code.")
+_n("The model in {folder} turns one text into another and continues none; run it from Python with avalan.model.nlp.sequence, or choose a model that writes text.")
 _n("The model is not loaded; call it inside: with TextGenerationModel(…) as lm.")
 _n("The model is not loaded; call it inside: with {kind}(…) as model.")
 _n("The model reads at most {context_length} tokens, but the prompt has {new}, {excess} too many; shorten it, or choose a model with a longer context.")

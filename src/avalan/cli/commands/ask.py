@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from avalan import extras
 from avalan.cli.arrival import arriving
-from avalan.cli.commands.index import note_skipped, note_unnamed
+from avalan.cli.commands.index import note_skipped, note_unnamed, show_reading
 from avalan.cli.console import Console
 from avalan.cli.display import answer as show
 from avalan.cli.display.layout import path_text
@@ -119,6 +119,7 @@ def open_index(args: argparse.Namespace, console: Console) -> AbstractContextMan
 def _temporary(paths: list[str], console: Console) -> Iterator[Index]:
     num_skipped = 0
     with Index.temporary() as index:
+        show_reading(paths, console)
         for count, event in enumerate(index.add(paths), 1):
             if isinstance(event, Skipped):
                 num_skipped += 1

@@ -141,6 +141,7 @@ def _add(args: Namespace, console: Console) -> int:
 def _follow(index: Index, args: Namespace, console: Console) -> None:
     tally: Counter[str] = Counter()
     is_done = False
+    show_reading(args.paths, console)
     try:
         for event in index.add(args.paths):
             tally[_kind(event)] += 1
@@ -150,6 +151,11 @@ def _follow(index: Index, args: Namespace, console: Console) -> None:
         # A rebuild that ends early has changed nothing.
         if tally and (is_done or not args.rebuild):
             _show_tally(args.name, index, tally, console)
+
+
+def show_reading(paths: list[str], console: Console) -> None:
+    """Say at once what is read: the first event comes with the end of the first file."""
+    console.progress(_("reading {path}", path=path_text(paths[0])) + " …")
 
 
 def _remove_if_empty(path: Path) -> None:

@@ -14,6 +14,7 @@ from avalan.errors import ModelError
 from avalan.locale import _
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
 from avalan.model.entities import EngineSettings
+from avalan.model.prompt import read_json
 from avalan.model.weights import load_weights
 
 _ALWAYS: tuple[Capability, ...] = ("logprobs", "prompt_logprobs", "token_prompt", "fork")
@@ -98,6 +99,12 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
     Raises:
         ModelError: transformers cannot load it, or the device or weight type does not exist.
     """
+    if read_json(folder / "config.json").get("is_encoder_decoder"):
+        raise ModelError(
+            "The model in {folder} turns one text into another and continues none; run it from "
+            "Python with avalan.model.nlp.sequence, or choose a model that writes text.",
+            folder=folder,
+        )
     kind = _("causal language model")
     model, missing = load_weights(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
     if missing:  # transformers would draw them at random.
