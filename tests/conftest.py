@@ -9,7 +9,9 @@ os.environ["LANGUAGE"] = "en"
 # Pico models gain nothing from a second thread, and tests run beside each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,29 @@ from avalan import testing
 
 settings.register_profile("repeatable", derandomize=True, max_examples=60, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def run_block(tmp_path: Path) -> Callable[..., str]:
+    """Runs a block of a page, "bash" or "python", in one folder; gives what it said."""
+
+    def run(language: str, text: str, environment: Mapping[str, str] = os.environ) -> str:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        python = [sys.executable, "-W", "error", "-c", text]
+        bash = ["bash", "-euo", "pipefail", "-c", text]
+        done = subprocess.run(
+            python if language == "python" else bash,
+            cwd=tmp_path,
+            env=os.environ | {"AVALAN_HOME": str(tmp_path / "home"), "PATH": path} | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    return run
 
 
 @pytest.fixture(autouse=True)

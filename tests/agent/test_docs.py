@@ -1,9 +1,7 @@
 """docs/agents.md does what it says: its blocks are run, in order, in one folder."""
 
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from avalan.agent.specification import SECTIONS, key_types
@@ -13,26 +11,9 @@ PAGE = (DOCS / "agents.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(bash|python) run\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def test_blocks_are_run_in_order(tmp_path: Path) -> None:
+def test_blocks_are_run_in_order(run_block: Callable[..., str]) -> None:
     for language, text in BLOCKS:
-        run_block(language, text, tmp_path)
-
-
-def run_block(language: str, text: str, folder: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    python = [sys.executable, "-W", "error", "-c", text]
-    bash = ["bash", "-euo", "pipefail", "-c", text]
-    done = subprocess.run(
-        python if language == "python" else bash,
-        cwd=folder,
-        env=os.environ | {"AVALAN_HOME": str(folder / "home"), "PATH": path},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout or done.stderr
+        assert run_block(language, text)
 
 
 def test_every_block_of_code_is_run() -> None:

@@ -183,4 +183,5 @@ def test_strange_texts_are_split_in_linear_time(unit: str) -> None:
     """Each takes milliseconds; anything quadratic would take minutes and be noticed."""
     text = unit * 10_000
     for layout in ("text", "markdown", "python"):
-        split_as(text, layout)  # type: ignore[arg-type]
+        chunks = split_as(text, layout)  # type: ignore[arg-type]
+        assert all(text[chunk.start : chunk.end].strip() for chunk in chunks)

@@ -1,6 +1,5 @@
 """One turn of an agent: an input in, the stream of its answer out."""
 
-from types import TracebackType
 from typing import Self
 
 from avalan.agent.prompt import system_prompt
@@ -49,12 +48,7 @@ class Agent:
         self._lm.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_args: object) -> None:
         self._lm.close()
 
     async def __call__(self, text: str) -> TokenStream:

@@ -83,6 +83,7 @@ class _Loop:
         self.index = index
         self.settings = settings
         self.timings: dict[str, float] = {}
+        self._found: tuple[Passage, ...] | None = None
         self.passages: tuple[Passage, ...] = ()
         self.readings: tuple[Reading, ...] = ()
         self.retrieved = False
@@ -121,9 +122,16 @@ class _Loop:
 
         A small model remembers a capital of every country, those that there are not included.
         """
-        assert self.index is not None
-        found = self.index.search(self.question, self.settings.top_k)
+        found = self._search()[: self.settings.top_k]
         return any(speaks_of(passage, self.question) for passage in found)
+
+    def _search(self) -> tuple[Passage, ...]:
+        """What the documents have, best first; they are searched once."""
+        if self._found is None:
+            assert self.index is not None
+            num_listed = max(NUM_LISTED, self.settings.top_k)
+            self._found = tuple(self.index.search(self.question, num_listed))
+        return self._found
 
     def _decide(self) -> Decision:
         probability = self.panel.need.need(self.question)
@@ -140,11 +148,8 @@ class _Loop:
 
     def _look_up(self, otherwise: Draft | None) -> Iterator[Event]:
         """Quote a passage; where none says it, say what is remembered, or nothing."""
-        assert self.index is not None
         self.retrieved = True
-        self.passages = tuple(
-            self.index.search(self.question, max(NUM_LISTED, self.settings.top_k))
-        )
+        self.passages = self._search()
         self._lap("search")
         num_read = min(self.settings.top_k, len(self.passages))
         yield Found(passages=self.passages, num_read=num_read)
