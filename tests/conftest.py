@@ -34,7 +34,7 @@ def run_block(tmp_path: Path) -> Callable[..., str]:
         done = subprocess.run(
             python if language == "python" else bash,
             cwd=tmp_path,
-            env=os.environ | {"AVALAN_HOME": str(tmp_path / "home"), "PATH": path} | environment,
+            env={**environment, "AVALAN_HOME": str(tmp_path / "home"), "PATH": path},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
