@@ -6,7 +6,7 @@ of this size (code, writing, puzzles) are answered with an admission.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -44,6 +44,31 @@ class Phrases:
     definitions: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """A domain of `held_out.toml`: its prompts by kind, all of them kept from training."""
+
+    name: str
+    split: Split
+    patterns: dict[str, tuple[str, ...]]
+    slots: dict[str, tuple[str, ...]]
+
+
+@cache
+def held_out() -> tuple[HeldOut, ...]:
+    """Read `held_out.toml` once."""
+    table = tomllib.loads((files("avalan.data") / "held_out.toml").read_text(encoding="utf-8"))
+    return tuple(
+        HeldOut(
+            name=row["name"],
+            split=row["split"],
+            patterns={kind: tuple(rows) for kind, rows in row.items() if isinstance(rows, list)},
+            slots={name: tuple(rows) for name, rows in row["slots"].items()},
+        )
+        for row in table["domain"]
+    )
+
+
 @cache
 def phrases() -> Phrases:
     """Read `phrases.toml` once."""
@@ -64,23 +89,28 @@ def _pairs(table: object) -> tuple[tuple[str, str], ...]:
 
 
 def decision_record(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
-    """A prompt with its decision, and an answer where one may be given from memory."""
+    """A prompt with its decision, and an answer where one may be given from memory.
+
+    G2 takes the domains of `held_out.toml` that belong to `split`, which is not `train`.
+    """
     if level == "train" and rng.random() < 0.4:
         prompt, reply, utility = _from_memory(rng)
         return _record(prompt, "none", reply, utility, "memory", rng, identifier, split)
+    source: Phrases | HeldOut = phrases()
+    if level == "G2":
+        source = rng.choice([domain for domain in held_out() if domain.split == split])
     retrieve = rng.random() < 0.5
-    kinds = [kind for kind in phrases().patterns if (kind in RETRIEVE_KINDS) == retrieve]
+    kinds = [kind for kind in source.patterns if (kind in RETRIEVE_KINDS) == retrieve]
     kind = rng.choice(kinds)
-    prompt = filled(rng.choice(allowed_wordings(phrases().patterns[kind], level)), rng)
+    prompt = filled(rng.choice(allowed_wordings(source.patterns[kind], level)), source.slots, rng)
     decision: Decision = "retrieve" if retrieve else "none"
     if kind in BEYOND_KINDS:
         return _record(prompt, decision, ADMISSION, 1, kind, rng, identifier, split)
     return _record(prompt, decision, None, None, kind, rng, identifier, split)
 
 
-def filled(pattern: str, rng: Random) -> str:
+def filled(pattern: str, slots: Mapping[str, Sequence[str]], rng: Random) -> str:
     """`pattern` with every slot filled."""
-    slots = phrases().slots
     values: dict[str, str] = {}
     for _, name, _, _ in Formatter().parse(pattern):
         if name:

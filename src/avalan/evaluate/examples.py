@@ -2,7 +2,7 @@
 
 G0   wordings seen in training, entities not seen
 G1   wordings not seen in training either
-G2   relations not seen in training
+G2   relations of passages, and domains of prompts, not seen in training
 G3   questions and passages written one by one: `decisions.jsonl`, `g3/*.passages.jsonl` and
      `g3/*.questions.jsonl` of a data folder
 """

@@ -16,11 +16,9 @@ from avalan.reflection.panel import Panel
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
 LevelName = Literal["G0", "G1", "G2", "G3"]
-TASKS: dict[str, tuple[LevelName, ...]] = {
-    GROUNDED_QA: ("G0", "G1", "G2", "G3"),
-    RETRIEVAL_DECISION: ("G0", "G1", "G3"),
-}
-"""The levels of each task; prompts have no relations, so no G2."""
+TASKS = (GROUNDED_QA, RETRIEVAL_DECISION)
+LEVELS: tuple[LevelName, ...] = get_args(LevelName)
+"""From what training saw most of to what it saw nothing of."""
 
 MOST_EXAMPLES = 1_000_000
 
@@ -45,27 +43,20 @@ class Plan:
     """Folder of the G3 files."""
 
 
-def levels_of(task: str, wanted: Sequence[str] | None = None) -> tuple[LevelName, ...]:
-    """The levels of a task, or those of them that are wanted.
+def levels_of(wanted: Sequence[str]) -> tuple[LevelName, ...]:
+    """The wanted levels, each once and in their order.
 
     Raises:
-        ConfigurationError: there is no such task, or it has no such level.
+        ConfigurationError: there is no such level.
     """
-    if task not in TASKS:
-        raise ConfigurationError(
-            "There is no task called {task!r}; choose one of: {known}.",
-            task=task,
-            known=", ".join(TASKS),
-        )
-    for level in wanted or ():
-        if level not in TASKS[task]:
+    for level in wanted:
+        if level not in LEVELS:
             raise ConfigurationError(
-                "The task {task!r} has no level {level!r}; choose from: {levels}.",
-                task=task,
+                "There is no level {level!r}; choose from: {levels}.",
                 level=level,
-                levels=", ".join(TASKS[task]),
+                levels=", ".join(LEVELS),
             )
-    return tuple(level for level in TASKS[task] if wanted is None or level in wanted)
+    return tuple(level for level in LEVELS if level in wanted)
 
 
 def check(plan: Plan) -> None:
@@ -79,7 +70,13 @@ def check(plan: Plan) -> None:
 
 def check_values(plan: Plan) -> None:
     """Raises ConfigurationError for a value that is impossible, whatever files there are."""
-    levels_of(plan.task, plan.levels)
+    if plan.task not in TASKS:
+        raise ConfigurationError(
+            "There is no task called {task!r}; choose one of: {known}.",
+            task=plan.task,
+            known=", ".join(TASKS),
+        )
+    levels_of(plan.levels)
     if plan.split not in get_args(Split):
         first, second = get_args(Split)
         raise ConfigurationError(

@@ -105,7 +105,7 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
 def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
     wanted = None if args.level is None else [level.strip() for level in args.level.split(",")]
     with as_usage():
-        levels = tasks.levels_of(args.task, wanted)
+        levels = tasks.levels_of(tasks.LEVELS if wanted is None else wanted)
     data = _data(args)
     if data is None and "G3" in levels and wanted is None:
         console.note(
