@@ -109,7 +109,6 @@ def test_without_a_checkout_g3_is_skipped_with_a_sentence(
         ([], 2, "--task grounded-qa"),
         (["--task", "poetry"], 2, "no task called 'poetry'"),
         (["--task", "grounded-qa", "--level", "G7"], 2, "no level 'G7'"),
-        (["--task", "retrieval-decision", "--level", "G2"], 2, "choose from: G0, G1, G3"),
         (["--task", "grounded-qa", "--split", "train"], 2, "choose validation or test"),
         (["--task", "grounded-qa", "--num", "0"], 2, "--num is 0"),
         (["--task", "grounded-qa", "--num", "99999999999"], 2, "at most 1,000,000"),
