@@ -5,6 +5,7 @@
     │   └── UsageError         the caller, of the command line: exit code 2 instead of 1
     ├── MissingExtra           the caller: an optional package is not installed
     ├── ModelError             the model's files, or what an engine can do
+    │   └── TruncatedAnswer    an answer that was to follow a constraint ended too early
     ├── RetrievalError         documents and indexes
     └── StateError             the machine: a full disk, a folder that cannot be written
 
@@ -37,6 +38,10 @@ class MissingExtra(AvalanError):
 
 class ModelError(AvalanError):
     """A model's files are missing or broken, or its engine cannot do what was asked."""
+
+
+class TruncatedAnswer(ModelError):
+    """An answer that was to follow a schema, a pattern or a choice ended before it was whole."""
 
 
 class RetrievalError(AvalanError):

@@ -1,13 +1,15 @@
 """What goes into a model and what comes out of it: plain values, free of every library."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from avalan.locale import _
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "interrupted"]
 TokenKind = Literal["plain", "added", "special"]
+ConstraintKind = Literal["schema", "regex", "choice"]
 
 WEIGHT_TYPES = ("auto", "fp32", "f32", "bf16", "fp16", "f16")
 ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2", "flex_attention")
@@ -97,6 +99,12 @@ class GenerationSettings:
     """Seed of the random draws; the same seed gives the same tokens."""
     stop_strings: tuple[str, ...] = ()
     """Stop before any of these texts; they are not part of the answer."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema that the answer has to follow; only one of schema, regex and choices is given."""
+    regex: str | None = None
+    """Regular expression that the whole answer has to match."""
+    choices: tuple[str, ...] = ()
+    """The answer is one of these texts."""
     num_alternatives: int = 0
     """How many of the most probable tokens to report beside each token."""
     skip_special_tokens: bool = True
@@ -107,6 +115,15 @@ class GenerationSettings:
     use_cache: bool = True
     """Keep what the model has read; without, it reads everything again for each token, which is
     slow and gives the same answer."""
+
+    @property
+    def constraint(self) -> ConstraintKind | None:
+        """What the answer has to follow, if anything."""
+        if self.schema is not None:
+            return "schema"
+        if self.regex is not None:
+            return "regex"
+        return "choice" if self.choices else None
 
     @property
     def samples(self) -> bool:
@@ -173,6 +190,10 @@ class GenerationReport:
     usage: Usage = field(default_factory=Usage)
     timings: GenerationTimings = field(default_factory=GenerationTimings)
     finish_reason: FinishReason | None = None
+    constraint: ConstraintKind | None = None
+    """What the answer was made to follow."""
+    enforced_by: str | None = None
+    """Who saw to it."""
 
     @property
     def tokens_per_s(self) -> float:

@@ -117,6 +117,12 @@ class Tokenizer:
         *_before, (text, trusted) = self._rendered(messages, True) or [("", True)]
         return text if trusted else ""
 
+    @property
+    def definition(self) -> str:
+        """The text of a `tokenizer.json` that makes this tokenizer, its added tokens included."""
+        text: str = self._trusted.to_str()
+        return text
+
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of token ids; ids that the tokenizer does not know add nothing."""
         text: str = self._trusted.decode(list(token_ids), skip_special_tokens=skip_special_tokens)

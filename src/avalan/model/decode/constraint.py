@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def restrict(logits: NDArray[np.float32], allowed: NDArray[np.int64]) -> NDArray[np.float32]:
-    """`logits`, (vocab_size,), with -inf for all that is not allowed."""
+def restrict(
+    logits: NDArray[np.float32], allowed: NDArray[np.int64] | NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """`logits`, (vocab_size,), with -inf for all but the ids that are `allowed`, or true there."""
     result = np.full_like(logits, -np.inf)
     result[allowed] = logits[allowed]
     return result

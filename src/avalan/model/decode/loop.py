@@ -5,7 +5,9 @@ from time import perf_counter
 
 import numpy as np
 
-from avalan.errors import ModelError
+from avalan import extras
+from avalan.errors import ModelError, TruncatedAnswer
+from avalan.model.decode.constraint import restrict
 from avalan.model.decode.sampling import Row, draw, for_one_answer, logprobs, process
 from avalan.model.decode.text import Detokenizer, StopScanner
 from avalan.model.engine import State, SteppingEngine
@@ -43,10 +45,13 @@ def decode(
 
     Raises:
         ConfigurationError: a setting is out of its range, or is for another way of decoding.
+        MissingExtra: a constraint is asked for, and what enforces it is not installed.
         ModelError: the prompt is empty or does not fit, or the model gives no finite numbers.
+        TruncatedAnswer: after the last token, if what the answer was to follow is not whole.
     """
     settings = for_one_answer(settings, state.length + len(token_ids))
-    answer = _Answer(tokenizer, settings, token_ids)
+    answer = _Answer(tokenizer, settings, token_ids, engine.vocab_size)
+    report.constraint, report.enforced_by = settings.constraint, answer.enforced_by
     ends = tokenizer.eos_ids if eos_ids is None else eos_ids
     report.finish_reason = "interrupted"  # Stands unless an end is reached.
     before = None if settings.use_cache else engine.fork(state)
@@ -66,6 +71,7 @@ def decode(
             report.finish_reason = finish
         yield token
         if finish is not None:
+            answer.check_whole()
             return
         started = perf_counter()
         if before is None:
@@ -78,7 +84,11 @@ class _Answer:
     """What was generated so far, and how the next token is made from logits."""
 
     def __init__(
-        self, tokenizer: Tokenizer, settings: GenerationSettings, prompt_ids: Sequence[int]
+        self,
+        tokenizer: Tokenizer,
+        settings: GenerationSettings,
+        prompt_ids: Sequence[int],
+        vocab_size: int,
     ) -> None:
         self.token_ids: list[int] = []
         self._tokenizer = tokenizer
@@ -87,12 +97,18 @@ class _Answer:
         self._random = np.random.default_rng(settings.seed)
         self._detokenizer = Detokenizer(tokenizer, skip_special_tokens=settings.skip_special_tokens)
         self._scanner = StopScanner(settings.stop_strings)
+        self._grammar = None
+        self.enforced_by: str | None = None
+        if settings.constraint is not None:
+            grammar = extras.load("avalan.model.decode.grammar", extra="grammar")
+            self._grammar = grammar.Grammar(settings, tokenizer, vocab_size)
+            self.enforced_by = grammar.AUTHOR
 
     def next(
         self, logits: Row, eos_ids: Collection[int], limit: int
     ) -> tuple[Token, FinishReason | None]:
         """The next token, and why it is the last, if it is."""
-        candidates = process(logits, self._settings, self._seen)
+        candidates = process(self._allowed(logits), self._settings, self._seen)
         if self._settings.samples:
             token_id, probability = draw(candidates, self._random)
         else:
@@ -100,12 +116,32 @@ class _Answer:
         self.token_ids.append(token_id)
         self._seen.add(token_id)
         finish: FinishReason | None = None
-        if token_id in eos_ids:
+        is_end = token_id in eos_ids
+        if is_end or self._is_over_after(token_id):
             finish = "stop"
         elif len(self.token_ids) >= limit:
             finish = "length"
-        text, stopped = self._text(token_id, is_last=finish is not None, hidden=finish == "stop")
+        text, stopped = self._text(token_id, is_last=finish is not None, hidden=is_end)
         return self._token(logits, token_id, probability, text), "stop" if stopped else finish
+
+    def check_whole(self) -> None:
+        """Raises TruncatedAnswer for an answer that ended before its constraint let it."""
+        if self._grammar is not None and not self._grammar.is_complete:
+            raise TruncatedAnswer(
+                "The answer ended after {num_tokens} tokens, before the {kind} that it was to "
+                "follow was whole; raise --max-new-tokens, or ask for less.",
+                num_tokens=len(self.token_ids),
+                kind=self._settings.constraint,
+            )
+
+    def _allowed(self, logits: Row) -> Row:
+        return logits if self._grammar is None else restrict(logits, self._grammar.allowed())
+
+    def _is_over_after(self, token_id: int) -> bool:
+        if self._grammar is None:
+            return False
+        self._grammar.accept(token_id)
+        return bool(self._grammar.is_over)
 
     def _text(self, token_id: int, *, is_last: bool, hidden: bool) -> tuple[str, bool]:
         """The text to show, and whether a stop string is complete."""

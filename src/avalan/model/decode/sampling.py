@@ -146,6 +146,12 @@ def check_settings(settings: GenerationSettings) -> None:
                 value=getattr(settings, name),
                 wanted=_(wanted, most=MOST_BEAMS),
             )
+    constraints = [name for name in ("schema", "regex", "choices") if getattr(settings, name)]
+    if len(constraints) > 1:
+        raise ConfigurationError(
+            "An answer follows one constraint, but there are {names}; leave all but one out.",
+            names=", ".join(constraints),
+        )
 
 
 def for_one_answer(settings: GenerationSettings, num_prompt_tokens: int) -> GenerationSettings:
