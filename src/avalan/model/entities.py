@@ -137,7 +137,7 @@ class EngineSettings:
     """How a model is loaded. The docstrings below are also the command line's help."""
 
     engine: str = "auto"
-    """Which engine runs the model: auto, onnx or transformers."""
+    """Which engine runs the model: auto, onnx, transformers or gguf."""
     device: str = "cpu"
     """Where it computes: cpu, cuda, cuda:1, mps."""
     weight_type: str = "auto"
@@ -165,6 +165,9 @@ class EngineSettings:
     """Branch, tag or commit of a model on the hub."""
     cache_dir: str | None = None
     """Folder of the hub's local cache."""
+    context_length: int | None = None
+    """Most tokens that a GGUF model has room for; left open, as many as it was trained on and 8192
+    at most, since all of that memory is taken at once."""
     num_threads: int | None = None
     """Threads for one model; left open, as many as there are physical cores."""
 

@@ -10,13 +10,14 @@ from avalan import extras, hub
 from avalan.errors import ConfigurationError, MissingExtra, ModelError
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model import bundled
-from avalan.model.engine import Engine, SteppingEngine, load_engine
+from avalan.model.engine import ENGINES, Engine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import Tokenizer, configured_eos_ids, load_tokenizer, read_json
 from avalan.model.uri import parse_uri
 from avalan.model.vocabulary import DEFINITION, add_tokens
 
 DEFAULT = "bundled"
+GGUF = ".gguf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +71,16 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     """
     settings = settings or EngineSettings()
     folder = find_folder(name, settings)
-    tokenizer = _tokenizer(folder, settings)
-    engine = load_engine(choose_engine(folder, settings), folder, settings)
+    engine_name = choose_engine(folder, settings)
+    read = _read_gguf if engine_name == "gguf" else _read_folder
+    tokenizer, config = read(folder, settings)
+    engine = load_engine(engine_name, folder, settings)
     _fit_vocabulary(engine, tokenizer, settings)
-    return Model(
-        name=name,
-        folder=folder,
-        config=read_json(folder / "config.json"),
-        tokenizer=tokenizer,
-        engine=engine,
-    )
+    return Model(name=name, folder=folder, config=config, tokenizer=tokenizer, engine=engine)
 
 
 def find_folder(name: str, settings: EngineSettings) -> Path:
-    """The local folder of a model's files, downloaded if need be.
+    """The local folder of a model's files, downloaded if need be; or the model's one GGUF file.
 
     Raises:
         ConfigurationError: the name means something that is not a language model's files.
@@ -104,6 +101,8 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
             "avalan asks or evaluates. Give 'bundled', a folder or a hub id.",
             name=uri.model,
         )
+    if uri.model.endswith(GGUF):
+        return _find_file(uri.model)
     return hub.resolve(
         uri.model,
         cache_dir=settings.cache_dir,
@@ -113,6 +112,17 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
         code=settings.trust_remote_code,
         check=partial(_check_engine, name, settings),
     )
+
+
+def _find_file(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise ModelError(
+            "There is no file {name!r}; give a GGUF file that exists, a model folder, a hub id "
+            "or 'bundled'.",
+            name=name,
+        )
+    return path
 
 
 def _check_engine(name: str, settings: EngineSettings, files: Sequence[str]) -> None:
@@ -169,6 +179,8 @@ def choose_engine(folder: Path, settings: EngineSettings) -> str:
     """The engine's name: the one asked for, or else the lightest that does what was asked."""
     if settings.engine != "auto":
         return settings.engine
+    if folder.suffix == GGUF:
+        return "gguf"
     if find_onnx_decoder(folder) is None:
         return "transformers"
     asks_for_more = (
@@ -177,6 +189,25 @@ def choose_engine(folder: Path, settings: EngineSettings) -> str:
         or bool(settings.tokens or settings.special_tokens)
     )
     return "transformers" if asks_for_more and any(folder.glob("*.safetensors")) else "onnx"
+
+
+def _read_gguf(path: Path, settings: EngineSettings) -> tuple[Tokenizer, Mapping[str, Any]]:
+    """The tokenizer and the configuration of a GGUF file."""
+    if settings.tokens or settings.special_tokens:
+        raise ConfigurationError(
+            "A GGUF file has its vocabulary built in, so no token can be added; run the model's "
+            "safetensors with the engine 'transformers'."
+        )
+    gguf = extras.load("avalan.model.gguf", extra=ENGINES["gguf"])
+    file = gguf.GgufFile(path)
+    if settings.tokenizer is None:
+        return gguf.read_tokenizer(file), gguf.read_config(file)
+    other = find_tokenizer_folder(settings.tokenizer, replace(settings, revision=None))
+    return load_tokenizer(other), gguf.read_config(file)
+
+
+def _read_folder(folder: Path, settings: EngineSettings) -> tuple[Tokenizer, Mapping[str, Any]]:
+    return _tokenizer(folder, settings), read_json(folder / "config.json")
 
 
 def _tokenizer(folder: Path, settings: EngineSettings) -> Tokenizer:

@@ -8,9 +8,10 @@ eleven characters are spelled out in ordinary pieces, so that no content can act
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tokenizers
 
@@ -25,6 +26,40 @@ Offset = tuple[int, int]
 """Where a token's text stands: first and one-past-last character."""
 
 
+class Reading(Protocol):
+    """One way to read texts with a vocabulary: what of `tokenizers.Tokenizer` is used here."""
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> Any:
+        """Has `ids`, `offsets` and `special_tokens_mask`."""
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """The text of token ids."""
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """How the vocabulary writes a token."""
+
+    def get_added_tokens_decoder(self) -> Mapping[int, Any]:
+        """The tokens beside the vocabulary by id, each with `content` and `special`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """How a vocabulary reads trusted text, and how plain text."""
+
+    trusted: Reading
+    """Control tokens are parsed."""
+    plain: Reading
+    """They are spelled out."""
+    plain_inner: Reading
+    """The same for text that does not open the prompt."""
+    control_ids: frozenset[int]
+    """Tokens that plain text must not become."""
+    vocab_size: int
+    """One more than the highest id."""
+    spelling: Callable[[int], bytes] | None = None
+    """The bytes that a token adds to a text, where `trusted` is no `tokenizers.Tokenizer`."""
+
+
 class Tokenizer:
     """Text to token ids and back, for one model.
 
@@ -33,20 +68,24 @@ class Tokenizer:
 
     def __init__(
         self,
-        definition: str,
+        definition: "str | Readings",
         *,
         chat_template: str | None = None,
         special_tokens: Mapping[str, str] | None = None,
         eos_ids: Iterable[int] = (),
     ) -> None:
-        """Build from the text of a `tokenizer.json`.
-
+        """
         Args:
+            definition: the text of a `tokenizer.json`, or another vocabulary's readings.
             chat_template: Jinja2 source; without one, `encode_chat` joins by blank lines.
             special_tokens: `bos_token`, `eos_token` … by name, for the chat template.
             eos_ids: tokens that end an answer, besides `special_tokens["eos_token"]`.
         """
-        self._trusted = _reading(definition)
+        readings = read_definition(definition) if isinstance(definition, str) else definition
+        self._trusted, self._plain = readings.trusted, readings.plain
+        self._plain_inner, self._control_ids = readings.plain_inner, readings.control_ids
+        self.spelling = readings.spelling
+        """The bytes that a token adds to a text, where there is no `definition`."""
         self._special_tokens = dict(special_tokens or {})
         self.chat_template = chat_template
         """Its source."""
@@ -55,12 +94,6 @@ class Tokenizer:
             token.content: token_id for token_id, token in added.items()
         }
         """The tokens that stand beside the vocabulary, control tokens among them, and their ids."""
-        spelled_out = json.loads(definition)
-        self._control_ids = _flag_control_tokens(spelled_out)
-        self._plain = _reading(json.dumps(spelled_out), plain=True)
-        inner = spelled_out | {"pre_tokenizer": _unprefixed(spelled_out.get("pre_tokenizer"))}
-        is_same = inner == spelled_out
-        self._plain_inner = self._plain if is_same else _reading(json.dumps(inner), plain=True)
         self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
         """Ids of the control and reflection tokens."""
         self.added_ids = frozenset(self.added_tokens.values()) - self.special_ids
@@ -68,7 +101,7 @@ class Tokenizer:
         named = self.added_tokens.get(self._special_tokens.get("eos_token", ""))
         self.eos_ids = frozenset(eos_ids if named is None else [*eos_ids, named])
         """Ids that end an answer."""
-        self.vocab_size = max(self._trusted.get_vocab(with_added_tokens=True).values()) + 1
+        self.vocab_size = readings.vocab_size
         """One more than the highest id; the model's own table may be larger."""
 
     def encode(self, text: str) -> list[int]:
@@ -118,10 +151,11 @@ class Tokenizer:
         return text if trusted else ""
 
     @property
-    def definition(self) -> str:
-        """The text of a `tokenizer.json` that makes this tokenizer, its added tokens included."""
-        text: str = self._trusted.to_str()
-        return text
+    def definition(self) -> str | None:
+        """The text of a `tokenizer.json` that makes this tokenizer, its added tokens included; None
+        for a vocabulary of another kind, which has a `spelling`."""
+        trusted = self._trusted
+        return trusted.to_str() if isinstance(trusted, tokenizers.Tokenizer) else None
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of token ids; ids that the tokenizer does not know add nothing."""
@@ -177,9 +211,7 @@ class Tokenizer:
     def _encode_after(self, before: Sequence[int], text: str) -> list[int]:
         return self._encode_plain(text, self._plain_inner if before else self._plain)[0]
 
-    def _encode_plain(
-        self, text: str, reading: tokenizers.Tokenizer
-    ) -> tuple[list[int], list[Offset]]:
+    def _encode_plain(self, text: str, reading: Reading) -> tuple[list[int], list[Offset]]:
         encoding = reading.encode(_LONE_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
         ids, offsets = encoding.ids, encoding.offsets
         for token_id, (start, end) in zip(ids, offsets, strict=True):
@@ -192,6 +224,23 @@ class Tokenizer:
                 moved = [(first + cut, last + cut) for first, last in more_offsets]
                 return ids + more_ids, offsets + moved
         return ids, offsets
+
+
+def read_definition(definition: str) -> Readings:
+    """The readings of the text of a `tokenizer.json`."""
+    spelled_out = json.loads(definition)
+    trusted = _reading(definition)
+    control_ids = _flag_control_tokens(spelled_out)
+    plain = _reading(json.dumps(spelled_out), plain=True)
+    inner = spelled_out | {"pre_tokenizer": _unprefixed(spelled_out.get("pre_tokenizer"))}
+    is_same = inner == spelled_out
+    return Readings(
+        trusted=trusted,
+        plain=plain,
+        plain_inner=plain if is_same else _reading(json.dumps(inner), plain=True),
+        control_ids=control_ids,
+        vocab_size=max(trusted.get_vocab(with_added_tokens=True).values()) + 1,
+    )
 
 
 def load_tokenizer(
@@ -293,12 +342,16 @@ def _flag_control_tokens(definition: dict[str, Any]) -> frozenset[int]:
     unknown = definition.get("model", {}).get("unk_token")
     control = set()
     for token in definition.get("added_tokens", []):
-        text = token["content"].strip()
-        is_bracketed = len(text) > 2 and text[0] + text[-1] in ("<>", "[]", "{}")
-        token["special"] = token["special"] or is_bracketed
+        token["special"] = token["special"] or is_bracketed(token["content"])
         if token["special"] and token["content"] != unknown:
             control.add(token["id"])
     return frozenset(control)
+
+
+def is_bracketed(text: str) -> bool:
+    """Whether a token reads like a control token: `<think>`, `[INST]`."""
+    text = text.strip()
+    return len(text) > 2 and text[0] + text[-1] in ("<>", "[]", "{}")
 
 
 def _reading(definition: str, *, plain: bool = False) -> tokenizers.Tokenizer:

@@ -9,7 +9,8 @@ import pytest
 
 from avalan import testing
 from avalan.errors import ConfigurationError, ModelError
-from avalan.model.decode.loop import decode, highest
+from avalan.model.decode.answer import highest
+from avalan.model.decode.loop import decode
 from avalan.model.engine import SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings, GenerationReport, GenerationSettings, Token
 from avalan.model.prompt import Tokenizer, load_tokenizer

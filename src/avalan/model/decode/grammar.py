@@ -19,16 +19,14 @@ from avalan.model.prompt import Tokenizer
 AUTHOR = "llguidance"
 """Who enforces it, by name."""
 
-# One space, or a new line with its indentation: a small model would otherwise write blanks for ever.
+# One space, or a new line with its indentation: a small model would otherwise write blanks only.
 _OPTIONS = {"whitespace_pattern": r"( |\n {0,16})?"}
 
 
 class Grammar:
     """What may come next, for one answer; `accept` each token as it is chosen."""
 
-    def __init__(
-        self, settings: GenerationSettings, tokenizer: Tokenizer, vocab_size: int
-    ) -> None:
+    def __init__(self, settings: GenerationSettings, tokenizer: Tokenizer, vocab_size: int) -> None:
         """
         Args:
             settings: whose constraint is to be followed.
@@ -86,14 +84,21 @@ class _Spelling:
     bos_token_id = None
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        own = llguidance.LLTokenizer(tokenizer.definition)
-        self.tokens = [own.decode_bytes([token_id]) for token_id in range(own.vocab_size)]
+        self.tokens = _spellings(tokenizer)
         self.special_token_ids = sorted(tokenizer.special_ids)
-        self.eos_token_id = min(tokenizer.eos_ids, default=own.eos_token)
+        self.eos_token_id = min(tokenizer.eos_ids, default=0)
         self._tokenizer = tokenizer
 
     def __call__(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
+
+
+def _spellings(tokenizer: Tokenizer) -> list[bytes]:
+    """The bytes that each token adds to a text."""
+    if tokenizer.spelling is not None:
+        return list(map(tokenizer.spelling, range(tokenizer.vocab_size)))
+    own = llguidance.LLTokenizer(tokenizer.definition or "")
+    return [own.decode_bytes([token_id]) for token_id in range(own.vocab_size)]
 
 
 @lru_cache(maxsize=2)

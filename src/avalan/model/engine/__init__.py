@@ -7,7 +7,7 @@ its own options. Adding an engine is one file and one row of `ENGINES`.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,23 @@ class SteppingEngine(Protocol):
         """Free what the engine holds."""
 
 
+class BatchingEngine(SteppingEngine, Protocol):
+    """A stepping engine that declares `batch`: several answers at once, one row for each."""
+
+    def start_batch(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, Logits]:
+        """Read the prompts; a batch to go on with, and the logits after each, (rows, vocab_size).
+
+        Raises:
+            ModelError: a prompt is empty or does not fit.
+        """
+
+    def step_batch(self, batch: Any, token_ids: Sequence[int]) -> Logits:
+        """Append one token to each row; the logits after it, (rows, vocab_size)."""
+
+    def keep_rows(self, batch: Any, rows: Sequence[int]) -> None:
+        """Drop the other rows; those that stay keep their order."""
+
+
 @runtime_checkable
 class GeneratingEngine(Protocol):
     """Decodes by itself."""
@@ -86,12 +103,12 @@ class GeneratingEngine(Protocol):
 
 Engine = SteppingEngine | GeneratingEngine
 
-ENGINES = {"onnx": None, "transformers": "transformers"}
+ENGINES = {"onnx": None, "transformers": "transformers", "gguf": "gguf"}
 """The name of each, which is also its module's, and the extra that it needs."""
 
 
 def load_engine(name: str, folder: Path, settings: EngineSettings) -> Engine:
-    """Load the model files in `folder` with the engine called `name`.
+    """Load the model in `folder`, or the file of that name, with the engine called `name`.
 
     Raises:
         ConfigurationError: there is no such engine, or a setting is out of its range.

@@ -6,7 +6,6 @@ is the layout of onnxruntime-genai and of `avalan.compress.export`. The key-valu
 of arrays that nobody writes to, so a fork shares them and a rewind is a slice.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
+from avalan.model.engine.cores import physical_cores
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 
@@ -136,18 +136,6 @@ def _check_built_in(settings: EngineSettings) -> None:
             "'transformers'.",
             attention=settings.attention,
         )
-
-
-def physical_cores() -> int:
-    """Cores that this process may use; two hyper-threads of a core share its arithmetic."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    logical = len(allowed) if allowed else os.cpu_count() or 1
-    siblings = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
-    try:
-        per_core = 2 if siblings.read_text().strip() != "0" else 1
-    except OSError:
-        per_core = 1
-    return max(1, logical // per_core)
 
 
 def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:

@@ -17,13 +17,20 @@ from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 from avalan.model.weights import load_weights
 
-_ALWAYS: tuple[Capability, ...] = ("logprobs", "prompt_logprobs", "token_prompt", "fork")
+_ALWAYS: tuple[Capability, ...] = ("logprobs", "prompt_logprobs", "token_prompt", "fork", "batch")
 
 
 @dataclass(slots=True)
 class _State:
     cache: Any
     length: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    cache: Any
+    mask: torch.Tensor
+    """(rows, length): 0 for padding, which stands on the left."""
 
 
 class TransformersEngine:
@@ -76,6 +83,46 @@ class TransformersEngine:
             if layer.keys is not None:
                 layer.keys = layer.keys[..., : state.length, :]
                 layer.values = layer.values[..., : state.length, :]
+
+    def start_batch(self, prompts: Sequence[Sequence[int]]) -> tuple[_Batch, Logits]:
+        """Read prompts, padded on the left; see `BatchingEngine.start_batch`."""
+        for prompt in prompts:
+            check_token_ids(prompt, self.vocab_size)
+            check_room(0, len(prompt), self.context_length)
+        longest = max(map(len, prompts))
+        padding = [longest - len(prompt) for prompt in prompts]
+        ids = [[0] * num + list(prompt) for num, prompt in zip(padding, prompts, strict=True)]
+        mask = [[0] * num + [1] * (longest - num) for num in padding]
+        device = self._model.device
+        batch = _Batch(DynamicCache(config=self._model.config), torch.tensor(mask, device=device))
+        return batch, self._feed_batch(batch, torch.tensor(ids, device=device))
+
+    def step_batch(self, batch: _Batch, token_ids: Sequence[int]) -> Logits:
+        """Append one token to each row; see `BatchingEngine.step_batch`."""
+        ids = torch.tensor(token_ids, device=self._model.device)[:, None]
+        batch.mask = torch.cat([batch.mask, torch.ones_like(ids)], dim=1)
+        return self._feed_batch(batch, ids)
+
+    def keep_rows(self, batch: _Batch, rows: Sequence[int]) -> None:
+        """Drop the other rows; see `BatchingEngine.keep_rows`."""
+        kept = torch.tensor(rows, device=self._model.device)
+        # Every kind of layer can reorder its rows, and fewer are an order too.
+        batch.cache.reorder_cache(kept)
+        batch.mask = batch.mask[kept]
+
+    def _feed_batch(self, batch: _Batch, ids: torch.Tensor) -> Logits:
+        positions = (batch.mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        with torch.inference_mode():
+            output = self._model(
+                ids,
+                attention_mask=batch.mask,
+                position_ids=positions,
+                past_key_values=batch.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        rows: Logits = output.logits[:, -1].float().cpu().numpy()
+        return rows
 
     def grow(self, vocab_size: int) -> None:
         """Make room for every id below `vocab_size`; a new token begins as the mean of all."""
