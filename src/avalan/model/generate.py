@@ -7,25 +7,35 @@ from avalan.errors import ConfigurationError
 from avalan.model.decode.loop import decode
 from avalan.model.decode.sampling import for_one_answer
 from avalan.model.engine import GeneratingEngine, SteppingEngine
-from avalan.model.entities import GenerationReport, GenerationSettings, Token, Usage
+from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token, Usage
 from avalan.model.load import Model
 
 
 def generate(
     model: Model,
-    token_ids: Sequence[int],
+    prompt: Sequence[int] | Sequence[Message],
     *,
     settings: GenerationSettings,
     report: GenerationReport,
 ) -> Iterator[Token]:
-    """The answer of `model` to the prompt `token_ids`; nothing is computed before it is iterated.
+    """The answer of `model` to `prompt`; nothing is computed before it is iterated.
+
+    Args:
+        prompt: token ids; messages for an engine that does not declare `token_prompt`.
 
     Raises:
         ConfigurationError: a setting is out of its range, or the engine cannot honour it.
         ModelError: the prompt does not fit, or the engine fails.
     """
-    settings = for_one_answer(settings, len(token_ids))
     engine = model.engine
+    token_ids = [each for each in prompt if isinstance(each, int)]
+    if settings.max_length is not None and "token_prompt" not in engine.capabilities:
+        raise ConfigurationError(
+            "The setting max_length counts the tokens of the prompt, which only the server of "
+            "{model!r} knows; set max_new_tokens instead.",
+            model=model.name,
+        )
+    settings = for_one_answer(settings, len(token_ids))
     if isinstance(engine, SteppingEngine):
         return decode(
             engine,
@@ -41,27 +51,27 @@ def generate(
             "cannot be off; leave it on.",
             model=model.name,
         )
-    return _timed(engine, token_ids, settings, report)
+    return _timed(engine, prompt, settings, report)
 
 
 def _timed(
     engine: GeneratingEngine,
-    token_ids: Sequence[int],
+    prompt: Sequence[int] | Sequence[Message],
     settings: GenerationSettings,
     report: GenerationReport,
 ) -> Iterator[Token]:
     """The tokens of an engine that decodes by itself, counted and timed."""
     report.finish_reason = "interrupted"
+    num_prompt = sum(isinstance(each, int) for each in prompt)
     count = 0
     started = perf_counter()
-    for token in engine.generate(token_ids, settings):
+    for token in engine.generate(prompt, settings, report):
         count += 1
         elapsed = perf_counter() - started
         if count == 1:
             report.timings.prefill_s = elapsed
         else:
             report.timings.decode_s += elapsed
-        report.usage = Usage(prompt_tokens=len(token_ids), completion_tokens=count)
+        report.usage = Usage(prompt_tokens=num_prompt, completion_tokens=count)
         yield token
         started = perf_counter()
-    report.finish_reason = "length" if count >= settings.max_new_tokens else "stop"

@@ -13,7 +13,7 @@ from avalan.model import bundled
 from avalan.model.engine import ENGINES, Engine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import Tokenizer, configured_eos_ids, load_tokenizer, read_json
-from avalan.model.uri import parse_uri
+from avalan.model.uri import EngineUri, parse_uri
 from avalan.model.vocabulary import DEFINITION, add_tokens
 
 DEFAULT = "bundled"
@@ -26,11 +26,28 @@ class Model:
 
     name: str
     """As it was asked for."""
-    folder: Path
+    folder: Path | None
+    """Of its files, or its one file; None for a served model."""
     config: Mapping[str, Any]
     """The content of `config.json`."""
-    tokenizer: Tokenizer
+    vocabulary: Tokenizer | None
+    """None where only the server knows it."""
     engine: Engine
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to token ids.
+
+        Raises:
+            ConfigurationError: only the server has it.
+        """
+        if self.vocabulary is None:
+            raise ConfigurationError(
+                "The tokenizer of {name!r} is its server's alone, and this needs it; choose a "
+                "model that runs on this machine.",
+                name=self.name,
+            )
+        return self.vocabulary
 
     @property
     def stepping(self) -> SteppingEngine:
@@ -42,7 +59,7 @@ class Model:
         if not isinstance(self.engine, SteppingEngine):
             raise ConfigurationError(
                 "The engine of {name!r} gives no logits, which this needs; run the model with "
-                "the engine 'onnx' or 'transformers'.",
+                "an engine of this machine: 'onnx', 'transformers' or 'gguf'.",
                 name=self.name,
             )
         return self.engine
@@ -70,13 +87,22 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
         ModelError: the model cannot be found, downloaded or run.
     """
     settings = settings or EngineSettings()
+    uri = parse_uri(name)
+    if not uri.is_local:
+        return _open_served(uri)
     folder = find_folder(name, settings)
     engine_name = choose_engine(folder, settings)
     read = _read_gguf if engine_name == "gguf" else _read_folder
     tokenizer, config = read(folder, settings)
     engine = load_engine(engine_name, folder, settings)
     _fit_vocabulary(engine, tokenizer, settings)
-    return Model(name=name, folder=folder, config=config, tokenizer=tokenizer, engine=engine)
+    return Model(name=name, folder=folder, config=config, vocabulary=tokenizer, engine=engine)
+
+
+def _open_served(uri: EngineUri) -> Model:
+    service = extras.load("avalan.model.service").find_service(uri)
+    engine = extras.load("avalan.model.engine.remote", extra="remote").load(service)
+    return Model(name=uri.shown, folder=None, config={}, vocabulary=None, engine=engine)
 
 
 def find_folder(name: str, settings: EngineSettings) -> Path:
@@ -89,9 +115,9 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
     uri = parse_uri(name)
     if not uri.is_local:
         raise ConfigurationError(
-            "No engine here runs models of the provider {provider!r}; give a local model: "
+            "The model {name!r} is served elsewhere and has no files here; give a local model: "
             "'bundled', a folder or a hub id.",
-            provider=uri.provider,
+            name=uri.shown,
         )
     if uri.model == "bundled":
         return bundled.find(uri.model).folder

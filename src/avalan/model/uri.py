@@ -25,6 +25,11 @@ class EngineUri:
     """The service's key, or `env:NAME`. It is left out of every text made from this object."""
 
     @property
+    def shown(self) -> str:
+        """The name without the key, to print and to keep."""
+        return self.model if self.is_local else f"ai://{self.provider}/{self.model}"
+
+    @property
     def is_local(self) -> bool:
         """Whether the model runs on this machine."""
         return self.provider == LOCAL

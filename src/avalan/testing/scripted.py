@@ -15,7 +15,7 @@ from avalan.model.engine import (
     check_room,
     check_token_ids,
 )
-from avalan.model.entities import GenerationSettings, Token
+from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token
 from avalan.model.load import Model
 from avalan.model.prompt import load_tokenizer
 
@@ -106,10 +106,16 @@ class ScriptedGeneratingEngine:
         """The token ids of every request."""
         self.closed = False
 
-    def generate(self, token_ids: Sequence[int], settings: GenerationSettings) -> Iterator[Token]:
+    def generate(
+        self,
+        prompt: Sequence[int] | Sequence[Message],
+        settings: GenerationSettings,
+        report: GenerationReport,
+    ) -> Iterator[Token]:
         """The tokens, at most `max_new_tokens` of them."""
-        check_room(0, len(token_ids), self.context_length)
-        self.prompts.append(tuple(token_ids))
+        check_room(0, len(prompt), self.context_length)
+        self.prompts.append(tuple(each for each in prompt if isinstance(each, int)))
+        report.finish_reason = "length" if len(self._tokens) >= settings.max_new_tokens else "stop"
         yield from self._tokens[: settings.max_new_tokens]
 
     def close(self) -> None:
@@ -123,7 +129,7 @@ def scripted_model(tokenizer_folder: Path, engine: Engine) -> Model:
         name="scripted",
         folder=tokenizer_folder,
         config={},
-        tokenizer=load_tokenizer(tokenizer_folder),
+        vocabulary=load_tokenizer(tokenizer_folder),
         engine=engine,
     )
 

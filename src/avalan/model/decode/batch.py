@@ -68,7 +68,7 @@ def decode_batch(
             check_room(0, len(prompt), engine.context_length)
             fitting.append(index)
         except AvalanError as error:
-            yield index, error
+            yield index, error.with_traceback(None)
     fitting.sort(key=lambda index: len(prompts[index]))
     size = batch_size if "batch" in engine.capabilities else 1
     for start in range(0, len(fitting), size):
@@ -93,7 +93,7 @@ def _alone(
         )
         return Answered(tokens=tuple(tokens), report=report)
     except AvalanError as error:
-        return error
+        return error.with_traceback(None)  # Its frames would keep the whole batch alive.
 
 
 def _row(
@@ -146,7 +146,7 @@ def _advance(row: _Row, logits: Row, eos_ids: Collection[int]) -> Answered | Ava
             return None
         row.answer.check_whole()
     except AvalanError as error:
-        return error
+        return error.with_traceback(None)  # Its frames would keep the whole batch alive.
     report = row.report
     report.finish_reason = finish
     report.constraint, report.enforced_by = row.answer.constraint, row.answer.enforced_by

@@ -78,6 +78,33 @@ class Grammar:
             )
 
 
+def follows(text: str, settings: GenerationSettings) -> bool:
+    """Whether a finished text keeps to the constraint of `settings`, whoever wrote it.
+
+    Raises:
+        ConfigurationError: the constraint does not compile.
+    """
+    matcher = llguidance.LLMatcher(_bytes(), source(settings))
+    data = list(text.encode())
+    return matcher.try_consume_tokens(data) == len(data) and bool(matcher.is_accepting())
+
+
+class _Bytes:
+    """A vocabulary of the 256 bytes and an end."""
+
+    bos_token_id, eos_token_id = None, 256
+    tokens = (*(bytes([value]) for value in range(256)), b"<end>")
+    special_token_ids = (256,)
+
+    def __call__(self, text: str) -> list[int]:
+        return list(text.encode())
+
+
+@lru_cache(maxsize=1)
+def _bytes() -> Any:
+    return llguidance.LLTokenizer(llguidance.TokenizerWrapper(_Bytes()))
+
+
 class _Spelling:
     """A tokenizer as llguidance reads one: texts are spelled without control tokens."""
 

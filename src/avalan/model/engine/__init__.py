@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
-from avalan.model.entities import EngineSettings, GenerationSettings, Token
+from avalan.model.entities import (
+    EngineSettings,
+    GenerationReport,
+    GenerationSettings,
+    Message,
+    Token,
+)
 
 Capability = Literal[
     "logprobs", "grammar", "batch", "prompt_logprobs", "token_prompt", "fork", "rewind", "adapters"
@@ -94,8 +100,19 @@ class GeneratingEngine(Protocol):
     capabilities: frozenset[Capability]
     context_length: int
 
-    def generate(self, token_ids: Sequence[int], settings: GenerationSettings) -> Iterator[Token]:
-        """Tokens as they come."""
+    def generate(
+        self,
+        prompt: Sequence[int] | Sequence[Message],
+        settings: GenerationSettings,
+        report: GenerationReport,
+    ) -> Iterator[Token]:
+        """Tokens as they come.
+
+        Args:
+            prompt: token ids for an engine that declares `token_prompt`, else messages.
+            report: takes the finish reason, and what else the engine knows; the caller counts and
+                times the tokens.
+        """
 
     def close(self) -> None:
         """Free what the engine holds."""

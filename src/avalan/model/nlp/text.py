@@ -98,10 +98,13 @@ class TextGenerationModel:
         settings = settings or GenerationSettings()
         model = self.model
         messages = conversation(prompt, system_prompt)
-        token_ids = model.tokenizer.encode_chat(messages)
         report = GenerationReport()
-        tokens = generate(model, token_ids, settings=settings, report=report)
-        tokens = _told_apart(tokens, model.tokenizer, messages, settings, report)
+        if "token_prompt" in model.engine.capabilities:
+            token_ids = model.tokenizer.encode_chat(messages)
+            tokens = generate(model, token_ids, settings=settings, report=report)
+            tokens = _told_apart(tokens, model.tokenizer, messages, settings, report)
+        else:  # The server has the template, and tells reasoning apart itself.
+            tokens = generate(model, messages, settings=settings, report=report)
         loop = asyncio.get_running_loop()
         return TokenStream(tokens, report, loop=loop, running=self._running)
 

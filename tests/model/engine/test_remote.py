@@ -1,0 +1,249 @@
+"""Served models: a real server answers, and servers that fail in every way are explained."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avalan import testing
+from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
+from avalan.model.entities import GenerationSettings
+from avalan.model.load import open_model
+from avalan.model.nlp.text import TextGenerationModel
+
+pytest.importorskip("openai", reason="served models need the package openai")
+
+KEY = "sk-very-secret-4711"
+EVENTS = "text/event-stream"
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "integer", "maximum": 9, "minimum": 0}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+def event(text: str, finish: str = "null") -> bytes:
+    delta = f'{{"content": {text!r}}}'.replace("'", '"') if text else "{}"
+    choice = f'{{"index": 0, "delta": {delta}, "finish_reason": {finish}}}'
+    return f'data: {{"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [{choice}]}}\n\n'.encode()  # noqa: E501
+
+
+class Server:
+    """A server that says one thing, whatever it is asked."""
+
+    def __init__(self, status: int, kind: str, body: bytes, *, breaks: bool = False) -> None:
+        self.requests: list[bytes] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["content-length"])
+                outer.requests.append(self.rfile.read(length))
+                self.send_response(status)
+                self.send_header("content-type", kind)
+                # A server that breaks promises more than it gives.
+                self.send_header("content-length", str(len(body) + 99 * breaks))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"ai://{KEY}@local:{self._server.server_address[1]}/m"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def serve(*args: Any, **kwargs: Any) -> Server:
+        servers.append(Server(*args, **kwargs))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.close()
+
+
+def answer(name: str, prompt: str = "Hi", **settings: Any) -> tuple[str, Any]:
+    async def ask() -> tuple[str, Any]:
+        with TextGenerationModel(name) as lm:
+            stream = await lm(prompt, settings=GenerationSettings(**settings))
+            text = await stream.text()
+            return text, stream.report
+
+    return asyncio.run(ask())
+
+
+GOOD = event("Hel") + event("lo") + event("", '"stop"') + b"data: [DONE]\n\n"
+
+
+def test_the_text_comes_and_the_request_says_what_was_set(serving: Callable[..., Server]) -> None:
+    server = serving(200, EVENTS, GOOD)
+    text, report = answer(server.uri, seed=7, max_new_tokens=9, stop_strings=("x",))
+    assert text == "Hello"
+    assert report.finish_reason == "stop"
+    (body,) = server.requests
+    for part in (b'"seed":7', b'"max_tokens":9', b'"stop":["x"]', b'"temperature":0.0'):
+        assert part in body
+
+
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        ((200, "text/html", b"<html><h1>It works!</h1></html>"), "answers with text/html"),
+        ((401, "application/json", b'{"error": {"message": "bad key ' + KEY.encode() + b'"}}'),
+         "refuses the key"),
+        ((404, "application/json", b'{"error": {"message": "no model m"}}'), "404: no model m"),
+        ((400, "application/json", b'{"error": {"message": "context is 5, sent ' + KEY.encode()
+          + b'"}}'), "400: context is 5, sent …"),
+        ((404, "text/html", b"<html>nope</html>"), "404"),
+        ((200, EVENTS, event("Hel")), "broke off"),
+        ((200, EVENTS, b"data: {not json\n\n"), "broke off"),
+    ],
+    ids=["html", "key", "model", "reason", "html-404", "no-end", "no-json"],
+)  # fmt: skip
+def test_a_server_that_fails_is_explained_without_the_key(
+    serving: Callable[..., Server], reply: tuple[int, str, bytes], complaint: str
+) -> None:
+    with pytest.raises(ModelError, match=complaint) as caught:
+        answer(serving(*reply).uri)
+    assert KEY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_dies_in_the_middle_is_explained(serving: Callable[..., Server]) -> None:
+    with pytest.raises(ModelError, match="broke off"):
+        answer(serving(200, EVENTS, event("Hel"), breaks=True).uri)
+
+
+def test_failures_that_pass_are_tried_again(serving: Callable[..., Server]) -> None:
+    server = serving(503, "application/json", b'{"error": {"message": "busy"}}')
+    with pytest.raises(ModelError, match="503: busy"):
+        answer(server.uri)
+    assert len(server.requests) == 3
+
+
+def test_nobody_there_is_said_within_seconds() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(ModelError, match=f"Nobody answers at http://localhost:{port}"):
+        answer(f"ai://local:{port}/m")
+    assert time.monotonic() - began < 5
+
+
+def test_a_silent_server_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"ai://local:{silent.getsockname()[1]}/m?timeout=0.2"
+        with pytest.raises(ModelError, match=r"said nothing for 0\.2 s"):
+            answer(uri)
+
+
+def test_a_server_that_ignores_the_schema_is_found_out(serving: Callable[..., Server]) -> None:
+    pytest.importorskip("llguidance", reason="constraints need llguidance")
+    server = serving(200, EVENTS, GOOD)
+    with pytest.raises(ModelError, match="did not keep to the schema"):
+        answer(server.uri, schema=SCHEMA)
+    assert b'"json_schema"' in server.requests[0]
+
+
+def test_an_answer_cut_short_under_a_schema_is_an_error(serving: Callable[..., Server]) -> None:
+    server = serving(200, EVENTS, event("{") + event("", '"length"') + b"data: [DONE]\n\n")
+    with pytest.raises(TruncatedAnswer):
+        answer(server.uri, schema=SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"top_k": 5}, {"min_p": 0.1}, {"repetition_penalty": 1.1}, {"regex": "a"}, {"choices": ("a",)},
+     {"num_alternatives": 50}, {"max_length": 9}, {"use_cache": False}],
+    ids=str,
+)  # fmt: skip
+def test_what_the_protocol_cannot_say_is_refused(
+    serving: Callable[..., Server], settings: dict[str, Any]
+) -> None:
+    server = serving(200, EVENTS, GOOD)
+    with pytest.raises(ConfigurationError):
+        answer(server.uri, **({"temperature": 1.0} | settings))
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("uri", "complaint"),
+    [
+        (f"ai://{KEY}@nowhere/m", "no provider 'nowhere'"),
+        (f"ai://{KEY}@openai/m?speed=9", "option 'speed'"),
+        ("ai://env:AVALAN_NO_SUCH_KEY@openai/m", "AVALAN_NO_SUCH_KEY, which is not set"),
+        ("ai://local:80/m?timeout=soon", "'soon'"),
+    ],
+)
+def test_a_uri_that_cannot_be_used_is_explained_without_the_key(uri: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        open_model(uri)
+    assert KEY not in str(caught.value)
+
+
+def test_a_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVALAN_TEST_KEY", KEY)
+    with open_model("ai://env:AVALAN_TEST_KEY@openai/gpt-4o") as model:
+        assert model.name == "ai://openai/gpt-4o"
+        assert KEY not in repr(model)
+
+
+@pytest.fixture(scope="module")
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a pico model served by llama-cpp-python."""
+    pytest.importorskip("llama_cpp.server.app", reason="needs llama-cpp-python[server]")
+    folder = tmp_path_factory.mktemp("served")
+    file: Path = testing.pico_gguf(folder / "m.gguf", testing.pico_llama(folder / "m"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(file), "--port", str(port),
+               "--n_ctx", "256", "--logits_all", "true"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(150):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"ai://local:{port}/m"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_real_server_says_what_its_model_says_here(llama_server: str) -> None:
+    text, report = answer(llama_server, max_new_tokens=6, num_alternatives=3)
+    assert text
+    assert report.finish_reason in ("length", "stop")
+    assert answer(llama_server, max_new_tokens=6)[0] == text
+
+
+def test_alternatives_come_with_their_log_probabilities(llama_server: str) -> None:
+    async def ask() -> list[Any]:
+        with TextGenerationModel(llama_server) as lm:
+            settings = GenerationSettings(max_new_tokens=4, num_alternatives=3)
+            return [token async for token in await lm("Hi", settings=settings)]
+
+    tokens = asyncio.run(ask())
+    assert all(token.logprob <= 0 for token in tokens)
+    assert max(len(token.alternatives) for token in tokens) == 3
