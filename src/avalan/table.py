@@ -18,6 +18,7 @@ _DEMANDS: dict[Any, str] = {
     float: _n("a number"),
     bool: _n("true or false"),
     tuple[str, ...]: _n("a list of texts"),
+    Mapping[str, Any]: _n("a table"),
 }
 
 
@@ -108,7 +109,7 @@ def _value(kind: Any, value: Any, key: str, file: str) -> Any:
     if typing.get_origin(kind) is tuple and isinstance(value, list):
         if all(isinstance(item, str) for item in value):
             return tuple(value)
-    elif type(value) is kind:
+    elif type(value) is kind or (kind == Mapping[str, Any] and isinstance(value, dict)):
         return value
     raise ConfigurationError(
         "{file} sets {key} to {value}, but it must be {demand}.",

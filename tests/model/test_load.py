@@ -42,9 +42,9 @@ def test_uri_of_a_local_model_is_its_name(pico_onnx_folder: Path) -> None:
     assert find_folder(f"ai://local/{pico_onnx_folder}", EngineSettings()) == pico_onnx_folder
 
 
-def test_provider_without_an_engine_is_a_sentence() -> None:
-    with pytest.raises(ConfigurationError, match=r"No engine here runs .* 'openai'"):
-        open_model("ai://openai/gpt-x")
+def test_a_served_model_has_no_files_here() -> None:
+    with pytest.raises(ConfigurationError, match=r"'ai://openai/gpt-x' is served elsewhere"):
+        find_folder("ai://sk-123@openai/gpt-x", EngineSettings())
 
 
 @pytest.mark.parametrize("name", ["rules", "reader"])

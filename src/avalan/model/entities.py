@@ -137,7 +137,7 @@ class EngineSettings:
     """How a model is loaded. The docstrings below are also the command line's help."""
 
     engine: str = "auto"
-    """Which engine runs the model: auto, onnx, transformers or gguf."""
+    """Which engine runs the model: auto, onnx, transformers, gguf or vllm."""
     device: str = "cpu"
     """Where it computes: cpu, cuda, cuda:1, mps."""
     weight_type: str = "auto"
@@ -168,6 +168,11 @@ class EngineSettings:
     context_length: int | None = None
     """Most tokens that a GGUF model has room for; left open, as many as it was trained on and 8192
     at most, since all of that memory is taken at once."""
+    vllm: str | None = None
+    """A running vLLM server's address, or the Python of the environment that has vLLM, which is then
+    started and stopped; left open, AVALAN_VLLM or the command vllm."""
+    vllm_options: tuple[str, ...] = ()
+    """An option for a vLLM that is started, as tensor-parallel-size=2."""
     num_threads: int | None = None
     """Threads for one model; left open, as many as there are physical cores."""
 

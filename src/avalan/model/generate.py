@@ -1,6 +1,7 @@
 """One call for both kinds of engine: prompt ids in, tokens out, a report filled meanwhile."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 from avalan.errors import ConfigurationError
@@ -9,6 +10,7 @@ from avalan.model.decode.sampling import for_one_answer
 from avalan.model.engine import GeneratingEngine, SteppingEngine
 from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token, Usage
 from avalan.model.load import Model
+from avalan.model.prompt import Tokenizer
 
 
 def generate(
@@ -51,10 +53,11 @@ def generate(
             "cannot be off; leave it on.",
             model=model.name,
         )
-    return _timed(engine, prompt, settings, report)
+    return _timed(model, engine, prompt, settings, report)
 
 
 def _timed(
+    model: Model,
     engine: GeneratingEngine,
     prompt: Sequence[int] | Sequence[Message],
     settings: GenerationSettings,
@@ -73,5 +76,15 @@ def _timed(
         else:
             report.timings.decode_s += elapsed
         report.usage = Usage(prompt_tokens=num_prompt, completion_tokens=count)
-        yield token
+        yield token if model.vocabulary is None else _spelled(token, model.vocabulary)
         started = perf_counter()
+
+
+def _spelled(token: Token, tokenizer: Tokenizer) -> Token:
+    """The token, its alternatives with the texts that only the tokenizer knows."""
+    if all(each.text for each in token.alternatives):
+        return token
+    alternatives = tuple(
+        replace(each, text=tokenizer.decode([each.token_id])) for each in token.alternatives
+    )
+    return replace(token, alternatives=alternatives)

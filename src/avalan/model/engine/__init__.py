@@ -120,7 +120,7 @@ class GeneratingEngine(Protocol):
 
 Engine = SteppingEngine | GeneratingEngine
 
-ENGINES = {"onnx": None, "transformers": "transformers", "gguf": "gguf"}
+ENGINES = {"onnx": None, "transformers": "transformers", "gguf": "gguf", "vllm": "vllm"}
 """The name of each, which is also its module's, and the extra that it needs."""
 
 

@@ -14,6 +14,7 @@ import openai
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
+from avalan.locale import _
 from avalan.model.engine import Capability
 from avalan.model.entities import (
     GenerationReport,
@@ -61,10 +62,10 @@ class RemoteEngine:
         report.constraint = settings.constraint
         report.enforced_by = self._service.name if settings.constraint else None
         text = ""
-        with self._explained():
+        with explained(self._service):
             answer = self._client.chat.completions.with_raw_response.create(**request)
         _check_is_stream(answer, self._service)
-        with self._explained(begun=True):
+        with explained(self._service, begun=True):
             for chunk in answer.parse():
                 for token in _tokens(chunk, report):
                     text += "" if token.reasoning else token.text
@@ -75,17 +76,27 @@ class RemoteEngine:
         """Close the connections."""
         self._client.close()
 
-    @contextmanager
-    def _explained(self, *, begun: bool = False) -> Iterator[None]:
-        """Turn what the client raises into sentences, from which the key is gone."""
-        try:
-            yield
-        except openai.OpenAIError as error:
-            if begun and isinstance(error, openai.APIConnectionError):
-                raise _broken_off(type(error).__name__, self._service) from None
-            raise _sentence(error, self._service) from None
-        except (httpx2.HTTPError, ValueError) as error:
-            raise _broken_off(type(error).__name__, self._service) from None
+
+@contextmanager
+def explained(service: Service, *, begun: bool = False) -> Iterator[None]:
+    """Turn what the client raises into sentences, from which the key is gone.
+
+    Args:
+        begun: the answer has begun, so a lost connection ends it.
+
+    Raises:
+        ModelError: whatever went wrong inside.
+    """
+    try:
+        yield
+    except openai.OpenAIError as error:
+        if begun and isinstance(error, openai.APIConnectionError):
+            raise broken_off(type(error).__name__, service) from None
+        raise _sentence(error, service) from None
+    except httpx2.ConnectError:
+        raise _nobody(service) from None
+    except (httpx2.HTTPError, ValueError) as error:
+        raise broken_off(type(error).__name__, service) from None
 
 
 def load(service: Service) -> RemoteEngine:
@@ -215,7 +226,7 @@ def _check_end(
         TruncatedAnswer: the answer is cut off before the schema is complete.
     """
     if report.finish_reason in (None, "interrupted"):
-        raise _broken_off("it ended without an end", service)
+        raise broken_off(_("it ended without an end"), service)
     if settings.schema is None:
         return
     if report.finish_reason == "length":
@@ -243,11 +254,7 @@ def _sentence(error: openai.OpenAIError, service: Service) -> ModelError:
             seconds=service.timeout_s,
         )
     if isinstance(error, openai.APIConnectionError):
-        return ModelError(
-            "Nobody answers at {url} for {name!r}; start the server, or check the address.",
-            url=service.base_url,
-            name=service.name,
-        )
+        return _nobody(service)
     if status in (401, 403):
         return ModelError(
             "The server of {name!r} refuses the key; give another: ai://KEY@provider/model, or "
@@ -255,7 +262,7 @@ def _sentence(error: openai.OpenAIError, service: Service) -> ModelError:
             name=service.name,
         )
     if status is None:
-        return _broken_off(_hidden(str(error), service), service)
+        return broken_off(_hidden(str(error), service), service)
     return ModelError(
         "The server of {name!r} refuses the request ({reason}); change it, or choose another "
         "model.",
@@ -264,7 +271,16 @@ def _sentence(error: openai.OpenAIError, service: Service) -> ModelError:
     )
 
 
-def _broken_off(reason: str, service: Service) -> ModelError:
+def _nobody(service: Service) -> ModelError:
+    return ModelError(
+        "Nobody answers at {url} for {name!r}; start the server, or check the address.",
+        url=service.base_url,
+        name=service.name,
+    )
+
+
+def broken_off(reason: str, service: Service) -> ModelError:
+    """The error of an answer that has no end."""
     return ModelError(
         "The answer of {name!r} broke off ({reason}); ask again.", name=service.name, reason=reason
     )
