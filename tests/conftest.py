@@ -74,6 +74,23 @@ def pico_qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return testing.pico_qwen3_5(tmp_path_factory.mktemp("pico-qwen"))
 
 
+NO_LLAMA = "needs llama-cpp-python, which is built from source: make gguf-wheel"
+
+
+@pytest.fixture(scope="session")
+def pico_gguf_file(tmp_path_factory: pytest.TempPathFactory, pico_folder: Path) -> Path:
+    """The same Llama as a GGUF file, fp32."""
+    pytest.importorskip("llama_cpp", reason=NO_LLAMA)
+    return testing.pico_gguf(tmp_path_factory.mktemp("pico-gguf"), pico_folder)
+
+
+@pytest.fixture(scope="session")
+def pico_qwen_gguf_file(tmp_path_factory: pytest.TempPathFactory, pico_qwen_folder: Path) -> Path:
+    """The same Qwen3.5 as a GGUF file, fp32."""
+    pytest.importorskip("llama_cpp", reason=NO_LLAMA)
+    return testing.pico_gguf(tmp_path_factory.mktemp("pico-qwen-gguf"), pico_qwen_folder)
+
+
 @pytest.fixture
 def local_hub() -> Iterator[testing.LocalHub]:
     """A model hub on this machine, with nothing in it yet."""

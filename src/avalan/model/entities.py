@@ -169,7 +169,7 @@ class EngineSettings:
     """Most tokens that a GGUF model has room for; left open, as many as it was trained on and 8192
     at most, since all of that memory is taken at once."""
     vllm: str | None = None
-    """A running vLLM server's address, or the Python of the environment that has vLLM, which is then
+    """A running vLLM's address, or the Python of the environment that has vLLM, which is then
     started and stopped; left open, AVALAN_VLLM or the command vllm."""
     vllm_options: tuple[str, ...] = ()
     """An option for a vLLM that is started, as tensor-parallel-size=2."""

@@ -66,10 +66,8 @@ def _timed(
     """The tokens of an engine that decodes by itself, counted and timed."""
     report.finish_reason = "interrupted"
     num_prompt = sum(isinstance(each, int) for each in prompt)
-    count = 0
     started = perf_counter()
-    for token in engine.generate(prompt, settings, report):
-        count += 1
+    for count, token in enumerate(engine.generate(prompt, settings, report), 1):
         elapsed = perf_counter() - started
         if count == 1:
             report.timings.prefill_s = elapsed

@@ -212,7 +212,7 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a pico model served by llama-cpp-python."""
     pytest.importorskip("llama_cpp.server.app", reason="needs llama-cpp-python[server]")
     folder = tmp_path_factory.mktemp("served")
-    file: Path = testing.pico_gguf(folder / "m.gguf", testing.pico_llama(folder / "m"))
+    file: Path = testing.pico_gguf(folder, testing.pico_llama(folder / "m"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
