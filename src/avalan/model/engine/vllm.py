@@ -4,6 +4,7 @@ Its pins conflict with ours, so it is never imported. What it takes to use more 
 and data parallel size, remote hosts) are options of its own, which are passed on.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -103,11 +104,11 @@ class Process:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{port}/v1"
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `stop`)
         # Without a bound it takes most of the memory of a machine that has no GPU.
         environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "WARNING"} | os.environ
         self._process = subprocess.Popen(
-            [*command, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port),
+            [*command, str(folder), "--host", "127.0.0.1", "--port", str(port),
              *_options(settings)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -140,11 +141,9 @@ class Process:
                     "vLLM did not start ({reason}); run it by hand to see more: vllm serve …",
                     reason=self._last_words(),
                 )
-            try:
+            with contextlib.suppress(httpx2.HTTPError):
                 if httpx2.get(url, timeout=2).status_code == 200:
                     return
-            except httpx2.HTTPError:
-                pass
             time.sleep(_POLL_S)
         raise ModelError(
             "vLLM was not ready after {seconds:g} s; start it by hand and name it with --vllm URL.",
@@ -214,8 +213,9 @@ def _command(place: str) -> list[str]:
             place=place,
         )
     if path.name.startswith("python"):
-        return [str(path), "-m", "vllm.entrypoints.cli.main"]
-    return [str(path)]
+        # The module, since builds that are distributed under another name lack the command.
+        return [str(path), "-m", "vllm.entrypoints.openai.api_server", "--model"]
+    return [str(path), "serve"]
 
 
 def _options(settings: EngineSettings) -> list[str]:
@@ -269,7 +269,8 @@ def _given(settings: GenerationSettings, *names: str) -> dict[str, Any]:
 
 def _constraint(settings: GenerationSettings) -> dict[str, Any]:
     if settings.schema is not None:
-        return {"json": dict(settings.schema)}
+        # A small model would otherwise write blanks for ever.
+        return {"json": dict(settings.schema), "disable_any_whitespace": True}
     if settings.regex is not None:
         return {"regex": settings.regex}
     return {"choice": list(settings.choices)}
