@@ -7,6 +7,8 @@ a JSON header with each tensor's type, shape and place, and the tensors.
 import json
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,30 @@ _READERS: dict[str, Callable[[NDArray[Any]], Array]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTensor:
+    """One tensor of a checkpoint that is not in memory yet."""
+
+    path: Path
+    """The safetensors file."""
+    kind: str
+    """Of its numbers, in that format's words: F32, F16, BF16."""
+    shape: tuple[int, ...]
+    start: int
+    """Its first byte, counted from the file's beginning."""
+    size_bytes: int
+
+    def read(self) -> Array:
+        """Its values as float32.
+
+        Raises:
+            ModelError: the file is broken.
+        """
+        with _readable(self.path), self.path.open("rb") as file:
+            raw = np.fromfile(file, np.uint8, self.size_bytes, offset=self.start)
+            return _READERS[self.kind](raw).reshape(self.shape)
+
+
 def read_weights(folder: Path) -> dict[str, Array]:
     """Every tensor of the checkpoint in `folder`, by name, as float32.
 
@@ -39,17 +65,32 @@ def read_weights(folder: Path) -> dict[str, Array]:
         ModelError: there are no safetensors files, or one is broken or of a type that is not a
             16- or 32-bit float.
     """
-    weights: dict[str, Array] = {}
+    return {name: tensor.read() for name, tensor in stored_tensors(folder).items()}
+
+
+def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """Where every tensor of the checkpoint in `folder` is, by name; none is read.
+
+    Raises:
+        ModelError: as in `read_weights`.
+    """
+    tensors: dict[str, StoredTensor] = {}
     for path in _files(folder):
-        try:
-            weights.update(_read_file(path))
-        except (OSError, ValueError, KeyError, struct.error) as error:
-            raise ModelError(
-                "The weights in {path} cannot be read ({error}); download the model again.",
-                path=path,
-                error=error,
-            ) from error
-    return weights
+        with _readable(path):
+            tensors.update(_read_header(path))
+    return tensors
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise ModelError(
+            "The weights in {path} cannot be read ({error}); download the model again.",
+            path=path,
+            error=error,
+        ) from error
 
 
 def _files(folder: Path) -> list[Path]:
@@ -67,23 +108,28 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
-    data = np.memmap(path, np.uint8, mode="r")
-    (header_size,) = struct.unpack("<Q", data[:8].tobytes())
-    header = json.loads(data[8 : 8 + header_size].tobytes())
-    body = data[8 + header_size :]
+def _read_header(path: Path) -> Iterator[tuple[str, StoredTensor]]:
+    with path.open("rb") as file:
+        (header_size,) = struct.unpack("<Q", file.read(8))
+        if header_size > path.stat().st_size:
+            raise ValueError(_("its header ends after the file"))
+        header = json.loads(file.read(header_size))
     for name, entry in header.items():
         if name != "__metadata__":
-            yield name, _read_tensor(name, entry, body)
+            yield name, _place(path, name, entry, 8 + header_size)
 
 
-def _read_tensor(name: str, entry: dict[str, Any], body: NDArray[np.uint8]) -> Array:
-    read = _READERS.get(entry["dtype"])
-    if read is None:
-        kind = entry["dtype"]
+def _place(path: Path, name: str, entry: dict[str, Any], body: int) -> StoredTensor:
+    kind = entry["dtype"]
+    if kind not in _READERS:
         raise ValueError(
             _("{name} has the type {kind}, not a 16- or 32-bit float", name=name, kind=kind)
         )
     start, end = entry["data_offsets"]
-    # A copy, because a tensor may start at any byte and a view must not.
-    return read(np.array(body[start:end])).reshape(entry["shape"])
+    return StoredTensor(
+        path=path,
+        kind=kind,
+        shape=tuple(entry["shape"]),
+        start=body + start,
+        size_bytes=end - start,
+    )

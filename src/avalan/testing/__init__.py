@@ -1,6 +1,7 @@
 """What to test with: models, engines and a hub, built in code in a moment, nothing downloaded.
 
-* `pico_llama`, `pico_qwen3_5`, `pico_tokenizer`: random weights and real files.
+* `pico_llama`, `pico_qwen3`, `pico_qwen3_5`, `pico_tokenizer`: random weights and real files;
+  `pico_gguf` writes one as a GGUF file.
 * `pico_speaker`: real files too, of a model that always says the same.
 * `pico_detr`, `pico_bart`, `pico_mbart50`: the same for images, summaries and translations.
 * `ScriptedEngine`, `ScriptedGeneratingEngine`, `scripted_model`, `saying`: what they are told to.
@@ -15,7 +16,9 @@ from avalan.testing.pico import (
     EOS,
     ROLES,
     THINKING_TEMPLATE,
+    pico_gguf,
     pico_llama,
+    pico_qwen3,
     pico_qwen3_5,
     pico_speaker,
     pico_tokenizer,
@@ -41,8 +44,10 @@ __all__ = [
     "ScriptedGeneratingEngine",
     "pico_bart",
     "pico_detr",
+    "pico_gguf",
     "pico_llama",
     "pico_mbart50",
+    "pico_qwen3",
     "pico_qwen3_5",
     "pico_speaker",
     "pico_tokenizer",

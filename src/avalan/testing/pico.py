@@ -130,6 +130,16 @@ def pico_speaker(
     return folder
 
 
+def pico_qwen3(
+    folder: Path, *, seed: int = 0, special_tokens: Sequence[str] = (), **config: Any
+) -> Path:
+    """Write a random Qwen3 with its tokenizer into `folder`; returns `folder`.
+
+    Needs the extra `transformers`. Arguments as in `pico_llama`.
+    """
+    return _random_qwen("Qwen3", "Qwen3Config", folder, seed, special_tokens, config)
+
+
 def pico_qwen3_5(
     folder: Path, *, seed: int = 0, special_tokens: Sequence[str] = (), **config: Any
 ) -> Path:
@@ -137,32 +147,58 @@ def pico_qwen3_5(
 
     Needs the extra `transformers`. Arguments as in `pico_llama`.
     """
+    recurrent = {
+        "num_hidden_layers": 4,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+    }
+    shape = recurrent | config
+    return _random_qwen("Qwen3_5", "Qwen3_5TextConfig", folder, seed, special_tokens, shape)
+
+
+def pico_gguf(folder: Path, source_folder: Path, *, weight_type: str = "f32") -> Path:
+    """Write the model in `source_folder` as `model.gguf` into `folder`; returns the file.
+
+    Needs the extra `export`. The model may be any that this module makes.
+    """
+    export_gguf = extras.load("avalan.compress.gguf", extra="export").export_gguf
+    path: Path = export_gguf(source_folder, folder / "model.gguf", weight_type=weight_type)
+    return path
+
+
+def _random_qwen(
+    name: str,
+    config_name: str,
+    folder: Path,
+    seed: int,
+    special_tokens: Sequence[str],
+    changes: dict[str, Any],
+) -> Path:
     torch = extras.load("torch", extra="transformers")
     transformers = extras.load("transformers", extra="transformers")
     shape: dict[str, Any] = {
         "vocab_size": 384,
         "hidden_size": 64,
         "intermediate_size": 96,
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 16,
-        "linear_num_key_heads": 2,
-        "linear_num_value_heads": 4,
-        "linear_key_head_dim": 16,
-        "linear_value_head_dim": 16,
         "max_position_embeddings": 256,
         "bos_token_id": 0,
         "eos_token_id": 1,
         "tie_word_embeddings": True,
         # Larger than the default, so that logits differ enough for greedy tests to have no ties.
         "initializer_range": 0.2,
-        **config,
+        **changes,
     }
     pico_tokenizer(folder, special_tokens=special_tokens, vocab_size=shape["vocab_size"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = transformers.Qwen3_5ForCausalLM(transformers.Qwen3_5TextConfig(**shape))
+        config = getattr(transformers, config_name)(**shape)
+        model = getattr(transformers, f"{name}ForCausalLM")(config)
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(folder)
     return folder

@@ -5,6 +5,7 @@ and data parallel size, remote hosts) are options of its own, which are passed o
 """
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -220,7 +221,9 @@ def _command(place: str) -> list[str]:
 
 def _options(settings: EngineSettings) -> list[str]:
     """vLLM's own options: those of our settings, then those passed on."""
-    given = []
+    # A small model would otherwise write blanks between the braces for ever.
+    structured = {"backend": "guidance", "disable_any_whitespace": True}
+    given = ["--structured-outputs-config", json.dumps(structured)]
     if settings.weight_type != "auto":
         given += ["--dtype", _DTYPES[settings.weight_type]]
     if settings.context_length is not None:
@@ -269,8 +272,7 @@ def _given(settings: GenerationSettings, *names: str) -> dict[str, Any]:
 
 def _constraint(settings: GenerationSettings) -> dict[str, Any]:
     if settings.schema is not None:
-        # A small model would otherwise write blanks for ever.
-        return {"json": dict(settings.schema), "disable_any_whitespace": True}
+        return {"json": dict(settings.schema)}
     if settings.regex is not None:
         return {"regex": settings.regex}
     return {"choice": list(settings.choices)}
