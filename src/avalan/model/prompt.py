@@ -8,6 +8,8 @@ eleven characters are spelled out in ordinary pieces, so that no content can act
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import tokenizers
 
 from avalan import extras
-from avalan.errors import AvalanError, ModelError
+from avalan.errors import AvalanError, ModelError, reason_of
 from avalan.model.entities import Message, TokenKind
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -105,6 +107,18 @@ class Tokenizer:
         if self.chat_template is None:
             return self._opening_ids() + self.encode("\n\n".join(m.content for m in messages))
         return self._encode_parts(self._rendered(messages, add_generation_prompt))
+
+    def fit(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """`messages`; where the chat template takes no system prompt, with that in front of the
+        user's first words, as other tools do it."""
+        match messages:
+            case [Message(role="system") as system, Message(role="user") as first, *others]:
+                merged = replace(first, content=f"{system.content}\n\n{first.content}")
+                for tried in (messages, [merged, *others]):
+                    with suppress(ModelError):
+                        self.generation_prompt(tried)
+                        return tried
+        return messages  # Whoever encodes them says why they cannot be.
 
     def generation_prompt(self, messages: Sequence[Message]) -> str:
         """What the chat template says after the last content, before the model's own words.
@@ -225,7 +239,7 @@ def load_tokenizer(
         raise ModelError(
             "The tokenizer in {path} cannot be read ({error}); download the model again.",
             path=path,
-            error=error,
+            error=reason_of(error),
         ) from error
 
 
@@ -241,7 +255,9 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise ModelError(
-            "{path} is not readable JSON ({error}); download it again.", path=path, error=error
+            "{path} is not readable JSON ({error}); download it again.",
+            path=path,
+            error=reason_of(error),
         ) from None
     if not isinstance(content, dict):
         raise ModelError("{path} holds no JSON object; download it again.", path=path)

@@ -97,9 +97,10 @@ class TextGenerationModel:
         """
         settings = settings or GenerationSettings()
         model = self.model
-        messages = conversation(prompt, system_prompt)
+        asked = conversation(prompt, system_prompt)
+        messages = model.tokenizer.fit(asked)
         token_ids = model.tokenizer.encode_chat(messages)
-        report = GenerationReport()
+        report = GenerationReport(system_merged=messages is not asked)
         tokens = generate(model, token_ids, settings=settings, report=report)
         tokens = _told_apart(tokens, model.tokenizer, messages, settings, report)
         loop = asyncio.get_running_loop()
