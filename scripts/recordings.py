@@ -109,6 +109,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def record(shot: Shot, path: Path) -> int:
     """Run the bundled model; its answer goes to the terminal, as a sign of life."""
+    path.unlink(missing_ok=True)
     return avalan(["model", "run", "bundled", shot.prompt, *shot.options, "--record", str(path)])
 
 

@@ -2,8 +2,9 @@
 
 The catalogue has what stands in `_()`, `_n()`, `ngettext()` and our errors in the sources. What
 people read and stands in no mark (sentences of errors, docstrings of settings that become options'
-help, argparse's own words) is first written into src/avalan/locale/elsewhere.py, so that `xgettext`
-with the keywords `_` and `_n` finds all of it too.
+help, what stands for values there, words of argparse and of systems) is first written into
+src/avalan/locale/elsewhere.py, so that `xgettext` with the keywords `_` and `_n` finds all of it
+too.
 """
 
 import dataclasses
@@ -18,6 +19,9 @@ from babel.messages import Catalog, pofile
 from babel.messages.extract import extract_from_dir
 
 from avalan import errors
+from avalan.cli import ROOT as COMMAND_LINE
+from avalan.cli.parser import GLOBAL_VALUES, Parser
+from avalan.cli.tree import Group
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -59,6 +63,51 @@ ARGPARSE = (
     "unrecognized arguments: %s",
 )
 
+# What `reason_of` may get from Linux, macOS, Python, SQLite and the hub's client.
+SYSTEM = (
+    "Address already in use",
+    "All connection attempts failed",
+    "Bad file descriptor",
+    "Broken pipe",
+    "Cannot allocate memory",
+    "Connection refused",
+    "Connection reset by peer",
+    "Connection timed out",
+    "Disk quota exceeded",
+    "File exists",
+    "File name too long",
+    "File too large",
+    "Host is down",
+    "Input/output error",
+    "Invalid argument",
+    "Is a directory",
+    "Name does not resolve",
+    "Name or service not known",
+    "Network is unreachable",
+    "No address associated with hostname",
+    "No route to host",
+    "No space left on device",
+    "No such device or address",
+    "No such file or directory",
+    "Not a directory",
+    "Operation not permitted",
+    "Operation timed out",
+    "Permission denied",
+    "Read-only file system",
+    "Resource temporarily unavailable",
+    "Server disconnected without sending a response",
+    "Temporary failure in name resolution",
+    "Text file busy",
+    "The read operation timed out",
+    "Too many levels of symbolic links",
+    "Too many open files",
+    "attempt to write a readonly database",
+    "database or disk is full",
+    "disk I/O error",
+    "nodename nor servname provided, or not known",
+    "unable to open database file",
+)
+
 HEAD = '''"""What people read and no mark can hold; written by scripts/translations.py."""
 
 from avalan.locale import _n
@@ -78,7 +127,8 @@ def main() -> None:
 
 def elsewhere() -> str:
     """The module that lists what no mark can hold."""
-    texts = dict.fromkeys([*field_docs(), *ARGPARSE, *sorted(sentences())])
+    listed = (*field_docs(), *sorted(set(metavars(COMMAND_LINE))), *ARGPARSE, *SYSTEM)
+    texts = dict.fromkeys([*listed, *sorted(sentences())])
     return HEAD + "".join(f"_n({json.dumps(text, ensure_ascii=False)})\n" for text in texts)
 
 
@@ -100,6 +150,18 @@ def field_docs() -> Iterator[str]:
             yield from (text for key, text in docs(settings).items() if key in shown and text)
 
 
+def metavars(place: Group | Parser) -> Iterator[str]:
+    """What stands for values in the help of `place` and of all commands below it."""
+    if isinstance(place, Group):
+        yield from (name for name, _text in GLOBAL_VALUES.values())
+        below = [place.choose(word) for word in place.commands]
+    else:
+        yield from (each.metavar for each in place._actions if isinstance(each.metavar, str))
+        below = list(place.verbs().values())
+    for each in below:
+        yield from metavars(each)
+
+
 def extracted() -> Catalog:
     """The template: every message, with the places where it stands."""
     catalogue = Catalog(
@@ -107,15 +169,21 @@ def extracted() -> Catalog:
     )
     catalogue.header_comment = "# The texts of avalan's interface; see docs/translations.md."
     keywords = {"_": None, "_n": None, "ngettext": (1, 2), **dict.fromkeys(ERRORS)}
-    for file, line, message, _comments, _context in rows(keywords):
+    for file, line, message, comments, _context in rows(keywords):
         if file != "locale/elsewhere.py" or message not in catalogue:
-            catalogue.add(message, locations=[(f"src/avalan/{file}", line)])
+            catalogue.add(message, locations=[(f"src/avalan/{file}", line)], auto_comments=comments)
     return catalogue
 
 
 def rows(keywords: dict[str, Any]) -> list[tuple[Any, ...]]:
     """(file, line, message, comments, context) of every call of the keywords; ours come last."""
-    found = extract_from_dir(SOURCES, method_map=[("**.py", "python")], keywords=keywords)
+    found = extract_from_dir(
+        SOURCES,
+        method_map=[("**.py", "python")],
+        keywords=keywords,
+        comment_tags=["Translators:"],
+        strip_comment_tags=True,
+    )
     return sorted(found, key=lambda row: (row[0] == "locale/elsewhere.py", row[0], row[1]))
 
 

@@ -14,6 +14,8 @@ can be translated: `ModelError("There is no model {name!r}; …", name=name)`. T
 prints it and exits; anything that is not an `AvalanError` is a bug of ours and shows its traceback.
 """
 
+import re
+
 from avalan.locale import _
 
 
@@ -50,3 +52,13 @@ class RetrievalError(AvalanError):
 
 class StateError(AvalanError):
     """The machine refused: no space, no permission, a locked file."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What the system or a library says in `error`, for the middle of a sentence.
+
+    Its usual words are in the catalogues (scripts/translations.py lists them); others stay.
+    """
+    words = str(getattr(error, "strerror", None) or error).strip().partition("\n")[0]
+    words = re.sub(r"^\[Errno -?\d+\] ", "", words).rstrip(".")
+    return _(words) or type(error).__name__

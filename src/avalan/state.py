@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from avalan import extras
-from avalan.errors import StateError
+from avalan.errors import StateError, reason_of
 
 
 def home() -> Path:
@@ -32,7 +32,7 @@ def folder(name: str) -> Path:
             "The state folder {path} cannot be made ({reason}); "
             "choose another with the environment variable AVALAN_HOME.",
             path=path,
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise StateError(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _, _n
 
 _DEMANDS: dict[Any, str] = {
@@ -34,7 +34,7 @@ def read_toml(path: Traversable, file: str) -> dict[str, Any]:
         raise ConfigurationError(
             "{file} cannot be read ({reason}); check the path and its permissions.",
             file=file,
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(

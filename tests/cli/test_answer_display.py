@@ -193,7 +193,7 @@ def test_a_terminal_without_unicode_gets_ascii(monkeypatch: pytest.MonkeyPatch) 
 def test_the_answer_stands_out_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = screen(looked_up((passage(), reading())), monkeypatch, color=True)
     assert "\x1b[1msix in the evening\x1b[0m" in shown
-    assert "\x1b[32m«six in the evening»\x1b[0m" in shown
+    assert "\x1b[38;5;28m«six in the evening»\x1b[0m" in shown
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
     assert plain == screen(looked_up((passage(), reading())), monkeypatch)
 

@@ -563,7 +563,8 @@ def test_a_question_that_fails_does_not_end_the_batch(
         (["--questions", "missing.txt"], 1, "missing.txt cannot be read (No such file"),
         (["--questions", "notes"], 1, "notes cannot be read (Is a directory"),
         (["--questions", "-", "--threshold", "7"], 2, "--threshold is 7"),
-        (["--questions", ""], 2, "--questions names no file"),
+        (["--questions", ""], 2, "--questions is empty; name a file"),
+        (["?", "--docs", ""], 2, "--docs is empty; name a file or a folder."),
         (["two", "words"], 2, "put quotes around"),
     ],
 )

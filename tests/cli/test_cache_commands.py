@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from avalan.cli.commands.cache_delete import _is_agreed
 from avalan.cli.commands.cache_list import age
 from avalan.cli.console import Console, cell_width
 from avalan.cli.display.download import Progress, finished_line, progress_lines
+from avalan.cli.display.readiness import rows
 from avalan.cli.display.signs import ASCII, Signs
 from avalan.hub import cache, headers
 from avalan.hub.events import (
@@ -33,6 +35,7 @@ from avalan.hub.events import (
     Waiting,
 )
 from avalan.hub.layout import place_of
+from avalan.hub.preflight import Needs, Preflight
 from avalan.testing import LocalHub
 
 CAPFD = pytest.CaptureFixture[str]
@@ -97,6 +100,28 @@ def test_a_download_says_what_it_needs_before_and_where_it_is_after(
     assert speed.startswith("  Speed   about ")
     assert "model.safetensors  347 kB" in files
     assert len(files) == 5  # The configuration was there already: the estimate is made from it.
+
+
+def test_the_estimate_shows_a_sum_that_adds_up() -> None:
+    needs = Needs(
+        engine="transformers",
+        weight_bytes=1_500_000_000,
+        kv_cache_bytes=0,
+        context=1,
+        read_bytes=1_500_000_000,
+        num_layers=28,
+    )
+    at_10_gb = Preflight(
+        download_bytes=1,
+        free_disk_bytes=None,
+        needs=needs,
+        free_memory_bytes=None,
+        bandwidth=10e9,
+    )
+    start = "about 6.0 tokens/s, estimated: 150 ms for each to read 1.5 GB at the measured 10 GB/s"
+    assert dict(rows(at_10_gb))["Speed"] == f"{start}, and 17 ms for 28 layers"
+    unknown = replace(at_10_gb, needs=replace(needs, num_layers=0))
+    assert dict(rows(unknown))["Speed"] == start.replace("6.0", "6.7")
 
 
 def test_a_download_as_json_is_one_document(hub: LocalHub, model: Path, capfd: CAPFD) -> None:
@@ -458,8 +483,10 @@ def test_a_file_that_is_done_leaves_the_lines_and_counts_in_full() -> None:
 # --- the installed script ------------------------------------------------------------------------
 
 
-def on_terminal(command: list[str], environment: dict[str, str], answer: str = "") -> str:
-    """What a terminal of 80 columns sees of a command; the answer is typed when it asks."""
+def on_terminal(
+    command: list[str], environment: dict[str, str], *, when: str = "[y/N]", keys: str = ""
+) -> tuple[int, str]:
+    """Exit code, and what a terminal of 80 columns sees; the keys are typed when it says `when`."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe(command[0], command, environment)
@@ -474,28 +501,46 @@ def on_terminal(command: list[str], environment: dict[str, str], answer: str = "
             if not piece:
                 break
             seen += piece
-            if answer and (b"[y/N]" in seen or b"(not shown)" in seen):
-                os.write(terminal, answer.encode() + b"\n")
-                answer = ""
+            if keys and when.encode() in seen:
+                os.write(terminal, keys.encode())
+                keys = ""
     else:
         os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.close(terminal)
-    return seen.decode()
+    return code, seen.decode()
 
 
 def test_the_seeds_commands_on_a_terminal(local_hub: LocalHub, model: Path, tmp_path: Path) -> None:
     local_hub.add("google/owlvit-base-patch16", model)
     environment = local_hub.environment() | {"COLUMNS": "80", "TERM": "xterm-256color"}
     name = "google/owlvit-base-patch16"
-    download = on_terminal([SCRIPT, "cache", "download", "--model", name], environment)
+    _code, download = on_terminal([SCRIPT, "cache", "download", "--model", name], environment)
     assert "in all" in download
     assert "Downloaded google/owlvit-base-patch16 (362 kB)" in download
     assert download.count("\x1b[?25h") >= 1  # The cursor is back.
     (found,) = cache.find(name, local_hub.cache_dir).revisions
     delete = [SCRIPT, "cache", "delete", "--model", name, "--revision", found.commit[:6]]
-    assert "Deleted" in on_terminal(delete, environment, answer="y")
+    assert "Deleted" in on_terminal(delete, environment, keys="y\n")[1]
     assert cache.scan(local_hub.cache_dir).models == ()
+
+
+@pytest.mark.parametrize(
+    "words", [["cache", "download", "--model", NAME], ["model", "run", NAME, "hello"]]
+)
+def test_ctrl_c_takes_the_bars_away_and_says_what_is_kept(
+    local_hub: LocalHub, model: Path, words: list[str]
+) -> None:
+    local_hub.add(NAME, model)
+    local_hub.bytes_per_s = 100_000
+    environment = local_hub.environment() | {"COLUMNS": "80", "TERM": "xterm-256color"}
+    code, seen = on_terminal([SCRIPT, *words], environment, when="in all", keys="\x03")
+    _before, last_frame, after = seen.rpartition("\x1b[?7l")
+    assert code == 130
+    assert after.startswith("\x1b[2G\x1b[J\r\x1b[K\x1b[?7h"), last_frame  # Nothing is drawn.
+    said = " ".join(after.split())
+    assert f"The download of {NAME} was stopped; " in said
+    assert "kept, and the same command goes on from there." in said
 
 
 def test_in_a_pipe_there_are_lines_and_no_escapes(local_hub: LocalHub, model: Path) -> None:

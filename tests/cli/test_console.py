@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.cli.console import Console, cell_width, neutralise
+from avalan.cli.console import _MANY_COLORS, Console, cell_width, neutralise
 from avalan.errors import StateError
 
 
@@ -87,10 +88,13 @@ def test_styles_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
         console.print("a ", ("b", "bold red"))
 
     assert said(act) == "a b\n"
-    assert said(act, terminal=True) == "a \x1b[1;31mb\x1b[0m\n"
+    assert said(act, terminal=True) == "a \x1b[1;38;5;196mb\x1b[0m\n"
     monkeypatch.setenv("NO_COLOR", "1")
     assert said(act, terminal=True) == "a b\n"
     monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "linux")
+    monkeypatch.delenv("COLORTERM", raising=False)
+    assert said(act, terminal=True) == "a \x1b[1;31mb\x1b[0m\n"
     monkeypatch.setenv("TERM", "dumb")
     assert said(act, terminal=True) == "a b\n"
 
@@ -165,6 +169,13 @@ def test_markdown_is_raw_in_a_pipe_and_drawn_on_a_terminal() -> None:
     assert "Title" in drawn
     assert "**" not in drawn
     assert "[x]" in drawn
+
+
+def test_markdown_without_colour_is_drawn_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    drawn = said(lambda console: console.markdown("## Title\n\n`x`\n"), terminal=True)
+    assert "\x1b[1;4mTitle\x1b[0m" in drawn
+    assert "\x1b[1mx\x1b[0m" in drawn
 
 
 def test_a_full_disk_is_one_sentence() -> None:
@@ -261,6 +272,29 @@ def test_a_progress_line_ends_with_a_word_and_fits(monkeypatch: pytest.MonkeyPat
         err = Stream(terminal=True)
         Console(stdout=Stream(), stderr=err).progress(text)
         assert err.written.decode() == "\r\x1b[K" + shown
+
+
+def test_colours_have_a_contrast_of_three_to_white_and_to_black() -> None:
+    for code in _MANY_COLORS.values():
+        index = int(code.rpartition(";")[2])
+        cube = [0, 95, 135, 175, 215, 255]
+        shares = [cube[(index - 16) // place % 6] / 255 for place in (36, 6, 1)]
+        linear = [((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 3
+        assert (luminance + 0.05) / 0.05 >= 3
+
+
+def test_markdown_on_a_terminal_has_no_background_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    source = (
+        "# a\n\n## b\n\n`code` [x](http://x)\n\n```python\nx = 1  # one\n```\n\n> said\n\n1. one\n"
+    )
+    drawn = said(lambda console: console.markdown(source), terminal=True)
+    assert "x = 1" in drawn
+    assert not re.search(r"\x1b\[[\d;]*(?<!\d)(?:4[0-7]|48;[25];[\d;]+)m", drawn)
 
 
 @pytest.mark.usefixtures("narrow")

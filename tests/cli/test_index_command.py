@@ -215,7 +215,7 @@ def test_documents_of_a_folder_that_is_gone_can_be_forgotten(notes: Path, capsys
     [
         (["add", "missing.txt"], 1, "There is no file or folder at"),
         (["add", "notes/photo.png"], 1, "cannot be indexed: its type .png"),
-        (["add", ""], 1, "A path is empty"),
+        (["add", ""], 2, "PATH is empty; name a file or a folder."),
         (["add"], 2, "needed: PATH"),
         (["add", "notes", "--name", "a/b"], 2, "An index cannot be called 'a/b'"),
         (["search", "tea"], 1, "make it with: avalan index add PATH"),

@@ -45,6 +45,13 @@ def test_uncut_a_word_that_fits_nowhere_begins_where_it_stands() -> None:
     assert texts(wrap(["[1] " + "x" * 30 + " end"], 20, cut=False)) == ["[1] " + "x" * 30, "end"]
 
 
+def test_spaces_that_do_not_break_hold_a_number_together() -> None:
+    assert texts(wrap(["seventeen columns: 12\u202f345 kB\xa0x"], 24)) == [
+        "seventeen columns:",
+        "12\u202f345 kB\xa0x",
+    ]
+
+
 @given(PARTS, WIDTHS, st.integers(0, 40), st.booleans())
 def test_a_hanging_line_loses_nothing(
     parts: list[tuple[str, str]], width: int, indent: int, cut: bool

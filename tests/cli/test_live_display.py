@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import itertools
 import os
 import pty
 import re
@@ -16,14 +17,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from avalan.cli.console import Console, cell_width, neutralise
+from avalan.cli.display import output
 from avalan.cli.display.flow import TAB, Flow, Span, fold
 from avalan.cli.display.generation import Frame, Picture
 from avalan.cli.display.layout import Line, trimmed
 from avalan.cli.display.live import Live, Schedule
+from avalan.cli.display.output import AnswerText
 from avalan.cli.display.palette import Painter
 from avalan.cli.display.screen import FRAME_S, Screen
 from avalan.cli.display.settings import DisplaySettings
@@ -199,7 +202,7 @@ class Written(Console):
         self._terminal = terminal
 
     def write(self, text: str) -> None:
-        self._terminal.feed(text)
+        self._terminal.feed(text.replace("\n", "\r\n"))  # As the line discipline does.
 
 
 def step(text: str, index: int, *, probability: float = 0.5) -> Step:
@@ -285,6 +288,114 @@ def test_no_color_keeps_weight_and_leaves_colour_out(monkeypatch: pytest.MonkeyP
     assert "38;" in Painter().paint("x", "text3")
     monkeypatch.setenv("NO_COLOR", "1")
     assert Painter().paint("x", "text3") == "\x1b[1;4mx\x1b[0m"
+
+
+# --- an answer without a display ------------------------------------------------------------------
+
+
+@pytest.fixture
+def sized(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """A function that makes the terminal as wide as it says."""
+
+    def act(width: int) -> None:
+        monkeypatch.setattr(output, "terminal_size", lambda: os.terminal_size((width, 8)))
+
+    return act
+
+
+Sized = Callable[[int], None]
+FIXTURE_ONCE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def rows_of(words: Sequence[str], width: int) -> list[str]:
+    """What a terminal shows of an answer that comes in these pieces."""
+    terminal = Terminal(width, 8)
+    answer = AnswerText(Written(terminal))
+    for word in words:
+        answer.add(word)
+    return terminal.lines()
+
+
+@FIXTURE_ONCE
+@given(words=st.lists(WORDS), width=st.integers(12, 40))
+def test_an_answer_in_pieces_is_on_the_screen_as_its_folded_text(
+    sized: Sized, words: list[str], width: int
+) -> None:
+    sized(width)
+    text = "".join(words).replace("\t", TAB)
+    folded = [text_of(trimmed(line)) for line in fold([(text, "")], width)]
+    shown = rows_of([word.replace("\t", TAB) for word in words], width)
+    assert [_base(line) for line in shown] == [_base(line) for line in folded]
+
+
+@FIXTURE_ONCE
+@given(text=st.text("ab \n", max_size=80), cuts=st.lists(st.integers(0, 80)))
+def test_an_answer_without_its_added_breaks_is_the_text(
+    sized: Sized, text: str, cuts: list[int]
+) -> None:
+    sized(10**6)  # Of a line that fits nothing moves, nor is anything left out.
+    ends = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
+    whole = [text[start:end] for start, end in itertools.pairwise(ends)]
+    written: list[str] = []
+    console = Console()
+    console.write = written.append  # type: ignore[assignment]
+    answer = AnswerText(console)
+    for piece in whole:
+        answer.add(piece)
+    assert "".join(written) == text
+    sized(9)
+    joined = "".join(rows_of(whole, 9)).replace(" ", "")
+    assert joined == text.replace(" ", "").replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        (["The riv", "er runs"], ["The river", "runs"]),
+        (["The stone", " ", "bri", "dge"], ["The stone", "bridge"]),
+        (["one two ", "thr", "ee fou", "rs"], ["one two", "three", "fours"]),
+        (["x" * 12, " y"], ["x" * 10, "xx y"]),
+        (["if a:\n", "    return", " b"], ["if a:", "    return", "b"]),
+        (["a\tb\n", "abc", "\td"], ["a       b", "abc     d"]),
+        (["日本", "語日本語"], ["日本語日本", "語"]),
+        (["aaaaaaaa👩", "\u200d👩"], ["aaaaaaaa", "👩\u200d👩"]),
+        (["one two e", "\u0301t\u0301t"], ["one two", "e\u0301t\u0301t"]),
+        (["red\x1b[2J\x07 a"], ["red␛[2J␇ a"]),
+    ],
+)
+def test_a_word_that_crosses_the_edge_begins_the_next_line(
+    sized: Sized, words: list[str], rows: list[str]
+) -> None:
+    sized(10)
+    assert rows_of(words, 10) == rows
+
+
+def test_a_piece_is_on_the_screen_as_soon_as_it_came(sized: Sized) -> None:
+    sized(10)
+    terminal = Terminal(10, 8)
+    answer = AnswerText(Written(terminal))
+    seen = []
+    for word in ("The ", "sto", "ne bri", "dge"):
+        answer.add(word)
+        seen.append(terminal.lines())
+    assert seen == [["The"], ["The sto"], ["The stone", "bri"], ["The stone", "bridge"]]
+
+
+def test_a_window_of_another_width_neither_doubles_nor_cuts_an_answer(sized: Sized) -> None:
+    sized(20)
+    terminal = Terminal(20, 8)
+    answer = AnswerText(Written(terminal))
+    answer.add("The old stone bri")
+    # A terminal that is narrowed breaks its lines anywhere and keeps the cursor in its text.
+    terminal.rows, terminal.row, terminal.column = [list("The old st"), list("one bri")], 1, 7
+    terminal.width = 10
+    sized(10)
+    answer.add("dge")
+    assert terminal.lines() == ["The old st", "one bridge"]
+    sized(30)
+    terminal.width = 30
+    answer.add(" is old")
+    assert terminal.lines() == ["The old st", "one bridge is old"]
 
 
 # --- when ---------------------------------------------------------------------------------------
@@ -457,7 +568,7 @@ def said(recording: Path) -> str:
 
 
 SIZE = (
-    "from avalan.cli.display.screen import terminal_size; size = terminal_size(); "
+    "from avalan.cli.console import terminal_size; size = terminal_size(); "
     "print(size.columns, size.lines)"
 )
 
@@ -484,6 +595,18 @@ def test_a_real_terminal_shows_the_recorded_text_once(recording: Path) -> None:
     assert text == "".join(said(recording).split())
     assert "200 output tokens" in lines[-2] or "200 out" in lines[-2]
     assert terminal.shows_cursor
+
+
+def test_an_answer_breaks_at_words_on_a_real_terminal_and_never_with_quiet(
+    recording: Path,
+) -> None:
+    words, size = ["model", "run", "--replay", str(recording)], (26, 500)
+    terminal = Terminal(*size)
+    terminal.feed(run_on_terminal(words, size=size)[1].partition("3 input tokens")[0])
+    folded = [text_of(trimmed(line)) for line in fold([(said(recording), "")], size[0])]
+    assert [line.rstrip() for line in terminal.lines()[: len(folded)]] == folded
+    quiet = run_on_terminal([*words, "--quiet"], size=size)[1]
+    assert quiet == said(recording).replace("\n", "\r\n")
 
 
 def test_a_window_that_is_widened_neither_doubles_nor_loses_text(recording: Path) -> None:

@@ -34,6 +34,25 @@ def test_the_card_and_the_facts_are_shown(checkpoint: Path, capfd: CAPFD) -> Non
     assert "model.safetensors" in out
 
 
+def test_what_a_model_does_not_state_has_a_row_that_says_so(tmp_path: Path, capfd: CAPFD) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "own"}')
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    assert main(["model", "display", str(tmp_path)]) == 0
+    facts, _files = capfd.readouterr().out.split("\n\n")
+    rows = {line[:18].strip(): line[18:].strip() for line in facts.splitlines()[1:]}
+    assert [label for label, value in rows.items() if value == "not stated"] == [
+        "Parameters",
+        "Number format",
+        "Vocabulary",
+        "Context",
+        "Layers",
+        "Attention",
+        "Special tokens",
+        "Licence",
+    ]
+    assert (rows["Architecture"], rows["Chat template"][:4]) == ("own", "none")
+
+
 def test_the_facts_are_one_json_document(checkpoint: Path, capfd: CAPFD) -> None:
     assert main(["model", "display", str(checkpoint), "--json"]) == 0
     facts = json.loads(capfd.readouterr().out)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from avalan.cli import main
 from avalan.cli.display.description import part_of
@@ -140,8 +141,6 @@ def test_what_was_installed_can_be_run(hub: LocalHub, model: Path, capfd: CAPFD)
     )
     hub.stop()
     assert main(["model", "run", NAME, "Hello", "--quiet", "--max-new-tokens", "2"]) == 0
-    assert main(["model", "install", NAME]) == 1
-    assert "so only what is on disk of" in capfd.readouterr().err
 
 
 def test_installing_twice_says_so(hub: LocalHub, model: Path, capfd: CAPFD) -> None:
@@ -317,7 +316,6 @@ def test_a_tensors_name_tells_its_part(name: str, part: str) -> None:
     [
         ["model", "install", NAME],
         ["model", "display", NAME],
-        ["model", "search", "r1"],
         ["cache", "download", "--model", NAME],
     ],
 )
@@ -329,6 +327,38 @@ def test_without_a_network_each_command_is_one_sentence(
     done = subprocess.run([SCRIPT, *words], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "or use what is on disk: 'bundled'." in done.stderr
+
+
+def test_a_search_without_a_network_points_to_what_is_here(
+    hub: LocalHub, capfd: CAPFD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert main(["model", "search", "r1"]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == (
+        "The hub cannot be reached (HF_HUB_OFFLINE is set); unset HF_HUB_OFFLINE, or see which "
+        "models are on this machine: avalan cache list\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["cache", "download", "--model"], ["model", "install"]])
+def test_what_is_complete_on_disk_is_said_to_be_without_a_hub(
+    hub: LocalHub, model: Path, words: list[str], capfd: CAPFD
+) -> None:
+    hub.add(NAME, model)
+    assert main([*words, NAME, "--json"]) == 0
+    online = json.loads(capfd.readouterr().out)
+    hub.stop()
+    assert main([*words, NAME]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith(("Nothing is missing of", "Already installed:"))
+    assert err == "The hub cannot be reached, so it may have a newer version.\n"
+    assert main([*words, NAME, "--json", "--quiet"]) == 0
+    given = json.loads(capfd.readouterr().out)
+    there = ("model", "revision", "commit", "folder", "size_bytes", "files")
+    assert {key: given[key] for key in there} == {key: online[key] for key in there}
+    assert (given["downloaded_bytes"], given["preflight"]) == (0, None)
 
 
 def test_a_token_is_asked_for_on_a_terminal_and_kept_nowhere(

@@ -298,6 +298,24 @@ def test_a_replayed_document_has_the_recorded_tokens(
     assert json.loads(capfd.readouterr().out) == first
 
 
+def test_a_recording_goes_into_a_pipe_too(pico: Path) -> None:
+    command = [AVALAN, "model", "run", str(pico), "Hello", "--max-new-tokens", "2", "--quiet"]
+    done = subprocess.run([*command, "--record", "/dev/stdout"], capture_output=True, check=True)
+    assert done.stdout.count(b'"token_id"') == 2
+
+
+def test_a_recording_is_refused_before_anything_is_asked_or_loaded(
+    tmp_path: Path, capfd: CAPFD
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text("my notes")
+    assert main(["model", "run", "no/such-model", "--record", str(path)]) == 1
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "record to another name" in err
+    assert path.read_text() == "my notes"
+
+
 def test_a_replay_loads_no_model(run: Callable[..., Said], tmp_path: Path) -> None:
     path = str(tmp_path / "run.jsonl")
     run("Hello", "--max-new-tokens", "2", "--record", path)
@@ -353,6 +371,8 @@ def test_the_display_runs_on_a_terminal_with_its_prompt_from_a_pipe(pico: Path) 
     [
         (["--display-tokens", "0"], 2, "0 is not between 1 and"),
         (["--display-tokens", "-3"], 2, "-3 is not between 1 and"),
+        (["--display-pause", "x", "bundled"], 2, "'x' is not a number of milliseconds; to leave"),
+        (["--display-tokens", "x", "bundled"], 2, "--display-tokens: 'x' is not a whole number"),
         (["--display-tokens=many"], 2, "'many' is not a whole number"),
         (["--display-pause", "-1"], 2, "-1 is not between 0 and"),
         (["--display-time-to-n-token", "0"], 2, "0 is not between 1 and"),
@@ -361,7 +381,7 @@ def test_the_display_runs_on_a_terminal_with_its_prompt_from_a_pipe(pico: Path) 
         (["--display-probabilities-sample-minimum", "-.1"], 2, "-.1 is not between 0 and 1"),
         (["--replay", "x"], 2, "takes neither a model nor a prompt nor --record"),
         (["--record", "{pico}/nowhere/x.jsonl"], 1, "its folder does not exist"),
-        (["--record", "{pico}/config.json"], 1, "is not a recording and is left as it is"),
+        (["--record", "{pico}/config.json"], 1, "holds something already and is left as it is"),
     ],
 )
 def test_what_cannot_be_shown_or_recorded_is_one_sentence(
@@ -426,6 +446,7 @@ def test_a_reader_that_leaves_ends_the_answer(pico: Path) -> None:
         (["http://x", "x"], 2, "begins with 'ai://', not with 'http://'"),
         (["ai://x", "x"], 2, "names no model of 'x'"),
         (["", "x"], 2, "The name of the model is empty"),
+        (["--display-pause", "3s", "hi"], 2, "'3s' is not a number of milliseconds; to leave"),
         (["{pico}", "x", "--engine", "guff"], 2, "no engine called 'guff'"),
         (["{pico}", "x", "--top-p", "7"], 2, "top_p"),
         (["{pico}", "x", "--max-new-tokens", "0"], 2, "max_new_tokens"),

@@ -101,6 +101,20 @@ def test_the_answer_may_be_taken_to_begin_with_reasoning(run: Callable[..., Said
     assert run(SAID, "--quiet", "--start-thinking", template=plain).out == "A model.\n"
 
 
+def test_a_system_prompt_that_the_template_refuses_goes_before_the_prompt_with_a_remark(
+    run: Callable[..., Said],
+) -> None:
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' %}"
+        "{{ raise_exception('System role not supported') }}{% endif %}{{ m.content }}{% endfor %}"
+    )
+    remark = "The model's chat template takes no system prompt; yours was put before"
+    said = run("", "--system", "Be brief.", "--max-new-tokens", "1", template=template)
+    assert (said.code, said.err.count(remark)) == (0, 1)
+    assert remark not in run("", template=template).err
+    assert run("", "--system", "Be brief.", template=testing.CHAT_TEMPLATE).err.count("\n") == 1
+
+
 def test_reasoning_that_was_cut_off_is_said_to_be(run: Callable[..., Said]) -> None:
     said = run(SAID, "--max-new-tokens", "4")
     assert said.out == ""

@@ -101,7 +101,7 @@ def test_a_pipe_gets_a_table_with_the_white_space_as_signs(run: Callable[..., Sa
 
 
 def test_the_counts_are_a_remark(run: Callable[..., Said]) -> None:
-    assert run("the fox [X]").err.startswith("6 tokens (1 control) · 11 characters · 1.8 ")
+    assert run("the fox [X]").err.startswith("6 tokens (1 special) · 11 characters · 1.8 ")
     assert run("--quiet", "the fox").err == ""
 
 

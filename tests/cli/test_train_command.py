@@ -273,7 +273,7 @@ def test_an_interrupt_says_how_to_go_on_and_the_same_command_does(
         (["pico.toml", "--device", "toaster"], 2, "no device called 'toaster'"),
         (["pico.toml", "--device", "mps"], 2, "on cpu or cuda, not on 'mps'"),
         ([""], 2, "The name of the recipe is empty"),
-        (["pico.toml", "--out", ""], 2, "--out names no folder"),
+        (["pico.toml", "--out", ""], 2, "--out is empty; name a file or a folder."),
         ([], 2, "needed: RECIPE"),
     ],
 )

@@ -1,9 +1,11 @@
 """Searching, logging in, and what the hub says when it refuses."""
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -206,7 +208,63 @@ def test_an_answer_that_is_no_hubs_is_one_sentence(
 ) -> None:
     """A network that asks for a login first answers everything with a page of its own."""
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: 1 / int("<html>"))
-    with pytest.raises(ModelError, match="is no hub's answer; check HF_ENDPOINT"):
+    with pytest.raises(ModelError, match=r"not look like a hub of .*; check HF_ENDPOINT"):
+        hub.resolve(NAME, cache_dir=local_hub.cache_dir)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "page"),
+    [
+        (200, "text/html", b"<html>"),
+        (200, "application/json", b'"hello"'),
+        (401, "text/html", b"<html>"),
+        (403, "text/html", b"<html>"),
+        (404, "text/html", b"<html>"),
+        (404, "application/json", b"{}"),
+    ],
+)
+def test_a_server_that_is_no_hub_is_told_from_a_name_or_a_token_that_is_wrong(
+    client: HfApi, monkeypatch: pytest.MonkeyPatch, status: int, kind: str, page: bytes
+) -> None:
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page if self.command == "GET" else b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        try:
+            for ask in (
+                lambda: hub.resolve(NAME),
+                lambda: search("qwen"),
+                lambda: account.who_is("hf_x"),
+            ):
+                with pytest.raises(ModelError, match="does not look like a hub of models"):
+                    ask()
+        finally:
+            server.shutdown()
+
+
+def test_the_shards_that_are_missing_are_named(
+    local_hub: LocalHub, client: HfApi, folder: Path
+) -> None:
+    shards = {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model.safetensors"}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": shards}))
+    local_hub.add(NAME, folder)
+    hub.resolve(NAME, cache_dir=local_hub.cache_dir)  # The hub itself has only one of them.
+    local_hub.stop()
+    missing = "what is missing, model-1.safetensors and model-2.safetensors, cannot be downloaded"
+    with pytest.raises(ModelError, match=missing):
         hub.resolve(NAME, cache_dir=local_hub.cache_dir)
 
 

@@ -1,5 +1,7 @@
 """The interface's language: chosen by option or environment, from catalogues that are whole."""
 
+import errno
+import os
 import re
 import string
 import subprocess
@@ -11,10 +13,9 @@ from types import ModuleType
 import pytest
 
 from avalan import locale
-from avalan.cli import ROOT, main
-from avalan.cli.help import text_of
-from avalan.cli.tree import Group
-from avalan.locale import _, ngettext
+from avalan.cli import main
+from avalan.errors import reason_of
+from avalan.locale import _, ngettext, number
 
 CAPFD = pytest.CaptureFixture[str]
 REPOSITORY = Path(__file__).parents[2]
@@ -81,51 +82,63 @@ def test_the_option_works_anywhere_and_ends_with_the_command(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["agent", "run"], "needed: FILE"),
-        (["agent", "run", "x", "--set"], "expected one argument"),
+        (["agent", "run"], "⟦needed: ⟧⟦FILE⟧"),
+        (["agent", "run", "x", "--set"], "⟦expected one argument⟧"),
     ],
 )
 @pytest.mark.usefixtures("bracketed")
 def test_argparse_speaks_the_language_too(words: list[str], expected: str, capfd: CAPFD) -> None:
     assert main([*words, "--locale", "eo"]) == 2
-    assert f"⟦{expected}⟧" in capfd.readouterr().err
+    assert expected in capfd.readouterr().err
 
 
-# --- nothing is left out -------------------------------------------------------------------------
+# --- numbers and reasons -------------------------------------------------------------------------
 
 
-def places(place: object) -> Iterator[object]:
-    """Every group and parser of the command line."""
-    yield place
-    if isinstance(place, Group):
-        for word in place.commands:
-            yield from places(place.choose(word))
-    else:
-        for verb in place.verbs().values():  # type: ignore[attr-defined]
-            yield from places(verb)
+@pytest.mark.parametrize(
+    ("value", "form", "english", "spanish"),
+    [
+        (4096, ",", "4,096", "4096"),
+        (-12345, ",", "-12,345", "-12\u202f345"),
+        (1234567, ",", "1,234,567", "1\u202f234\u202f567"),
+        (9999.96, ",.1f", "10,000.0", "10\u202f000.0"),
+        (0.5, ",", "0.5", "0.5"),
+    ],
+)
+def test_numbers_are_grouped_as_the_language_groups_them(
+    value: float, form: str, english: str, spanish: str
+) -> None:
+    text = f"{{value:{form}}}"
+    assert (number(value, form), _(text, value=value)) == (english, english)
+    assert ngettext(text, text, 2, value=value) == english
+    locale.use("es")
+    assert (number(value, form), _(text, value=value)) == (spanish, spanish)
+    assert ngettext(text, text, 2, value=value) == spanish
 
 
 @pytest.mark.usefixtures("bracketed")
-def test_every_word_of_the_help_is_a_text_or_a_name() -> None:
-    """What is left when the texts are taken away are options, placeholders and commands to copy."""
+def test_a_language_that_does_not_say_how_groups_as_the_source_does() -> None:
     locale.use("eo")
-    left = []
-    for place in places(ROOT):
-        text = re.sub(r"\n⟦Try:⟧\n(  .*\n?)+", "\n", text_of(place))  # type: ignore[arg-type]
-        text = " ".join(text.split())  # A text may go on in the next line.
-        text = re.sub(r"\{[^}]*\}|\[\w+\]", " ", text)  # Values to choose from, and defaults.
-        while (without := re.sub(r"⟦[^⟦⟧]*⟧", " ", text)) != text:
-            text = without
-        words = re.findall(r"(?<![-\w'/.{])[a-z]{3,}(?![-\w'/.}])", text)
-        left += [f"{place.prog}: {word}" for word in words if word not in NAMES]  # type: ignore[attr-defined]
-    assert left == []
+    assert (number(4096), number(12345)) == ("4,096", "12,345")
 
 
-NAMES = {"avalan"} | {
-    word
-    for place in places(ROOT)
-    for word in [*place.prog.split(), *getattr(place, "commands", {})]  # type: ignore[attr-defined]
-}
+@pytest.mark.parametrize(
+    "name", ["ENOENT", "EACCES", "EEXIST", "EISDIR", "ENOTDIR", "ENOSPC", "ECONNREFUSED"]
+)
+@pytest.mark.usefixtures("bracketed")
+def test_the_usual_refusals_of_this_system_are_translated(name: str) -> None:
+    code = getattr(errno, name)
+    words = os.strerror(code)
+    locale.use("eo")
+    assert reason_of(OSError(code, words, "a file")) == f"⟦{words}⟧"
+    assert reason_of(ValueError(f"[Errno {code}] {words}")) == f"⟦{words}⟧"
+
+
+def test_what_no_catalogue_knows_is_said_in_its_own_words() -> None:
+    locale.use("es")
+    assert reason_of(ValueError("Odd number of beds.\nand more")) == "Odd number of beds"
+    assert reason_of(OSError(99999, "Unheard of", "a file")) == "Unheard of"
+    assert reason_of(TimeoutError()) == "TimeoutError"
 
 
 # --- the catalogues ------------------------------------------------------------------------------

@@ -31,7 +31,6 @@ LEFT: dict[str, tuple[str, ...]] = {
     "cli/__init__.py": ("home directory",),
     "cli/machine.py": ("^model name", "page size of"),
     "cli/parser.py": (": expected one", ": it needs one", "the following arguments"),
-    "hub/failure.py": ("timed out",),
     "hub/protocol.py": ("You ", "Access to", "Entry not"),
     "hub/shapes.py": ("version https", "{}\noid sha256"),
     "retrieval/store.py": ("Could not decode",),

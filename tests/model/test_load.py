@@ -86,7 +86,7 @@ def test_what_needs_torch_is_not_downloaded_without_it(
 ) -> None:
     """The engine that was asked for says itself what it lacks, once the files are here."""
     monkeypatch.setattr(extras, "is_installed", lambda package: False)
-    monkeypatch.setattr(hub, "resolve", lambda name, *, check, **_: check(files))
+    monkeypatch.setattr(hub, "resolve", lambda name, *, check, **_: check(files, dict))
     settings = EngineSettings(engine=engine)
     if is_refused:
         with pytest.raises(MissingExtra, match=r"'org/m' runs on torch, .* nothing was downloaded"):

@@ -197,6 +197,47 @@ def test_refusal_of_a_template_is_a_sentence(folder: Path) -> None:
         tokenizer.encode_chat([user("Hi")])
 
 
+GEMMA = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}"
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+    "{% if (message['role'] == 'assistant') %}{% set role = 'model' %}"
+    "{% else %}{% set role = message['role'] %}{% endif %}"
+    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
+)
+"""As google/gemma-2-2b-it has it."""
+SYSTEM = Message(role="system", content="Be brief.")
+
+
+@pytest.mark.parametrize("template", [GEMMA, "{{ messages[-1].content }}"])
+def test_a_system_prompt_that_a_template_refuses_or_drops_stands_before_the_prompt(
+    folder: Path, template: str
+) -> None:
+    tokenizer = with_template(folder, template)
+    fitting = tokenizer.fit([SYSTEM, user("Hi [Retrieval]")])
+
+    assert fitting == [user("Be brief.\n\nHi [Retrieval]")]
+    assert "Be brief.\n\nHi [Retrieval]" in tokenizer.decode(tokenizer.encode_chat(fitting))
+
+
+@pytest.mark.parametrize(
+    ("template", "messages"),
+    [
+        (GEMMA, [user("Hi")]),
+        (GEMMA, [SYSTEM]),
+        (GEMMA, [SYSTEM, user("Hi"), user("Hi")]),  # Refused for another reason.
+        (None, [SYSTEM, user("Hi")]),
+        (testing.CHAT_TEMPLATE, [SYSTEM, user("Hi")]),
+    ],
+)
+def test_messages_that_fit_or_never_will_stay_as_they_are(
+    folder: Path, template: str | None, messages: list[Message]
+) -> None:
+    assert with_template(folder, template).fit(messages) is messages
+
+
 def test_message_that_a_template_would_drop_is_an_error(folder: Path) -> None:
     tokenizer = with_template(folder, "{{ messages[-1].content }}")
 

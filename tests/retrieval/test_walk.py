@@ -91,6 +91,20 @@ def test_links_to_folders_are_named_and_loops_end(tmp_path: Path) -> None:
     assert tmp_path / "a" / "x.txt" in found
 
 
+def test_a_file_comes_once_and_by_its_own_path_rather_than_a_links(tmp_path: Path) -> None:
+    outside = tree(tmp_path / "outside", x_txt="")
+    folder = tree(tmp_path / "folder", b__real_txt="", _hidden_txt="")
+    (folder / "a.txt").symlink_to("b/real.txt")
+    (folder / "b" / "c.txt").symlink_to("../a.txt")  # By way of another link.
+    for name in ("d.txt", "e.txt"):
+        (folder / name).symlink_to(outside / "x.txt")
+    (folder / "f.txt").symlink_to(".hidden.txt")
+    (folder / "g.txt").symlink_to("gone.txt")
+    (folder / "README").touch()  # Its name tells no type, but that of the link does.
+    (folder / "h.md").symlink_to("README")
+    assert walked(folder) == ["README", "b/real.txt", "d.txt", "f.txt", "g.txt", "h.md"]
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     (skipped,) = files(tmp_path / "gone")
     assert skipped == Skipped(

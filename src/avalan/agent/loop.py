@@ -70,7 +70,8 @@ class Agent:
         """Raise where the prompt alone is longer than what the model can read."""
         model = self._lm.model
         own = len(model.tokenizer.encode(self.system_prompt))
-        both = len(model.tokenizer.encode_chat(conversation(text, self.system_prompt)))
+        messages = model.tokenizer.fit(conversation(text, self.system_prompt))
+        both = len(model.tokenizer.encode_chat(messages))
         room = model.engine.context_length
         if both > room:
             raise ModelError(

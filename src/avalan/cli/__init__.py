@@ -17,7 +17,7 @@ from avalan.cli import help as help_text
 from avalan.cli.console import CLOSED, NO_SPACE, Console
 from avalan.cli.parser import Parser, split_option
 from avalan.cli.tree import Group, walk
-from avalan.errors import AvalanError, StateError, UsageError
+from avalan.errors import AvalanError, StateError, UsageError, reason_of
 from avalan.locale import _, _n
 
 COMMANDS = {
@@ -121,12 +121,12 @@ def _refusal(error: OSError) -> str:
     if error.filename is None and _is_adrift():
         return _("The current folder does not exist any more; change to another and try again.")
     if error.filename is None:
-        return _("The disk refused ({reason}); free some space.", reason=error.strerror)
+        return _("The disk refused ({reason}); free some space.", reason=reason_of(error))
     return _(
         "The system refused {path!r} ({reason}); check the path, its permissions and the space "
         "that is left.",
         path=error.filename,
-        reason=error.strerror,
+        reason=reason_of(error),
     )
 
 

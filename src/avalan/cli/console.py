@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from avalan import extras
-from avalan.errors import StateError
+from avalan.errors import StateError, reason_of
 from avalan.locale import _, _n
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -40,10 +40,11 @@ _SGR = {
     "red": "31",
     "green": "32",
     "yellow": "33",
-    "blue": "34",
-    "magenta": "35",
     "cyan": "36",
 }
+_MANY_COLORS = {"red": "38;5;196", "green": "38;5;28", "yellow": "38;5;136", "cyan": "38;5;31"}
+"""A terminal's own colours may be pale on white or dark on black; these have a contrast of at least
+3 to both."""
 
 # C0 (tab and newline aside) and DEL become their pictures; C1 and the characters that reorder
 # text become escapes. Left alone they could move the cursor, rename the window or hide words.
@@ -57,7 +58,7 @@ _NEUTRAL = (
 # For terminals that cannot show our own typography.
 _ASCII = str.maketrans(
     {"…": "...", "–": "-", "—": "-", "·": "-", "•": "*", "─": "-", "✓": "+", "✗": "x", "→": "->"}
-    | {"“": '"', "”": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "×": "x"}
+    | {"“": '"', "”": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "×": "x", "\u202f": " "}
 )
 
 
@@ -98,6 +99,8 @@ class Console:
         self.shares_screen = _is_pipe(self._stdout) and _is_terminal(self._stderr)
         self.answers = _is_terminal(sys.stdin)
         self.width = terminal_width(self._stderr)
+        has_many = "256" in os.environ.get("TERM", "") or "COLORTERM" in os.environ
+        self._sgr = _SGR | (_MANY_COLORS if has_many else {})
         self._plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         self._progress_shown = False
 
@@ -139,18 +142,14 @@ class Console:
 
     def markdown(self, text: str) -> None:
         """Markdown, drawn on a terminal and raw in a pipe."""
-        if not self.interactive or self._plain:
+        if not self.interactive or os.environ.get("TERM") == "dumb":
             self.print(text.rstrip("\n"))
         elif not self.as_json:
-            rich = extras.load("rich.console").Console(
-                file=self._stdout, width=self.width, highlight=False
-            )
+            drawn = extras.load("avalan.cli.display.markdown").drawn
             tables = extras.load("avalan.cli.display.table")
             for piece in tables.split_markdown(neutralise(text), self.width):
                 if isinstance(piece, str):
-                    with rich.capture() as drawn:
-                        rich.print(extras.load("rich.markdown").Markdown(piece))
-                    _emit(self._output(), drawn.get())
+                    _emit(self._output(), drawn(piece, self._output(), self.width))
                 else:
                     self.print()
                     self.table(*piece)
@@ -224,7 +223,7 @@ class Console:
     def _styled(self, text: str, style: str) -> str:
         if self._plain or not style or not text:
             return text
-        codes = ";".join(_SGR[word] for word in style.split())
+        codes = ";".join(self._sgr[word] for word in style.split())
         return f"\x1b[{codes}m{text}\x1b[0m"
 
 
@@ -235,6 +234,16 @@ def terminal_width(stream: TextIO | None = None) -> int:
     except (OSError, ValueError):
         otherwise = 0
     return max(shutil.get_terminal_size((otherwise or 80, 24)).columns, LEAST_WIDTH)
+
+
+def terminal_size() -> os.terminal_size:
+    """The terminal's size now; what the environment says counts only where it tells none."""
+    otherwise = shutil.get_terminal_size()
+    try:
+        size = os.get_terminal_size()
+    except OSError:
+        size = otherwise
+    return os.terminal_size((size.columns or otherwise.columns, size.lines or otherwise.lines))
 
 
 def _text(pairs: Sequence[tuple[str, str]]) -> str:
@@ -284,7 +293,7 @@ def _emit(stream: TextIO | None, text: str) -> None:
     except OSError as error:
         if os.name == "nt" and error.errno == errno.EINVAL:  # Its word for a broken pipe.
             raise BrokenPipeError from None
-        reason = error.strerror or error
+        reason = reason_of(error)
         if error.errno in NO_SPACE:
             sentence = _(
                 "The output cannot be written ({reason}); free some space or write elsewhere.",

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from avalan.cli.console import Console
-from avalan.cli.parser import GLOBAL_FLAGS, GLOBAL_VALUES, Parser, examples_text
+from avalan.cli.parser import GLOBAL_FLAGS, GLOBAL_VALUES, Parser, examples_text, usage_text
 from avalan.cli.tree import Group
 from avalan.locale import _
 
@@ -38,12 +38,13 @@ def text_of(place: Group | Parser) -> str:
 def group_help(prog: str, about: str, helps: Mapping[str, str], examples: Iterable[str]) -> str:
     """What can be said after `prog`, and the options that work everywhere."""
     flags = [(option, _(text)) for option, text in GLOBAL_FLAGS.items()]
-    values = [(f"{option} {value}", _(text)) for option, (value, text) in GLOBAL_VALUES.items()]
+    values = [(f"{option} {_(name)}", _(text)) for option, (name, text) in GLOBAL_VALUES.items()]
+    width = max(18, *(len(name) for name, _text in (*helps.items(), *flags, *values)))
     parts = [
-        f"{_('Usage:')} {prog} COMMAND [OPTIONS]",
+        usage_text(prog, _("COMMAND")),
         about,
-        _section(_("Commands:"), helps.items()),
-        _section(_("Everywhere, before or after the command:"), [*flags, *values]),
+        _section(_("Commands:"), helps.items(), width),
+        _section(_("Everywhere, before or after the command:"), [*flags, *values], width),
         examples_text(examples),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -97,8 +98,8 @@ def _filled(text: str, width: int, *, after: int = 0) -> list[str]:
     )
 
 
-def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    lines = [f"  {name:<19} {text}".rstrip() for name, text in rows]
+def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> str:
+    lines = [f"  {name:<{width}}  {text}".rstrip() for name, text in rows]
     return "\n".join([title, *lines])
 
 

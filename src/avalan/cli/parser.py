@@ -29,6 +29,10 @@ GLOBAL_VALUES = {
 }
 
 
+PATHS = ("DIR", "FILE", "PATH")
+"""What stands for paths in the help; none of them may be empty."""
+
+
 class Parser(argparse.ArgumentParser):
     """Never prints or exits by itself: it returns values or raises `UsageError`.
 
@@ -54,16 +58,22 @@ class Parser(argparse.ArgumentParser):
             everywhere.add_argument(option, metavar=metavar, help=_(text))
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """The values of `words`.
+        """The values of `words`; as `passed_over`, what to say of words that stand where an
+        option's number could have stood, by word.
 
         Raises:
             UsageError: a word is not understood, or one is missing.
         """
-        options, arguments = self._sorted(words)
+        options, arguments, passed_over = self._sorted(words)
+        of_paths = [action for action in self._actions if action.metavar in PATHS]
+        self._translate_metavars()
         with for_libraries():
             args, unknown = self.parse_known_args(
                 [*options, *(["--", *arguments] if arguments else [])]
             )
+        args.passed_over = passed_over
+        if unknown and passed_over:
+            raise UsageError(next(iter(passed_over.values())))
         if unknown:
             raise UsageError(
                 "{prog} has no place for {word!r}; put quotes around a text with spaces, or "
@@ -71,6 +81,12 @@ class Parser(argparse.ArgumentParser):
                 prog=self.prog,
                 word=unknown[-1],
             )
+        for action in of_paths:
+            given = getattr(args, action.dest)
+            paths = given if isinstance(given, list) else [given]
+            if any(path is not None and not path.strip() for path in paths):
+                name = "".join(action.option_strings[:1]) or action.metavar
+                raise UsageError("{name} is empty; name a file or a folder.", name=name)
         return args
 
     def verbs(self) -> dict[str, "Parser"]:
@@ -89,6 +105,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """The text of `--help`."""
+        self._translate_metavars()
         shown = [each for each in self._get_positional_actions() if each.help != argparse.SUPPRESS]
         names = [_argument_name(action) for action in shown]
         self._positionals.title, self._optionals.title = _("Arguments"), _("Options")
@@ -100,11 +117,18 @@ class Parser(argparse.ArgumentParser):
             formatter.add_arguments(group._group_actions)
             formatter.end_section()
         formatter.add_text(self.epilog)
-        usage = " ".join([_("Usage:"), self.prog, *names, "[OPTIONS]"])
-        tried = examples_text(self.examples)
-        return "\n\n".join(
-            part for part in (usage, formatter.format_help().strip("\n"), tried) if part
+        parts = (
+            usage_text(self.prog, *names),
+            formatter.format_help().strip("\n"),
+            examples_text(self.examples),
         )
+        return "\n\n".join(part for part in parts if part)
+
+    def _translate_metavars(self) -> None:
+        """Before they are shown, and no earlier: completion tells values by the declared ones."""
+        for action in self._actions:
+            if isinstance(action.metavar, str):
+                action.metavar = _(action.metavar)
 
     def error(self, message: str) -> NoReturn:
         """argparse's complaint as a sentence."""
@@ -112,14 +136,15 @@ class Parser(argparse.ArgumentParser):
         reason = reason.replace("the following arguments are required:", "needed:")
         raise UsageError("{prog}: {reason}; see: {prog} --help", prog=self.prog, reason=reason)
 
-    def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
         options: list[str] = []
         arguments: list[str] = []
+        passed_over: dict[str, str] = {}
         queue = list(words)
         while queue:
             word = queue.pop(0)
             if word == "--":
-                return options, arguments + queue
+                return options, arguments + queue, passed_over
             if not looks_like_option(word):
                 arguments.append(word)
                 continue
@@ -129,8 +154,10 @@ class Parser(argparse.ArgumentParser):
                 raise UsageError(unknown_option(self.prog, name, self._option_string_actions))
             if not equals and queue and self.takes(action, queue[0]):
                 equals, value = "=", queue.pop(0)
+            elif action.nargs == "?" and queue and not equals and not looks_like_option(queue[0]):
+                passed_over[queue[0]] = _no_number(name, queue[0], action.metavar)
             options.append(name + equals + value)
-        return options, arguments
+        return options, arguments, passed_over
 
     def takes(self, action: argparse.Action, word: str) -> bool:
         """Whether `word` is the value of an option: of an optional value, only a number is."""
@@ -140,6 +167,16 @@ class Parser(argparse.ArgumentParser):
 
     def _knows(self, word: str) -> bool:
         return word == "--" or split_option(word)[0] in self._option_string_actions
+
+
+def _no_number(option: str, word: str, metavar: object) -> str:
+    return _(
+        "{option}: {word!r} is not {demand}; to leave the number out, write the prompt first, or "
+        '-- before it, as in: {option} -- "Hello"',
+        option=option,
+        word=word,
+        demand=_("a number of milliseconds") if metavar == "MS" else _("a whole number"),
+    )
 
 
 def looks_like_option(word: str) -> bool:
@@ -172,6 +209,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = {each.lstrip("-"): each for each in known}  # Dashes are alike in all options.
     near = extras.load("difflib").get_close_matches(word.lstrip("-"), list(names), n=1)
     return " " + _("(did you mean {word!r}?)", word=names[near[0]]) if near else ""
+
+
+def usage_text(prog: str, *names: str) -> str:
+    """How `prog` is called; `names` stand for its arguments."""
+    return " ".join([_("Usage:"), prog, *names, _("[OPTIONS]")])
 
 
 def examples_text(examples: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from avalan.cli.console import Console
-from avalan.errors import ConfigurationError, UsageError
+from avalan.errors import ConfigurationError, UsageError, reason_of
 from avalan.locale import _
 
 MOST_BYTES = 1_000_000
@@ -65,11 +65,9 @@ def opened(name: str) -> Iterator[Iterator[bytes]]:
     """The lines of a file, or of standard input (`-`) as they come; of an endless one, the start.
 
     Raises:
-        UsageError: the name is empty, or standard input is closed.
+        UsageError: standard input is closed.
         ConfigurationError: the file cannot be read.
     """
-    if not name:
-        raise UsageError("--questions names no file; name one, or - for standard input.")
     if name == "-":
         if sys.stdin is None:
             raise UsageError("--questions - reads the standard input, which is closed; open it.")
@@ -87,7 +85,7 @@ def _open(path: Path) -> BinaryIO:
             "The questions in {path} cannot be read ({reason}); name a text file with a "
             "question on each line.",
             path=path,
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None
 
 

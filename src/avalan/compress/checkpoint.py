@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, reason_of
 from avalan.locale import _
 from avalan.model.prompt import read_json
 
@@ -89,7 +89,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise ModelError(
             "The weights in {path} cannot be read ({error}); download the model again.",
             path=path,
-            error=error,
+            error=reason_of(error),
         ) from error
 
 

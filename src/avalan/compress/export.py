@@ -17,7 +17,7 @@ import onnx
 from avalan.compress.checkpoint import read_weights
 from avalan.compress.graph import build_graph
 from avalan.compress.llama import read_shape
-from avalan.errors import ConfigurationError, StateError
+from avalan.errors import ConfigurationError, StateError, reason_of
 
 Precision = Literal["fp32", "int8", "int4"]
 _COPIED = (
@@ -111,7 +111,7 @@ def _written(out: Path) -> Iterator[Path]:
             "The export cannot be written to {out} ({reason}), and nothing of it was left "
             "there; check its space and permissions, or choose another folder.",
             out=out,
-            reason=error.strerror or error,
+            reason=reason_of(error),
         ) from None
 
 

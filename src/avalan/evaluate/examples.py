@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from avalan.data.mixture import one, rng_for
 from avalan.data.worlds import Level, domains
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _
 from avalan.reflection.record import Record
 
@@ -289,5 +289,5 @@ def _bytes(path: Path) -> bytes:
             "The data file {path} cannot be read ({reason}); name the tests/data of a "
             "checkout with: --data DIR",
             path=path,
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None

@@ -1,7 +1,8 @@
 """Where model files come from: a folder, the local cache of the Hugging Face hub, or the hub."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 _TOKENIZER = "tokenizer.json"
 _TOKENIZER_FILES = ("*token*.json", "chat_template.jinja", "generation_config.json")
 
+Check = Callable[[Sequence[str], Callable[[], Mapping[str, Any]]], None]
+"""Called with the names of a model's files, and what fetches and reads its configuration."""
+
 
 def resolve(
     name: str,
@@ -24,7 +28,7 @@ def resolve(
     token: str | None = None,
     pickled: bool = False,
     code: bool = False,
-    check: Callable[[Sequence[str]], None] | None = None,
+    check: Check | None = None,
 ) -> Path:
     """The local folder of the model called `name`, downloading it if need be.
 
@@ -38,7 +42,7 @@ def resolve(
             `HF_TOKEN`) or the one that `hf auth login` has stored.
         pickled: pickled weights will do where there are no others.
         code: the Python files that came with the model belong to it.
-        check: called with the names of the files before they come; what it raises ends it.
+        check: called before the weights come; what it raises ends it.
 
     Raises:
         ModelError: there is no such model, it cannot be reached, or its folder is incomplete.
@@ -93,7 +97,7 @@ def resolve_tokenizer(
 
 def _download(
     name: str,
-    check: Callable[[Sequence[str]], None] | None = None,
+    check: Check | None = None,
     *,
     token: str | None,
     **options: Any,
@@ -102,7 +106,7 @@ def _download(
     token = token or extras.load("avalan.hub.account").find_token()
     plan = download.plan(name, token=token, **options)
     if check is not None:
-        check([file.path for file in plan.files])
+        check([file.path for file in plan.files], partial(download.read_config, plan))
     folder: Path = download.run(plan)
     return folder
 

@@ -5,7 +5,7 @@ import os
 import huggingface_hub
 
 from avalan.errors import ModelError
-from avalan.hub.failure import explained, require_hub
+from avalan.hub.failure import explained, parsed, require_hub
 
 
 def find_token() -> str | None:
@@ -29,7 +29,7 @@ def who_is(token: str) -> tuple[str, str | None]:
             "settings, where it begins with 'hf_'."
         )
     require_hub()
-    with explained(token=token):
+    with explained(token=token), parsed():
         found = huggingface_hub.HfApi().whoami(token=token)
-    access = found.get("auth", {}).get("accessToken") or {}
-    return found["name"], access.get("displayName")
+        access = found.get("auth", {}).get("accessToken") or {}
+        return found["name"], access.get("displayName")

@@ -20,9 +20,11 @@ from avalan import __version__
 from avalan.errors import StateError
 from avalan.hub import events
 from avalan.hub.failure import explained
+from avalan.hub.found import find_cached
 from avalan.hub.layout import Place, place_of, size_of
 from avalan.hub.remote import RemoteFile, RemoteModel, choose, look_up, patterns_for
 from avalan.hub.transfer import fetch_all
+from avalan.locale import number
 
 CONFIG = "config.json"
 _LOCK_S = 0.2
@@ -100,6 +102,31 @@ def plan(
     )
 
 
+def plan_on_disk(
+    name: str, *, cache_dir: str | Path | None, revision: str | None, pickled: bool
+) -> Plan | None:
+    """The plan for the model as it is in the cache, if it is whole there; the hub is not asked."""
+    folder = find_cached(name, cache_dir=cache_dir, revision=revision, pickled=pickled)
+    if folder is None:
+        return None
+    files = tuple(
+        RemoteFile(
+            path=path.relative_to(folder).as_posix(),
+            size_bytes=size_of(path),
+            etag=path.resolve().name,
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    )
+    return Plan(
+        model=RemoteModel(name=name, commit=folder.name, files=files, licence=None),
+        revision=revision or "main",
+        files=files,
+        place=place_of(name, cache_dir),
+        token=None,
+    )
+
+
 def only(plan: Plan, patterns: Sequence[str]) -> Plan:
     """The same plan without the files that fit none of `patterns`."""
     return replace(plan, files=choose(plan.files, patterns))
@@ -171,7 +198,7 @@ def free_bytes(folder: Path) -> int | None:
 
 
 def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    return f"{number(size / 1e9, ',.1f')} GB" if size >= 1e9 else f"{number(size / 1e6, ',.1f')} MB"
 
 
 def _explained(plan: Plan) -> AbstractContextManager[None]:

@@ -3,7 +3,6 @@
 import errno
 import os
 import queue
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,9 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants, errors
 
-from avalan.errors import ModelError, StateError
-from avalan.hub.layout import cache_root, names_on_disk, place_of
+from avalan.errors import ModelError, StateError, reason_of
+from avalan.hub.found import missing_shards
+from avalan.hub.layout import cache_root, listing, names_on_disk, place_of
 from avalan.locale import _, _n
 
 CLIENT_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
@@ -22,9 +22,12 @@ CLIENT_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 PATIENCE_S = 1.2
 """`HF_HUB_ETAG_TIMEOUT`, in seconds, sets another for networks that are slow."""
 
-_TIMED_OUT = "timed out"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _MOST_NAMES = 5
+
+
+class Unreachable(ModelError):
+    """The hub cannot be asked."""
 
 
 @contextmanager
@@ -42,7 +45,8 @@ def explained(
         StateError: the disk is full or cannot be written.
     """
     try:
-        yield
+        with _spoken_by_a_hub():
+            yield
     except errors.GatedRepoError:
         raise _gated(name, token) from None
     except errors.RevisionNotFoundError:
@@ -71,6 +75,46 @@ def explained(
         raise disk_error(error, cache_dir) from None
 
 
+@contextmanager
+def _spoken_by_a_hub() -> Iterator[None]:
+    try:
+        yield
+    except errors.HfHubHTTPError as error:
+        answer = error.response
+        # Content often comes from elsewhere, which has manners of its own.
+        is_endpoint = str(answer.url).startswith(constants.ENDPOINT)
+        if not is_endpoint or answer.status_code >= 429 or "X-Error-Code" in answer.headers:
+            raise
+        is_json = "json" in answer.headers.get("Content-Type", "")
+        if answer.status_code == 404 or not (is_json or "X-Error-Message" in answer.headers):
+            raise _no_hub(_answer(error)) from None
+        raise
+
+
+@contextmanager
+def parsed() -> Iterator[None]:
+    """An answer that cannot be read inside is not a hub's.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, errors.HFValidationError):
+            raise
+        raise _no_hub(_("its answer cannot be read")) from error
+
+
+def _no_hub(answer: str) -> ModelError:
+    return ModelError(
+        "{address} does not look like a hub of models ({answer}); check HF_ENDPOINT, or whether "
+        "the network asks for a login first.",
+        address=constants.ENDPOINT,
+        answer=answer,
+    )
+
+
 def why_unreachable() -> str | None:
     """Why the hub cannot be asked, as a part of a sentence; None where it answers.
 
@@ -80,6 +124,7 @@ def why_unreachable() -> str | None:
     """
     if constants.HF_HUB_OFFLINE:
         return _("HF_HUB_OFFLINE is set")
+    timed_out = _("timed out")
     try:
         patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", PATIENCE_S))
     except ValueError:
@@ -100,16 +145,10 @@ def why_unreachable() -> str | None:
     try:
         reason = answer.get(timeout=patience)
     except queue.Empty:
-        reason = _TIMED_OUT
-    if reason == _TIMED_OUT:
+        reason = timed_out
+    if reason == timed_out:
         reason = _("no answer within {seconds:g} s", seconds=patience)
     return reason and f"{constants.ENDPOINT}: {reason}"
-
-
-def reason_of(error: BaseException) -> str:
-    """What an exception says, in a few words for the middle of a sentence."""
-    text = str(error).strip().partition("\n")[0].rstrip(".")
-    return re.sub(r"^\[Errno -?\d+\] ", "", text) or type(error).__name__
 
 
 def require_hub(name: str | None = None, cache_dir: str | Path | None = None) -> None:
@@ -123,35 +162,54 @@ def require_hub(name: str | None = None, cache_dir: str | Path | None = None) ->
         raise unreachable(name, reason, cache_dir)
 
 
-def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> ModelError:
+def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> Unreachable:
     """The sentence for a hub that cannot be asked about the model called `name`, or at all."""
-    held = names_on_disk(cache_dir)
     if name is None:
-        what = _n("The hub cannot be reached ({reason})")
+        sentence = _n(
+            "The hub cannot be reached ({reason}); {remedy}, or see which models are on this "
+            "machine: avalan cache list"
+        )
+        return Unreachable(sentence, reason=reason, remedy=_remedy())
+    held, folder = names_on_disk(cache_dir), place_of(name, cache_dir).folder
+    snapshots = listing(folder / "snapshots")
+    missing = sorted({shard for snapshot in snapshots for shard in missing_shards(snapshot)})
+    what = _n("The model {name!r} is not on this machine and cannot be downloaded ({reason})")
+    if missing:
+        what = _n(
+            "The model {name!r} is only partly on this machine and what is missing, {files}, "
+            "cannot be downloaded ({reason})"
+        )
     elif name in held:
         what = _n(
             "The hub cannot be reached ({reason}), so only what is on disk of {name!r} is there"
         )
-    elif any(place_of(name, cache_dir).folder.glob("blobs/*")):
+    elif any(folder.glob("blobs/*")):
         what = _n(
             "The model {name!r} is only partly on this machine and the rest cannot be downloaded "
             "({reason})"
         )
-    else:
-        what = _n("The model {name!r} is not on this machine and cannot be downloaded ({reason})")
-    return ModelError(
-        "{problem}; connect to the network, give a local folder, or use what is on disk: {names}.",
-        problem=_(what, name=name, reason=reason),
-        names=_names(held),
+    return Unreachable(
+        _n("{problem}; {remedy}, give a local folder, or use what is on disk: {names}."),
+        problem=_(what, name=name, reason=reason, files=_names(missing)),
+        remedy=_remedy(),
+        names=_names(["'bundled'", *map(repr, held)]),
     )
 
 
-def _names(held: Sequence[str]) -> str:
-    names = ["'bundled'", *map(repr, held[:_MOST_NAMES])]
-    if len(held) > _MOST_NAMES:
-        more = len(held) - _MOST_NAMES
+def _remedy() -> str:
+    if constants.HF_HUB_OFFLINE:
+        return _("unset HF_HUB_OFFLINE")
+    if os.environ.get("HF_ENDPOINT"):
+        return _("check HF_ENDPOINT and the network")
+    return _("connect to the network")
+
+
+def _names(every: Sequence[str]) -> str:
+    names = every[: _MOST_NAMES + 1]
+    if len(every) > len(names):
+        more = len(every) - len(names)
         return _("{names} and {count} more", names=", ".join(names), count=more)
-    *first, last = names
+    *first, last = names or [""]
     return _("{names} and {last}", names=", ".join(first), last=last) if first else last
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, reason_of
 
 _WEIGHTS = ("*.safetensors", "*.onnx", "onnx/*.onnx")
 PICKLED_MODELS = ("pytorch_model*.bin",)
@@ -67,6 +67,6 @@ def _describes_a_model(path: Path) -> bool:
         raise ModelError(
             "{file} is not readable JSON ({error}); download the model again.",
             file=path,
-            error=error,
+            error=reason_of(error),
         ) from None
     return isinstance(config, dict) and bool(config.keys() & {"model_type", "architectures"})

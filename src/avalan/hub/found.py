@@ -70,11 +70,19 @@ def _is_whole(folder: Path, *, pickled: bool) -> bool:
     """Whether there are weights, every shard that an index names, and what prepares the input."""
     if not any(next(folder.glob(pattern), None) for pattern in _INPUTS):
         return False
+    return not missing_shards(folder) and has_weights(folder, pickled=pickled)
+
+
+def missing_shards(folder: Path) -> list[str]:
+    """The shards that the index of the weights names and that are not there.
+
+    An index that cannot be read counts as missing itself.
+    """
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
-        return has_weights(folder, pickled=pickled)
+        return []
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return sorted(shard for shard in shards if not (folder / shard).is_file())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False
-    return all((folder / shard).is_file() for shard in shards)
+        return [index.name]

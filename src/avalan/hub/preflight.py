@@ -4,6 +4,7 @@ Writing one token reads every weight once, so memory bandwidth bounds the speed;
 engine takes for a layer whatever its size bounds that of small models.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,7 @@ _KV_BYTES = 2
 """A number of the key-value cache, in bf16."""
 _MATRIX = (6144, 4096)
 """96 MiB, far more than any processor caches; less would measure the cache."""
-_MOST_RUNS = 5
-_BUDGET_S = 0.5
+_BUDGET_S = 0.12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,25 +74,34 @@ class Preflight:
     @property
     def tokens_per_s(self) -> float | None:
         """About so many; None where it would not fit into memory, or nothing was measured."""
-        if self.bandwidth is None or self.fits_memory is False or not self.needs.read_bytes:
+        if self.read_s is None or self.fits_memory is False or not self.needs.read_bytes:
             return None
-        read_s = self.needs.read_bytes / self.bandwidth
-        return 1 / (read_s + self.needs.num_layers * LAYER_S[self.needs.engine])
+        return 1 / (self.read_s + self.layers_s)
+
+    @property
+    def read_s(self) -> float | None:
+        """What a token costs to read its weights, in seconds; None where nothing was measured."""
+        return None if self.bandwidth is None else self.needs.read_bytes / self.bandwidth
+
+    @property
+    def layers_s(self) -> float:
+        """What the layers of a token cost besides, in seconds."""
+        return self.needs.num_layers * LAYER_S[self.needs.engine]
 
 
 def measure_bandwidth() -> float:
     """Bytes per second while a matrix is multiplied by a vector, the work of a model's token.
 
-    Takes about a third of a second. The best of a few runs, since other programs only slow it
-    down.
+    Takes about 0.15 s. The best of many runs, since other programs only slow it down.
     """
     matrix, vector = np.ones(_MATRIX, np.float32), np.ones(_MATRIX[1], np.float32)
-    seconds: list[float] = []
-    while len(seconds) < _MOST_RUNS and sum(seconds) <= _BUDGET_S:
-        before = time.perf_counter()
+    before = started = time.perf_counter()
+    best = math.inf
+    while before - started < _BUDGET_S:
         matrix @ vector
-        seconds.append(time.perf_counter() - before)
-    return matrix.nbytes / min(seconds)
+        now = time.perf_counter()
+        best, before = min(best, now - before), now
+    return matrix.nbytes / best
 
 
 def needs_of(files: Sequence[RemoteFile], config: Mapping[str, Any]) -> Needs:

@@ -15,7 +15,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 from avalan.errors import ModelError
-from avalan.hub.failure import explained, require_hub
+from avalan.hub.failure import explained, parsed, require_hub
 from avalan.hub.folder import PICKLED_MODELS
 from avalan.hub.headers import Tensor
 from avalan.locale import _n
@@ -112,25 +112,15 @@ def look_up(
         ModelError: it does not exist, may not be seen, or the hub cannot be reached.
     """
     require_hub(name, cache_dir)
-    with explained(name, revision=revision, token=token, cache_dir=cache_dir):
-        try:
-            info = huggingface_hub.HfApi().model_info(
-                name,
-                revision=revision,
-                files_metadata=True,
-                token=token or False,
-                timeout=_TIMEOUT_S,
-            )
-            return _model(info)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, errors.HFValidationError):
-                raise
-            raise ModelError(
-                "What {address} answers about {name!r} is no hub's answer; check HF_ENDPOINT, "
-                "or whether the network asks for a login first.",
-                address=constants.ENDPOINT,
-                name=name,
-            ) from error
+    with explained(name, revision=revision, token=token, cache_dir=cache_dir), parsed():
+        info = huggingface_hub.HfApi().model_info(
+            name,
+            revision=revision,
+            files_metadata=True,
+            token=token or False,
+            timeout=_TIMEOUT_S,
+        )
+        return _model(info)
 
 
 def _model(info: Any) -> RemoteModel:
@@ -205,7 +195,7 @@ def search(
     wanted: dict[str, Any] = {"sort": "downloads", "limit": limit, "expand": list(_SEARCHED)}
     wanted |= {"search": query} if query else {}
     wanted |= {"filter": list(filters)} if filters else {}
-    with explained(token=token):
+    with explained(token=token), parsed():
         # The client's own search tries again for half a minute where the hub is out of order.
         response = huggingface_hub.get_session().get(
             f"{constants.ENDPOINT}/api/models",

@@ -20,10 +20,10 @@ import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, reason_of
 from avalan.hub import events
 from avalan.hub.events import Event, FileAdvanced, FileBroken, FileFinished, FileStarted
-from avalan.hub.failure import CLIENT_ERROR, reason_of
+from avalan.hub.failure import CLIENT_ERROR
 from avalan.hub.layout import Place, size_of
 from avalan.hub.remote import RemoteFile, RemoteModel
 from avalan.locale import _

@@ -14,9 +14,12 @@ The catalogues are compiled from the repository's locale/ by the build (scripts/
 
 import gettext
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from string import Formatter
+from typing import Any
 
 DOMAIN = "avalan"
 SOURCE = "en"
@@ -34,7 +37,7 @@ _chosen: tuple[str, str] | None = None
 def _(message: str, /, **values: object) -> str:
     """`message` in the chosen language, with `values` in the place of their names."""
     text = message and _catalogue.gettext(message)  # The empty message is a catalogue's header.
-    return text.format(**values) if values else text
+    return _FORMS.format(text, **values) if values else text
 
 
 def _n(message: str, /) -> str:
@@ -44,7 +47,29 @@ def _n(message: str, /) -> str:
 
 def ngettext(one: str, many: str, n: int, /, **values: object) -> str:
     """`one` or `many`, as the chosen language counts `n`, which the text may name."""
-    return _catalogue.ngettext(one, many, n).format(n=n, **values)
+    return _FORMS.format(_catalogue.ngettext(one, many, n), n=n, **values)
+
+
+def number(value: float, form: str = ",") -> str:
+    """`value` in the format `form`, where a comma asks for the chosen language's mark."""
+    text = format(value, form)
+    whole = text.lstrip("-").partition(".")[0]
+    # Translators: whether and how the digits of numbers of four digits are grouped.
+    short = _("1,000")
+    # Translators: how those of longer numbers are, as 10.000 or 10 000.
+    long = _("10,000")
+    mark = re.search(r"10?(\D*)000", short if len(whole) == len("1,000") else long)
+    return text.replace(",", mark[1] if mark else ",")
+
+
+class _Forms(Formatter):
+    """As `str.format`, but for the marks in numbers."""
+
+    def format_field(self, value: Any, form: str) -> str:
+        return number(value, form) if "," in form else format(value, form)
+
+
+_FORMS = _Forms()
 
 
 def languages() -> list[str]:

@@ -1,10 +1,13 @@
 """What goes into a model and what comes out of it: plain values, free of every library."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Literal, get_args
 
-from avalan.locale import _
+from avalan.errors import ConfigurationError
+from avalan.locale import _, _n
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "interrupted"]
@@ -48,7 +51,7 @@ class Token:
     alternatives: tuple[TokenAlternative, ...] = ()
     """The most probable tokens of the raw logits, best first; the chosen one may be among them."""
     special: bool = False
-    """True for control and reflection tokens."""
+    """True for special tokens, reflection tokens among them."""
     reasoning: bool = False
     """True where the text, and the tags around it, are the model's reasoning and no answer."""
 
@@ -108,13 +111,16 @@ class GenerationSettings:
     num_alternatives: int = 0
     """How many of the most probable tokens to report beside each token."""
     skip_special_tokens: bool = True
-    """Leave control tokens out of the text; they are generated and counted all the same."""
+    """Leave special tokens out of the text; they are generated and counted all the same."""
     start_thinking: bool = False
     """Take the answer to begin with reasoning, where neither the chat template nor the model opens
     it with a tag."""
     use_cache: bool = True
     """Keep what the model has read; without, it reads everything again for each token, which is
     slow and gives the same answer."""
+
+    def __post_init__(self) -> None:
+        _check_types(self)
 
     @property
     def constraint(self) -> ConstraintKind | None:
@@ -152,7 +158,7 @@ class EngineSettings:
     tokens: tuple[str, ...] = ()
     """A token to add to the tokenizer; the transformers engine makes room for it in the model."""
     special_tokens: tuple[str, ...] = ()
-    """The same for a control token, which texts cannot spell."""
+    """The same for a special token, which texts cannot spell."""
     trust_remote_code: bool = False
     """Run Python code that came with the model and can do whatever you can; only where you trust
     whoever wrote it."""
@@ -175,6 +181,43 @@ class EngineSettings:
     """An option for a vLLM that is started, as tensor-parallel-size=2."""
     num_threads: int | None = None
     """Threads for one model; left open, as many as there are physical cores."""
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+
+
+_DEMANDS: dict[Any, str] = {
+    str: _n("a text"),
+    int: _n("a whole number"),
+    float: _n("a number"),
+    bool: _n("True or False"),
+    tuple[str, ...]: _n("a tuple of texts"),
+    Mapping[str, Any]: _n("a dictionary"),
+}
+
+
+def _check_types(settings: GenerationSettings | EngineSettings) -> None:
+    """Raise for the first field whose value is of another type than it says."""
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        kinds = get_args(each.type) if isinstance(each.type, UnionType) else (each.type,)
+        if not any(_fits(value, kind) for kind in kinds):
+            raise ConfigurationError(
+                "The setting {name} is {value!r}, but it must be {wanted}.",
+                name=each.name,
+                value=value if each.repr else "…",
+                wanted=_(_DEMANDS[kinds[0]]),
+            )
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if kind == tuple[str, ...]:
+        return isinstance(value, tuple | list) and all(isinstance(each, str) for each in value)
+    if kind == Mapping[str, Any]:
+        return isinstance(value, Mapping)
+    # Numbers of numpy are numbers too, and True is none.
+    wide = {int: Integral, float: Real}.get(kind, kind)
+    return isinstance(value, wide) and (kind is bool or not isinstance(value, bool))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -202,6 +245,9 @@ class GenerationReport:
     """What the answer was made to follow."""
     enforced_by: str | None = None
     """Who saw to it."""
+    system_merged: bool = False
+    """Whether the system prompt stands in front of the user's first words, because the model's chat
+    template takes none."""
 
     @property
     def tokens_per_s(self) -> float:

@@ -53,8 +53,7 @@ class GgufFile:
             num = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, size)
             return int(-num if num >= size else max(num, 0))
 
-        text: bytes = _filled(read, ctypes.c_char)
-        return text.decode(errors="replace")
+        return _text(read)
 
 
 class VocabularyReading:
@@ -69,7 +68,7 @@ class VocabularyReading:
         self._vocabulary, self._trusted = file.vocabulary, trusted
         self._num_tokens = int(llama_cpp.llama_vocab_n_tokens(self._vocabulary))
 
-    def encode(self, text: str, add_special_tokens: bool = True) -> _Encoding:
+    def encode(self, text: str, /, *, add_special_tokens: bool = True) -> _Encoding:
         """Token ids, with the characters that each stands for."""
         data = text.encode()
         ids = self._ids(data, add_special_tokens)
@@ -77,9 +76,9 @@ class VocabularyReading:
         mask = [int(self._is_control(token_id)) for token_id in ids]
         return _Encoding(ids, _character_places(text, places), mask)
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+    def decode(self, token_ids: Sequence[int], /, *, skip_special_tokens: bool = True) -> str:
         """The text of token ids."""
-        known = [token_id for token_id in ids if 0 <= token_id < self._num_tokens]
+        known = [token_id for token_id in token_ids if 0 <= token_id < self._num_tokens]
         tokens = (llama_cpp.llama_token * len(known))(*known)
 
         def detokenize(buffer: Any, size: int) -> int:
@@ -90,7 +89,7 @@ class VocabularyReading:
                 )
             )  # fmt: skip
 
-        return _filled(detokenize, ctypes.c_char).decode(errors="replace")
+        return _text(detokenize)
 
     def spelling(self, token_id: int) -> bytes:
         """The bytes that a token adds to a text; a control token's own letters."""
@@ -100,9 +99,9 @@ class VocabularyReading:
                 llama_cpp.llama_token_to_piece(self._vocabulary, token_id, buffer, size, 0, True)
             )
 
-        return _filled(spell, ctypes.c_char)
+        return bytes(_filled(spell, ctypes.c_char))
 
-    def id_to_token(self, token_id: int) -> str | None:
+    def id_to_token(self, token_id: int, /) -> str | None:
         """How the vocabulary writes a token, as `Ġthe`."""
         if not 0 <= token_id < self._num_tokens:
             return None
@@ -127,7 +126,7 @@ class VocabularyReading:
                 )
             )
 
-        return _filled(tokenize, llama_cpp.llama_token, list)
+        return list(_filled(tokenize, llama_cpp.llama_token))
 
     def _is_control(self, token_id: int) -> bool:
         return bool(llama_cpp.llama_vocab_get_attr(self._vocabulary, token_id) & _CONTROL)
@@ -184,7 +183,7 @@ def _named_tokens(vocabulary: int, reading: VocabularyReading) -> dict[str, str]
     return {name: text for name, text in found.items() if text is not None}
 
 
-def _filled(fill: Callable[[Any, int], int], kind: Any, made: Any = bytes) -> Any:
+def _filled(fill: Callable[[Any, int], int], kind: Any) -> Any:
     """What `fill` writes into a buffer that is large enough; it says how much, or minus how much
     it would have needed."""
     buffer = (kind * _FIRST_SIZE)()
@@ -192,7 +191,11 @@ def _filled(fill: Callable[[Any, int], int], kind: Any, made: Any = bytes) -> An
     if num < 0:
         buffer = (kind * (1 - num))()
         num = fill(buffer, 1 - num)
-    return made(buffer[:num])
+    return buffer[:num]
+
+
+def _text(fill: Callable[[Any, int], int]) -> str:
+    return bytes(_filled(fill, ctypes.c_char)).decode(errors="replace")
 
 
 def _byte_places(data: bytes, pieces: Sequence[bytes]) -> list[tuple[int, int]]:

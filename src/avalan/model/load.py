@@ -1,6 +1,6 @@
 """From a model's name to a model that can run: find its files, choose its engine, load both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -136,7 +136,7 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
         token=settings.access_token,
         pickled=settings.allow_pickle,
         code=settings.trust_remote_code,
-        check=partial(_check_engine, name, settings),
+        check=partial(_check_can_run, name, settings),
     )
 
 
@@ -151,21 +151,32 @@ def _find_file(name: str) -> Path:
     return path
 
 
-def _check_engine(name: str, settings: EngineSettings, files: Sequence[str]) -> None:
-    """What cannot run without torch is not downloaded without it.
+def _check_can_run(
+    name: str,
+    settings: EngineSettings,
+    files: Sequence[str],
+    read_config: Callable[[], Mapping[str, Any]],
+) -> None:
+    """What cannot run without torch or consent is not downloaded without it.
 
     Raises:
         MissingExtra: none of the files is for the engine that needs no more than the base install.
+        ModelError: the model needs Python code that came with it, which is not trusted.
     """
     is_onnx = settings.engine == "onnx" or any(file.endswith(".onnx") for file in files)
-    if (settings.engine != "transformers" and is_onnx) or extras.is_installed("torch"):
+    if settings.engine != "transformers" and is_onnx:
         return
-    raise MissingExtra(
-        "The model {name!r} runs on torch, which is not installed, and nothing was downloaded; "
-        "run: {command}",
-        name=name,
-        command=extras.install_command("transformers"),
-    )
+    if not extras.is_installed("torch"):
+        raise MissingExtra(
+            "The model {name!r} runs on torch, which is not installed, and nothing was "
+            "downloaded; run: {command}",
+            name=name,
+            command=extras.install_command("transformers"),
+        )
+    config = {} if settings.trust_remote_code else read_config()
+    if config.get("auto_map"):
+        # It has to import transformers, to know whether that has the code itself.
+        extras.load("avalan.model.weights").check_consent(repr(name), config, trusted=False)
 
 
 def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:

@@ -13,7 +13,7 @@ import transformers
 from transformers.models.auto import modeling_auto
 
 from avalan import extras
-from avalan.errors import ConfigurationError, ModelError
+from avalan.errors import ConfigurationError, ModelError, reason_of
 from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
@@ -21,7 +21,6 @@ from avalan.model.task import Task
 from avalan.model.weights import (
     LOADING_ERRORS,
     check_consent,
-    first_line,
     load_weights,
     quieten,
 )
@@ -95,7 +94,7 @@ def load(name: str, folder: Path, settings: EngineSettings, task: Task) -> Pretr
     """
     _check_settings(settings, task)
     config = read_json(folder / "config.json")
-    check_consent(folder, config, trusted=settings.trust_remote_code)
+    check_consent(str(folder), config, trusted=settings.trust_remote_code)
     check_kind(name, config, task)
     quieten()
     processor = _load_processor(name, folder, settings, task)
@@ -185,7 +184,7 @@ def _load_processor(name: str, folder: Path, settings: EngineSettings, task: Tas
             "download the model again.",
             name=name,
             folder=folder,
-            reason=first_line(error),
+            reason=reason_of(error),
         ) from error
 
 

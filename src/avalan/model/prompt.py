@@ -8,7 +8,8 @@ eleven characters are spelled out in ordinary pieces, so that no content can act
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import tokenizers
 
 from avalan import extras
-from avalan.errors import AvalanError, ModelError
+from avalan.errors import AvalanError, ModelError, reason_of
 from avalan.model.entities import Message, TokenKind
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,13 +30,13 @@ Offset = tuple[int, int]
 class Reading(Protocol):
     """One way to read texts with a vocabulary: what of `tokenizers.Tokenizer` is used here."""
 
-    def encode(self, text: str, add_special_tokens: bool = True) -> Any:
+    def encode(self, text: Any, /, *, add_special_tokens: bool = True) -> Any:
         """Has `ids`, `offsets` and `special_tokens_mask`."""
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+    def decode(self, token_ids: Any, /, *, skip_special_tokens: bool = True) -> str:
         """The text of token ids."""
 
-    def id_to_token(self, token_id: int) -> str | None:
+    def id_to_token(self, token_id: int, /) -> str | None:
         """How the vocabulary writes a token."""
 
     def get_added_tokens_decoder(self) -> Mapping[int, Any]:
@@ -138,6 +139,18 @@ class Tokenizer:
         if self.chat_template is None:
             return self._opening_ids() + self.encode("\n\n".join(m.content for m in messages))
         return self._encode_parts(self._rendered(messages, add_generation_prompt))
+
+    def fit(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """`messages`; where the chat template takes no system prompt, with that in front of the
+        user's first words, as other tools do it."""
+        match messages:
+            case [Message(role="system") as system, Message(role="user") as first, *others]:
+                merged = replace(first, content=f"{system.content}\n\n{first.content}")
+                for tried in (messages, [merged, *others]):
+                    with suppress(ModelError):
+                        self.generation_prompt(tried)
+                        return tried
+        return messages  # Whoever encodes them says why they cannot be.
 
     def generation_prompt(self, messages: Sequence[Message]) -> str:
         """What the chat template says after the last content, before the model's own words.
@@ -280,7 +293,7 @@ def load_tokenizer(
         raise ModelError(
             "The tokenizer in {path} cannot be read ({error}); download the model again.",
             path=path,
-            error=error,
+            error=reason_of(error),
         ) from error
 
 
@@ -296,7 +309,9 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise ModelError(
-            "{path} is not readable JSON ({error}); download it again.", path=path, error=error
+            "{path} is not readable JSON ({error}); download it again.",
+            path=path,
+            error=reason_of(error),
         ) from None
     if not isinstance(content, dict):
         raise ModelError("{path} holds no JSON object; download it again.", path=path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import tokenizers
 
-from avalan.errors import ConfigurationError, StateError
+from avalan.errors import ConfigurationError, StateError, reason_of
 from avalan.model.prompt import read_json
 
 DEFINITION, SETTINGS, NAMES = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
@@ -98,7 +98,7 @@ def save_tokenizer(
         raise StateError(
             "The tokenizer cannot be saved to {folder!r} ({reason}); choose another folder.",
             folder=str(folder),
-            reason=error.strerror or error,
+            reason=reason_of(error),
         ) from None
     return [*made, *copied]
 

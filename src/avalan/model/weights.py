@@ -15,7 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils import is_flash_attn_2_available
 from transformers.utils import logging as transformers_logging
 
-from avalan.errors import ConfigurationError, ModelError
+from avalan.errors import ConfigurationError, ModelError, reason_of
 from avalan.hub.found import code_files
 from avalan.hub.headers import read_headers
 from avalan.locale import _
@@ -62,7 +62,8 @@ def load_weights(
         torch.set_num_threads(settings.num_threads)
     device = find_device(settings.device)
     check_attention(settings.attention, device)
-    check_consent(folder, read_json(folder / "config.json"), trusted=settings.trust_remote_code)
+    config = read_json(folder / "config.json")
+    check_consent(str(folder), config, trusted=settings.trust_remote_code)
     read_headers(folder)  # Says which file is damaged.
     try:
         model, info = model_class.from_pretrained(
@@ -83,7 +84,7 @@ def load_weights(
             "transformers cannot load the model in {folder} ({reason}); check that the folder "
             "holds a complete {kind}.",
             folder=folder,
-            reason=first_line(error),
+            reason=reason_of(error),
             kind=kind,
         ) from error
     if device.type == "cpu" and settings.weight_type == "auto" and model.dtype == torch.float16:
@@ -92,8 +93,8 @@ def load_weights(
     return model.to(device).eval(), info["missing_keys"]
 
 
-def check_consent(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> None:
-    """Whether the model that `config` describes may be loaded.
+def check_consent(model: str, config: Mapping[str, Any], *, trusted: bool) -> None:
+    """Whether `model`, a name or a folder, which `config` describes, may be loaded.
 
     Raises:
         ModelError: the installed transformers has no code for it, and its own is not `trusted`.
@@ -102,10 +103,10 @@ def check_consent(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> 
         return
     files = ", ".join(code_files(config)) or _("of another repository")
     raise ModelError(
-        "The model in {folder} needs Python code that came with it ({files}), which can read, "
+        "The model {model} needs Python code that comes with it ({files}), which can read, "
         "change and send whatever you can; read it first, and if you trust it, consent with "
         "--trust-remote-code.",
-        folder=folder,
+        model=model,
         files=files,
     )
 
@@ -166,7 +167,7 @@ def find_device(name: str) -> torch.device:
         raise ModelError(
             "There is no device {name!r} on this machine ({reason}); choose the device 'cpu'.",
             name=name,
-            reason=first_line(error),
+            reason=reason_of(error),
         ) from error
     return device
 
@@ -190,8 +191,3 @@ def quieten() -> None:
     """Let transformers speak of errors only: what it remarks is for programmers."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, to stand in a sentence."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from avalan.errors import RetrievalError
+from avalan.errors import RetrievalError, reason_of
 from avalan.locale import _, _n
 from avalan.retrieval import encodings
 from avalan.retrieval.extract import Extraction
@@ -169,7 +169,7 @@ def _unopened(path: Path, error: OSError) -> Unreadable:
         if path.is_symlink():
             return Unreadable(path, _("it is a link that leads nowhere"))
         return Unreadable(path, _("there is no such file"))
-    return Unreadable(path, _("it cannot be opened ({reason})", reason=error.strerror))
+    return Unreadable(path, _("it cannot be opened ({reason})", reason=reason_of(error)))
 
 
 def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:

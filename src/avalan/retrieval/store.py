@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from avalan import state
-from avalan.errors import AvalanError, RetrievalError, StateError
+from avalan.errors import AvalanError, RetrievalError, StateError, reason_of
 from avalan.locale import _, _n
 from avalan.retrieval import journal, tables
 
@@ -295,7 +295,7 @@ def speaking(path: Path | None) -> Iterator[None]:
             "{index} cannot be reached ({reason}); check the folder, or choose another with "
             "the environment variable AVALAN_HOME.",
             index=_subject(path),
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None
 
 
@@ -326,7 +326,7 @@ def _sentence(kind: str, path: Path | None, error: sqlite3.Error) -> AvalanError
             "{index} cannot be read or written ({reason}); check its disk and permissions, or "
             "choose another folder with the environment variable AVALAN_HOME.",
             index=index,
-            reason=error,
+            reason=reason_of(error),
         )
     if kind in _DAMAGED or "Could not decode" in str(error):
         return _damaged(path, str(error))

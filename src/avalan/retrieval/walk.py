@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from avalan import extras
+from avalan.errors import reason_of
 from avalan.locale import _
-from avalan.retrieval.documents import Skipped
+from avalan.retrieval.documents import LAYOUTS, Skipped
 
 _KEPT_BY_TOOLS = frozenset({"CVS", "_darcs", "__pycache__", "node_modules"})
 _IGNORE_FILES = (".gitignore", ".ignore")
@@ -26,19 +27,22 @@ _Rule = Callable[[str], bool | None]
 def files(folder: Path) -> Iterator[Path | Skipped]:
     """The files in `folder` (absolute) and below, each folder's before those of its subfolders.
 
+    A link comes last, and only if its file does not come by a path of its own or another link.
     Folders that cannot be listed and links to folders come as `Skipped`.
     """
     rules = _rules_above(folder)
     if _is_ignored(f"{folder}/", rules):
         rules = []  # Whoever names an ignored folder wants it.
     waiting = [(folder, rules)]
+    links: list[str] = []
+    root, seen = os.path.realpath(folder), set[str]()
     while waiting:
         current, rules = waiting.pop()
         try:
             with os.scandir(current) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            reason = _("the folder cannot be listed ({reason})", reason=error.strerror)
+            reason = _("the folder cannot be listed ({reason})", reason=reason_of(error))
             yield Skipped(path=str(current), reason=reason)
             continue
         rules = rules + _rules_in(current)
@@ -48,10 +52,20 @@ def files(folder: Path) -> Iterator[Path | Skipped]:
             if is_folder and entry.is_symlink():
                 reason = _("it is a link to a folder; add it by name")
                 yield Skipped(path=entry.path, reason=reason)
+            elif entry.is_symlink():
+                links.append(entry.path)
             elif not is_folder:
-                yield Path(entry.path)
+                path = Path(entry.path)
+                if path.suffix.lower() in LAYOUTS:  # Others can be read by a link's name only.
+                    seen.add(root + entry.path.removeprefix(str(folder)))
+                yield path
         below = [Path(entry.path) for entry in wanted if entry.is_dir(follow_symlinks=False)]
         waiting += [(path, rules) for path in reversed(below)]
+    for link in links:
+        real = os.path.realpath(link)
+        if real not in seen:
+            seen.add(real)
+            yield Path(link)
 
 
 def _is_wanted(entry: os.DirEntry[str], rules: list[_Rule]) -> bool:

@@ -29,7 +29,7 @@ from transformers import (
     default_data_collator,
 )
 
-from avalan.errors import ConfigurationError, StateError
+from avalan.errors import ConfigurationError, StateError, reason_of
 from avalan.locale import _
 from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.train import run_folder
@@ -269,13 +269,12 @@ def _writing(what: str, folder: Path) -> Iterator[None]:
         if type(error) is RuntimeError and "PytorchStreamWriter" not in str(error):
             raise
         shutil.rmtree(folder, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise StateError(
             "{what} could not be written to {folder} ({reason}); free some space and run the "
             "same command again to go on from the last checkpoint.",
             what=what,
             folder=folder.parent,
-            reason=reason,
+            reason=reason_of(error),
         ) from error
 
 

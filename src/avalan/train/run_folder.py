@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from avalan.errors import ConfigurationError, StateError
+from avalan.errors import ConfigurationError, StateError, reason_of
 from avalan.train.recipe import Recipe, recipe_from_table
 
 RECIPE, METRICS, TOKENIZER, MODEL = "recipe.json", "metrics.jsonl", "tokenizer", "model"
@@ -137,12 +137,12 @@ def _writing(out: Path) -> Iterator[None]:
                 "The folder {out} cannot be written ({reason}); free some space or choose "
                 "another with --out.",
                 out=out,
-                reason=error.strerror,
+                reason=reason_of(error),
             ) from None
         raise StateError(
             "The folder {out} cannot be written ({reason}); choose another with --out.",
             out=out,
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None
 
 

@@ -18,6 +18,7 @@ from avalan.model.entities import (
     Usage,
 )
 from avalan.model.nlp.recording import (
+    MARK,
     Recorder,
     Request,
     check_target,
@@ -106,23 +107,20 @@ def test_a_recording_is_ascii_with_a_line_for_each_token(path: Path) -> None:
     assert lines[-1]["report"]["usage"] == {"prompt_tokens": 9, "completion_tokens": 2}
 
 
-def test_a_recording_may_be_made_again(path: Path) -> None:
-    write(path, [a_step("one")])
-    assert read_recording(write(path, [a_step("two")])).text == "two"
-
-
-def test_a_recording_stays_until_there_is_another(path: Path) -> None:
-    write(path, [a_step("one")])
-    with Recorder(path, REQUEST):
-        pass  # The model failed before its first token.
-    assert read_recording(path).text == "one"
-
-
-def test_another_file_is_never_overwritten(path: Path) -> None:
-    path.write_text("my notes")
-    with pytest.raises(ConfigurationError, match="is not a recording and is left as it is"):
+@pytest.mark.parametrize("content", [MARK, "my notes"])
+def test_a_file_that_holds_something_is_never_overwritten(path: Path, content: str) -> None:
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match="holds something already and is left as it is"):
         Recorder(path, REQUEST)
-    assert path.read_text() == "my notes"
+    assert path.read_text() == content
+
+
+def test_what_comes_into_a_file_before_the_first_token_stays(path: Path) -> None:
+    path.touch()  # An empty file has nothing to lose.
+    with Recorder(path, REQUEST) as recorder:
+        path.write_text("my notes\n")
+        recorder.add(a_step("one"))
+    assert path.read_text().startswith(f"my notes\n{MARK}")
 
 
 def test_a_missing_folder_is_seen_before_the_model_runs(tmp_path: Path) -> None:
@@ -194,6 +192,7 @@ def outcome(path: Path) -> str:
         read = read_recording(path)
     except ConfigurationError as error:
         return str(error)
+    path.unlink()
     with Recorder(path, read.request) as recorder:
         for step in read.steps:
             recorder.add(step)

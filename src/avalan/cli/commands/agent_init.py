@@ -10,7 +10,7 @@ from avalan.agent.toml_text import toml_text
 from avalan.cli.console import Console
 from avalan.cli.options import add_fields, from_args
 from avalan.cli.parser import Parser
-from avalan.errors import ConfigurationError, UsageError
+from avalan.errors import ConfigurationError, UsageError, reason_of
 from avalan.locale import _
 from avalan.model.entities import GenerationSettings
 
@@ -125,7 +125,7 @@ def _write(out: Path, text: str, *, force: bool) -> None:
         raise ConfigurationError(
             "The file {path!r} cannot be written ({reason}); check its folder and its permissions.",
             path=str(out),
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None
 
 

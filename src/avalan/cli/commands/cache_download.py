@@ -9,7 +9,7 @@ from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.login import add_login, find_token
 from avalan.cli.parser import Parser
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, UsageError
 from avalan.locale import _, _n, ngettext
 
 
@@ -75,7 +75,8 @@ def download(
     plan = _plan(args, token, console, pickled=pickled)
     missing = plan.missing_bytes
     preflight = _preflight(plan, args, console) if missing else None
-    folder = _run(plan, console)
+    with extras.load("avalan.cli.display.download").shown(console):
+        folder: Path = extras.load("avalan.hub.download").run(plan)
     extras.load("avalan.hub.headers").read_headers(folder)
     document = {
         "model": plan.model.name,
@@ -90,16 +91,6 @@ def download(
     return plan, folder, document
 
 
-def _run(plan: Any, console: Console) -> Path:
-    try:
-        with extras.load("avalan.cli.display.download").shown(console):
-            folder: Path = extras.load("avalan.hub.download").run(plan)
-    except KeyboardInterrupt:
-        console.note(_("What has arrived is kept, and the same command goes on from there."))
-        raise
-    return folder
-
-
 def _require_hub_name(name: str) -> None:
     if name in ("bundled", "reader", "rules"):
         raise ConfigurationError(
@@ -107,6 +98,8 @@ def _require_hub_name(name: str) -> None:
             "name a model of the hub, such as Qwen/Qwen3-0.6B.",
             name=name,
         )
+    if not name:
+        raise UsageError("The name of the model is empty; name one, such as Qwen/Qwen3-0.6B.")
     if name.startswith((".", "/", "~")):
         raise ConfigurationError(
             "{name!r} is a folder, and only models of the hub are downloaded; "
@@ -118,9 +111,15 @@ def _require_hub_name(name: str) -> None:
 def _plan(args: argparse.Namespace, token: str | None, console: Console, *, pickled: bool) -> Any:
     hub = extras.load("avalan.hub.download")
     remote = extras.load("avalan.hub.remote")
-    where = {"cache_dir": args.cache_dir, "revision": args.revision, "token": token}
+    where = {"cache_dir": args.cache_dir, "revision": args.revision}
     everything = [*remote.READABLE, *remote.PICKLED]
-    plan = hub.plan(args.model, **where, files=everything if pickled else None)
+    try:
+        plan = hub.plan(args.model, **where, token=token, files=everything if pickled else None)
+    except extras.load("avalan.hub.failure").Unreachable:
+        plan = hub.plan_on_disk(args.model, **where, pickled=pickled)
+        if plan is None:
+            raise
+        console.note(_("The hub cannot be reached, so it may have a newer version."))
     if not pickled or remote.has_weights(plan.model):
         return hub.only(plan, remote.READABLE)
     console.note(

@@ -6,7 +6,6 @@ downloads through huggingface_hub downloads from here.
 
 import argparse
 import errno
-import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,7 +16,14 @@ from avalan.cli.console import Console, neutralise
 from avalan.cli.display.units import bytes_text
 from avalan.cli.options import whole_number
 from avalan.cli.parser import Parser
-from avalan.errors import AvalanError, ConfigurationError, ModelError, StateError, UsageError
+from avalan.errors import (
+    AvalanError,
+    ConfigurationError,
+    ModelError,
+    StateError,
+    UsageError,
+    reason_of,
+)
 from avalan.hub.server import HubServer, Served, url
 from avalan.locale import _, ngettext
 
@@ -136,7 +142,7 @@ def _refused(error: OSError, host: str, port: int) -> AvalanError:
         "The system refused port {port} on {host} ({reason}); choose another --host or --port.",
         port=port,
         host=host,
-        reason=error.strerror or os.strerror(error.errno or 0),
+        reason=reason_of(error),
     )
 
 

@@ -14,13 +14,14 @@ from avalan.cli.display.units import seconds_text
 from avalan.cli.options import add_fields, as_usage, from_args, whole_number
 from avalan.cli.parser import Parser
 from avalan.errors import StateError, UsageError
-from avalan.locale import _, ngettext
+from avalan.locale import _, _n, ngettext
 from avalan.model.entities import EngineSettings
 
 DEFAULT = "default"
 PANELS = ("bundled", "rules", DEFAULT)
 TASKS = ("grounded-qa", "retrieval-decision")
 _TWO_TASKS = {"one": TASKS[0], "other": TASKS[1]}
+_PARTS = {"need": _n("need"), "memory": _n("memory"), "reading": _n("reading")}
 
 
 def configure(parser: Parser) -> None:
@@ -255,7 +256,7 @@ def _open_judge(name: str, settings: EngineSettings, stack: Any) -> Any:
 
 def _show_choices(fitted_on: dict[str, Any], console: Console) -> None:
     rows = [
-        [part, fitted_on["n"][part], choice["chosen"], _reason(choice)]
+        [_(_PARTS[part]), fitted_on["n"][part], choice["chosen"], _reason(choice)]
         for part, choice in fitted_on["choices"].items()
     ]
     headers = [_("part"), _("examples"), _("served by"), _("because, cross-fitted")]

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from avalan.cli.login import add_login, find_token
 from avalan.cli.options import add_fields, as_usage, from_args
 from avalan.cli.parser import Parser
 from avalan.cli.questions import read_prompt
-from avalan.errors import UsageError
+from avalan.errors import ModelError, UsageError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings, GenerationSettings
 
@@ -84,7 +85,9 @@ def configure(parser: Parser) -> None:
     add_login(loading)
     add_display_options(parser.add_argument_group(_("Tokens")))
     record = parser.add_argument_group(_("Recording"))
-    record.add_argument("--record", metavar="FILE", help=_("keep the generation, token by token"))
+    record.add_argument(
+        "--record", metavar="FILE", help=_("keep the generation, token by token, in a new file")
+    )
     record.add_argument(
         "--replay", metavar="FILE", help=_("show a kept generation again; no model is loaded")
     )
@@ -125,7 +128,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         settings=settings,
     )
     kept = recordings.Recorder(target, request) if target else nullcontext()
-    with _loaded(model, engine, console) as lm, kept as recorder:
+    with _loaded(model, engine, console, args.passed_over) as lm, kept as recorder:
         starting = lm(prompt, system_prompt=args.system, settings=settings)
         answer = extras.load("avalan.cli.streaming").answer
         code: int = answer(lm, starting, {"model": model}, display, console, recorder)
@@ -143,10 +146,17 @@ def _replay(args: argparse.Namespace, display: DisplaySettings, console: Console
     return code
 
 
-def _loaded(name: str, settings: EngineSettings, console: Console) -> Any:
+def _loaded(
+    name: str, settings: EngineSettings, console: Console, passed_over: Mapping[str, str]
+) -> Any:
     lm = extras.load("avalan.model.nlp.text").TextGenerationModel(name, settings)
-    with arriving(name, console):
-        return lm.open()
+    try:
+        with arriving(name, console):
+            return lm.open()
+    except ModelError as error:
+        if name in passed_over and not looks_like_model(name):
+            raise UsageError(passed_over[name]) from error
+        raise
 
 
 def split_words(first: str | None, second: str | None, *, piped: bool) -> tuple[str, str | None]:

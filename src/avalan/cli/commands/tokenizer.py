@@ -18,7 +18,7 @@ from avalan.model.entities import EngineSettings
 def configure(parser: Parser) -> None:
     """A tokenizer, a text, and changes."""
     parser.epilog = _(
-        "A box is a token and its id: a control token has a double border, an added one a heavy "
+        "A box is a token and its id: a special token has a double border, an added one a heavy "
         "border; spaces, line breaks and tabs are signs. A pipe gets a table. With --json one "
         "object: tokenizer, vocab_size, added, saved, text, num_tokens, num_characters, "
         "characters_per_token, tokens."
@@ -54,7 +54,7 @@ def configure(parser: Parser) -> None:
         dest="special_tokens",
         action="append",
         metavar="TEXT",
-        help=_("a control token to add; may be given again"),
+        help=_("a special token to add; may be given again"),
     )
     parser.add_argument(
         "--save", metavar="DIR", help=_("write the tokenizer, tokens added, to DIR")

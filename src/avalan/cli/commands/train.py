@@ -57,8 +57,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _check_words(args: argparse.Namespace) -> None:
     if not args.recipe.strip():
         raise UsageError("The name of the recipe is empty; give a TOML file, or: bundled.")
-    if args.out is not None and not args.out.strip():
-        raise UsageError("--out names no folder; name one, or leave it out.")
     if args.device not in (None, "cpu", "cuda"):
         raise UsageError("Training runs on cpu or cuda, not on {device!r}.", device=args.device)
 

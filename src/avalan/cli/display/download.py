@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from avalan.cli.console import Console, cell_width
+from avalan.cli.console import Console, cell_width, terminal_size
 from avalan.cli.display.generation import Frame
 from avalan.cli.display.layout import Line, columns_of, padded, shorten, shorten_path
-from avalan.cli.display.screen import FRAME_S, Screen, terminal_size
+from avalan.cli.display.screen import FRAME_S, Screen
 from avalan.cli.display.signs import Signs, bar, is_live, signs
 from avalan.cli.display.units import bytes_text, seconds_text
 from avalan.hub.events import (
@@ -38,6 +38,7 @@ class Progress:
     """How far a download is; fed with events, in the order in which they happen."""
 
     def __init__(self) -> None:
+        self.name = ""
         self.sizes: dict[str, int] = {}
         self.done: dict[str, int] = {}
         self.active: list[str] = []
@@ -63,7 +64,8 @@ class Progress:
         match event:
             case Waiting(name=name):
                 self.remark = _("another program downloads {name}; waiting for it", name=name)
-            case Started(sizes=sizes):
+            case Started(name=name, sizes=sizes):
+                self.name = name
                 self.sizes, self.done, self.remark = dict(sizes), dict.fromkeys(sizes, 0), ""
                 self.active, self.finished, self._samples = [], [], []
                 self._resumed_bytes = 0
@@ -163,21 +165,36 @@ def shown(console: Console) -> Iterator[None]:
     if console.quiet or console.as_json:
         yield
         return
-    with ExitStack() as stack:
-        view = _Moving(console, stack) if is_live(console) else _Plain(console)
-        stack.enter_context(watching(view.see))
-        yield
+    progress = Progress()
+    try:
+        with ExitStack() as stack:
+            view = (_Moving if is_live(console) else _Plain)(console, progress, stack)
+            stack.enter_context(watching(view.see))
+            yield
+    except KeyboardInterrupt:
+        if progress.done_bytes < progress.size_bytes:
+            console.note(_stopped(progress))
+        raise
+
+
+def _stopped(progress: Progress) -> str:
+    return _(
+        "The download of {name} was stopped; {sizes} are kept, and the same command goes on from "
+        "there.",
+        name=progress.name,
+        sizes=_sizes(progress.done_bytes, progress.size_bytes),
+    )
 
 
 class _Moving:
     """On a terminal. It takes the screen with the first event, so that no other is troubled."""
 
-    def __init__(self, console: Console, stack: ExitStack) -> None:
+    def __init__(self, console: Console, progress: Progress, stack: ExitStack) -> None:
         self._console = console
         self._stack = stack
         self._draw = signs()
         self._screen: Screen | None = None
-        self._progress = Progress()
+        self._progress = progress
         self._drawn_at = -FRAME_S
 
     def see(self, event: Event) -> None:
@@ -193,6 +210,8 @@ class _Moving:
             if not below:
                 return
             self._screen = self._stack.enter_context(Screen(self._console))
+            # However it ends, no bar is left that will never move again.
+            self._stack.callback(self._screen.draw, Frame(size=size))
         self._drawn_at = now
         done, progress.finished = progress.finished, []
         finished = [finished_line(file, progress.sizes[file], width, self._draw) for file in done]
@@ -202,9 +221,9 @@ class _Moving:
 class _Plain:
     """In a pipe: lines on stderr."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, progress: Progress, _stack: ExitStack) -> None:
         self._console = console
-        self._progress = Progress()
+        self._progress = progress
         self._told_at = time.monotonic()
 
     def see(self, event: Event) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from avalan.cli.display.units import bytes_text, count_text, seconds_text
-from avalan.locale import _, ngettext
+from avalan.locale import _, ngettext, number
 
 if TYPE_CHECKING:
     from avalan.cli.display.description import Description
@@ -15,22 +15,23 @@ _FORMATS = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "I8": "int8", "U8": "ui
 
 
 def facts(model: "Description") -> dict[str, str]:
-    """Everything but the card and the files; what is not known is left out."""
+    """Everything but the card and the files."""
+    unknown = _("not stated")
     rows = {
-        _("Architecture"): model.architecture,
-        _("Parameters"): count_text(model.num_parameters) if model.num_parameters else None,
+        _("Architecture"): model.architecture or unknown,
+        _("Parameters"): count_text(model.num_parameters) if model.num_parameters else unknown,
         **{f"  {_(part)}": _share(count, model) for part, count in model.parameters.items()},
-        _("Number format"): _formats(model.dtypes),
-        _("Vocabulary"): _count_of_tokens(model.vocab_size),
-        _("Context"): _count_of_tokens(model.context_length),
-        _("Hidden size"): f"{model.hidden_size:,}" if model.hidden_size else None,
-        _("Layers"): _layers(model),
-        _("Attention"): _attention(model),
+        _("Number format"): _formats(model.dtypes) or unknown,
+        _("Vocabulary"): _count_of_tokens(model.vocab_size) or unknown,
+        _("Context"): _count_of_tokens(model.context_length) or unknown,
+        _("Hidden size"): number(model.hidden_size) if model.hidden_size else None,
+        _("Layers"): _layers(model) or unknown,
+        _("Attention"): _attention(model) or unknown,
         _("Heads"): _heads(model),
-        _("Special tokens"): _tokens(model.special_tokens),
+        _("Special tokens"): _tokens(model.special_tokens) or unknown,
         **{f"  {role.removesuffix('_token')}": token for role, token in model.roles.items()},
         _("Chat template"): _template(model.chat_template),
-        _("Licence"): model.licence,
+        _("Licence"): model.licence or unknown,
     }
     return {label: value for label, value in rows.items() if value}
 
@@ -40,7 +41,7 @@ def summary(model: "Description") -> dict[str, str]:
     size = bytes_text(sum(row[1] for row in model.files))
     every = facts(model)
     names = (_("Architecture"), _("Parameters"), _("Number format"), _("Context"), _("Licence"))
-    found = {name: every[name] for name in names if name in every}
+    found = {name: every[name] for name in names}
     where = _("{size}, not downloaded", size=size)
     if model.is_downloaded:
         where = _("{size}, on disk", size=size)
@@ -58,7 +59,7 @@ def loaded_facts(loaded: "Loaded") -> dict[str, str]:
             device=loaded.device,
         ),
         _("Parameters"): _("{count:,} counted", count=count) if count else None,
-        **{f"  {_(part)}": f"{count:,}" for part, count in loaded.parameters.items()},
+        **{f"  {_(part)}": number(count) for part, count in loaded.parameters.items()},
         _("Memory"): bytes_text(memory) if memory else None,
         _("Modules"): ", ".join(f"{count} {name}" for name, count in loaded.modules.items()),
         _("Logits"): _("{count:,} wide", count=width) if width else None,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from avalan.cli.console import cell_width
 from avalan.cli.display.units import seconds_text
-from avalan.locale import _, _n, ngettext
+from avalan.locale import _, _n, ngettext, number
 from avalan.model.entities import GenerationReport
 from avalan.model.nlp.steps import Step
 
@@ -34,7 +34,7 @@ def figures_text(
     ttft = [f"ttft {seconds_text(steps[0].time_s)}"] if steps else []
     ttnt = [f"ttnt({nth}) {seconds_text(steps[nth - 1].time_s)}"] if len(steps) >= nth else []
     rate = (made - 1) / span_s if span_s > 0 else 0.0
-    speed = [f"{rate:,.{0 if rate >= 10 else 1}f} t/s"] if span_s > 0 else []
+    speed = [f"{number(rate, ',.0f' if rate >= 10 else ',.1f')} t/s"] if span_s > 0 else []
     # Whoever stops looking at a replay has seen less than was recorded.
     reason = report.finish_reason if len(steps) >= num_made else "interrupted"
     remark = [_(_REMARKS[reason])] if is_over and reason in _REMARKS else []

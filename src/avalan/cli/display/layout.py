@@ -123,7 +123,7 @@ def wrap(parts: Sequence[Part], width: int, *, start: int = 0, cut: bool = True)
     collapsed: Line = []
     after_gap = True
     for text, style in _pieces(parts):
-        words = re.sub(r"\s+", " ", text)
+        words = re.sub(r"[^\S\u202f\xa0]+", " ", text)  # Those two do not break.
         words = words.removeprefix(" ") if after_gap else words
         after_gap = words.endswith(" ") if words else after_gap
         collapsed.append((words, style))

@@ -9,10 +9,10 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator
 from time import monotonic
 
-from avalan.cli.console import Console
+from avalan.cli.console import Console, terminal_size
 from avalan.cli.display.chart import is_interesting
 from avalan.cli.display.generation import Picture
-from avalan.cli.display.screen import FRAME_S, Screen, terminal_size
+from avalan.cli.display.screen import FRAME_S, Screen
 from avalan.cli.display.settings import DisplaySettings
 from avalan.cli.display.signs import signs
 from avalan.model.entities import GenerationReport

@@ -8,7 +8,7 @@ from typing import Any
 
 from avalan import extras
 from avalan.cli.display.description import parts_of
-from avalan.errors import ModelError
+from avalan.errors import ModelError, reason_of
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model.engine import load_engine
 from avalan.model.entities import EngineSettings
@@ -79,12 +79,11 @@ def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
         model = cls.from_pretrained(folder, use_safetensors=True, dtype="auto", **_OWN_FILES)
         model = model.to(torch.device(settings.device))
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
             "The model in {folder} cannot be loaded ({reason}); see what its files say "
             "without --load.",
             folder=folder,
-            reason=reason,
+            reason=reason_of(error),
         ) from error
     seconds = time.perf_counter() - started
     named = [(name, each.numel()) for name, each in model.named_parameters()]

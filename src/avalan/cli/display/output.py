@@ -6,11 +6,12 @@ Light: what draws is loaded when something is drawn.
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 
 from avalan import extras
-from avalan.cli.console import Console, cell_width
+from avalan.cli.console import Console, cell_width, terminal_size
 from avalan.cli.display.figures import figures_text
 from avalan.cli.display.flow import GUTTER, fold
 from avalan.cli.display.settings import DisplaySettings
@@ -21,6 +22,9 @@ from avalan.model.nlp.steps import Step
 
 _PAGE_LINES = 60
 """What fits where a picture is drawn only once."""
+_TAB_STOP = 8
+_WRITE_ANEW = "\r\x1b[K"
+"""Clears the line of the cursor."""
 
 
 async def show(
@@ -44,18 +48,22 @@ def _is_drawn(display: DisplaySettings, console: Console) -> bool:
 
 async def _stream(steps: AsyncIterator[Step], display: DisplaySettings, console: Console) -> None:
     """Exact bytes for pipes and `--quiet`; on a terminal, text that cannot drive it."""
-    reasoning = ReasoningText(console)
+    reasoning, answer = ReasoningText(console), AnswerText(console)
     shows_reasoning = display.reasoning and not console.as_json
+    wraps = is_live(console) and not console.quiet
     try:
         async for step in steps:
             text = step.token.text
             if step.token.reasoning:
                 if shows_reasoning:
+                    answer.close()
                     reasoning.add(text)
                 continue
             if text:
                 reasoning.close()
-            if console.quiet:
+            if wraps:
+                answer.add(text)
+            elif console.quiet:
                 console.write(text)
             else:
                 console.print(text, end="")
@@ -71,6 +79,21 @@ def finish(
     console: Console,
 ) -> None:
     """What is said when a generation is over: its figures, or the document that `head` begins."""
+    _figures(head, steps, report, display, console)
+    if report.system_merged:
+        merged = _(
+            "The model's chat template takes no system prompt; yours was put before the prompt."
+        )
+        console.note((merged, "dim"))
+
+
+def _figures(
+    head: Mapping[str, object],
+    steps: Sequence[Step],
+    report: GenerationReport,
+    display: DisplaySettings,
+    console: Console,
+) -> None:
     if console.as_json:
         console.json(document(head, steps, report, display))
         return
@@ -141,6 +164,61 @@ def _token_document(step: Step) -> dict[str, object]:
             for each in token.alternatives
         ],
     }
+
+
+class AnswerText:
+    """Writes an answer on a terminal as it comes; a word that crosses the edge moves down whole."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._line = ""
+        """What is being written …"""
+        self._shown = ""
+        """… and what of it stands on the screen: spaces hang over the edge unseen."""
+
+    def add(self, text: str) -> None:
+        """Write more of it, a tab as spaces to the next tab stop."""
+        for part in re.split(r"(\t)", text):
+            gap = _TAB_STOP - cell_width(self._line) % _TAB_STOP
+            self._add(" " * gap if part == "\t" else part)
+
+    def close(self) -> None:
+        """What follows is not the answer and stands below it."""
+        if self._shown:
+            self._console.write("\n")
+        self._line = self._shown = ""
+
+    def _add(self, text: str) -> None:
+        width = max(terminal_size().columns, 2)
+        # What a window that was narrowed has broken itself is finished.
+        broken = len(self._shown) - len(_last_row(self._shown, width))
+        self._line, self._shown = self._line[broken:], self._shown[broken:]
+        lines = ["".join(t for t, _ in line) for line in fold([(self._line + text, "")], width)]
+        rows = [line if cell_width(line) <= width else _clipped(line, width) for line in lines]
+        first = rows[0]
+        if first.startswith(self._shown):
+            first = first[len(self._shown) :]
+        else:
+            first = _WRITE_ANEW + first
+        self._console.write("\n".join([first, *rows[1:]]))
+        self._line, self._shown = lines[-1], rows[-1]
+
+
+def _last_row(text: str, width: int) -> str:
+    """The end of a line that a terminal has broken anywhere."""
+    start = used = 0
+    for index, character in enumerate(text):
+        size = cell_width(character)
+        if used + size > width:
+            start, used = index, 0
+        used += size
+    return text[start:]
+
+
+def _clipped(line: str, width: int) -> str:
+    """A line without the spaces that hang over the edge."""
+    shown = line.rstrip(" ")
+    return shown + " " * (width - cell_width(shown))
 
 
 class ReasoningText:

@@ -7,7 +7,6 @@ the right place without knowing how many rows the last one has now.
 
 import os
 import re
-import shutil
 import signal
 from dataclasses import replace
 from types import FrameType
@@ -29,16 +28,6 @@ _CLEAR_LINE = "\x1b[K"
 _CLEAR_BELOW = "\x1b[2G\x1b[J\r\x1b[K"
 _SURE = re.compile("[\x00-\u02ff\u2010-\u25ff]*")
 """Letters below the accents, lines, blocks and signs: their width no terminal doubts."""
-
-
-def terminal_size() -> os.terminal_size:
-    """The terminal's size now; what the environment says counts only where it tells none."""
-    otherwise = shutil.get_terminal_size()
-    try:
-        size = os.get_terminal_size()
-    except OSError:
-        size = otherwise
-    return os.terminal_size((size.columns or otherwise.columns, size.lines or otherwise.lines))
 
 
 class Screen:

@@ -37,10 +37,10 @@ def show(tokens: Sequence[ReadToken], console: Console) -> None:
 
 
 def counts_text(tokens: Sequence[ReadToken], text: str) -> str:
-    """`9 tokens (2 control, 1 added) · 21 characters · 3.0 characters per token`."""
+    """`9 tokens (2 special, 1 added) · 21 characters · 3.0 characters per token`."""
     kinds = [token.kind for token in tokens]
     special, added = kinds.count("special"), kinds.count("added")
-    of_which = [ngettext("{n} control", "{n} control", special)] if special else []
+    of_which = [ngettext("{n} special", "{n} special", special)] if special else []
     of_which += [ngettext("{n} added", "{n} added", added)] if added else []
     parts = [ngettext("{n:,} token", "{n:,} tokens", len(tokens))]
     if of_which:

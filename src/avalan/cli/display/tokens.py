@@ -1,6 +1,6 @@
 """Tokens as boxes: the text with its white space visible, the id below.
 
-What a box says in colour it also says in shape: a control token has a double border, an added one
+What a box says in colour it also says in shape: a special token has a double border, an added one
 a heavy border, and a token that the model was not sure of carries a mark that fills as its
 probability falls. Pure functions over a console's parts.
 """

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text, count_text, seconds_text
-from avalan.locale import _
+from avalan.locale import _, number
 from avalan.train.plan import Plan
 from avalan.train.run_folder import StepReport
 
@@ -81,7 +81,7 @@ def loss_chart(reports: Sequence[StepReport], *, width: int) -> list[str]:
         label = f"{low + row * step:7.3f}" if row % 4 == 0 else " " * 7
         dots = "".join("•" if height == row else " " for height in heights)
         lines.append(f"{label} {dots}".rstrip())
-    first, last = _("step {step:,}", step=reports[0].step), f"{reports[-1].step:,}"
+    first, last = _("step {step:,}", step=reports[0].step), number(reports[-1].step)
     gap = max(1, len(columns) - len(first) - len(last))
     return [*lines, " " * 8 + "─" * len(columns), f"{' ' * 8}{first}{' ' * gap}{last}"]
 
@@ -89,7 +89,7 @@ def loss_chart(reports: Sequence[StepReport], *, width: int) -> list[str]:
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     """What a plan says, as label and text."""
     total, done = plan.num_steps, plan.done_steps
-    steps = f"{total:,}"
+    steps = number(total)
     if done:
         steps = _("{total:,}, going on after {done:,}", total=total, done=done)
     if done >= total:

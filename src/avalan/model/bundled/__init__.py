@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, reason_of
 
 RESERVED = ("bundled", "reader", "rules")
 """Names that never mean a folder or a model on the hub."""
@@ -61,7 +61,7 @@ def catalogue(root: Path = _HERE) -> dict[str, BundledModel]:
             "The catalogue of bundled models at {path} cannot be read ({error}); install the "
             "package again.",
             path=path,
-            error=error,
+            error=reason_of(error),
         ) from error
 
 

@@ -20,7 +20,7 @@ AUTHOR = "llguidance"
 """Who enforces it, by name."""
 
 # One space, or a new line with its indentation: a small model would otherwise write blanks only.
-_OPTIONS = {"whitespace_pattern": r"( |\n {0,16})?"}
+_OPTIONS: Any = {"whitespace_pattern": r"( |\n {0,16})?"}
 
 
 class Grammar:

@@ -163,7 +163,7 @@ class GgufEngine:
         pointer = llama_cpp.llama_get_logits_ith(self._context, index)
         address = ctypes.cast(pointer, ctypes.c_void_p).value
         assert address
-        return np.frombuffer(self._row.from_address(address), np.float32).copy()
+        return np.array(self._row.from_address(address), np.float32)
 
     def _release(self, sequence: int) -> None:
         if self._context:

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, reason_of
 from avalan.hub.folder import find_onnx_decoder
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
 from avalan.model.engine.cores import physical_cores
@@ -157,7 +157,7 @@ def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.Inference
             "ONNX Runtime cannot open {path} ({reason}); export the model again or update "
             "onnxruntime.",
             path=path,
-            reason=str(error).splitlines()[0],
+            reason=reason_of(error),
         ) from error
 
 

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TextIO, get_args, get_origin
 
-from avalan.errors import ConfigurationError, StateError
+from avalan.errors import ConfigurationError, StateError, reason_of
 from avalan.model.entities import GenerationReport, GenerationSettings
 from avalan.model.nlp.steps import Step
 
 VERSION = 1
 MARK = '{"avalan_recording": '
-"""How every recording begins, so that no other file is overwritten."""
+"""How every recording begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,8 @@ class Recorder:
     def __init__(self, path: Path, request: Request) -> None:
         """
         Raises:
-            ConfigurationError: the file holds something else.
-            StateError: its folder does not exist, or what is there cannot be read.
+            ConfigurationError: the file holds something.
+            StateError: its folder does not exist.
         """
         check_target(path)
         self._path = path
@@ -74,11 +74,17 @@ class Recorder:
         self._line({"report": asdict(report)})
 
     def _line(self, value: Mapping[str, Any]) -> None:
-        if self._file is None:  # Not before there is something: an older recording stays till then.
+        if self._file is None:  # Not before there is something.
             try:
-                self._file = self._path.open("w", encoding="ascii", newline="\n")
+                # Whatever came into the file meanwhile, nothing of it goes.
+                self._file = self._path.open("a", encoding="ascii", newline="\n")
             except OSError as error:
-                raise _unwritable(self._path, error) from None
+                raise StateError(
+                    "The recording {path!r} cannot be written ({reason}); choose another place "
+                    "for it.",
+                    path=str(self._path),
+                    reason=reason_of(error),
+                ) from None
             self._line(self._header)
         self._file.write(json.dumps(value, allow_nan=False) + "\n")
 
@@ -94,8 +100,8 @@ def check_target(path: Path) -> None:
     """Whether a recording may be written to `path`, before a model is loaded for it.
 
     Raises:
-        ConfigurationError: the file holds something else.
-        StateError: there is no such folder, or the file cannot be read.
+        ConfigurationError: the file holds something, which would be lost.
+        StateError: there is no such folder.
     """
     if not path.parent.is_dir():
         raise StateError(
@@ -103,26 +109,12 @@ def check_target(path: Path) -> None:
             "make the folder first.",
             path=str(path),
         )
-    if not path.is_file():
-        return
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(MARK))
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    if start not in (b"", MARK.encode()):
+    if path.is_file() and path.stat().st_size:  # A pipe or a terminal holds nothing.
         raise ConfigurationError(
-            "The file {path!r} is not a recording and is left as it is; record to another name.",
+            "The file {path!r} holds something already and is left as it is; record to another "
+            "name, or remove the file first.",
             path=str(path),
         )
-
-
-def _unwritable(path: Path, error: OSError) -> StateError:
-    return StateError(
-        "The recording {path!r} cannot be written ({reason}); choose another place for it.",
-        path=str(path),
-        reason=error.strerror,
-    )
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -165,7 +157,7 @@ def _read(path: Path) -> str:
         raise ConfigurationError(
             "The recording {path!r} cannot be read ({reason}); check its name.",
             path=str(path),
-            reason=error.strerror,
+            reason=reason_of(error),
         ) from None
     except UnicodeDecodeError:
         return ""  # Not one of ours, which are ASCII.

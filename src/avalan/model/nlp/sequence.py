@@ -238,7 +238,7 @@ def _encode(loaded: "Pretrained", text: str) -> Mapping[str, Any]:
         text = re.sub(names, lambda found: f"{found[0][:1]} {found[0][1:]}", text)
         if not is_plain(text):
             raise ConfigurationError(
-                "The text holds the name of a control token of {model!r}, such as "
+                "The text holds the name of a special token of {model!r}, such as "
                 "{eos_token!r}; take it out.",
                 model=loaded.name,
                 eos_token=tokenizer.eos_token,

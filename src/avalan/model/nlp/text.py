@@ -97,14 +97,16 @@ class TextGenerationModel:
         """
         settings = settings or GenerationSettings()
         model = self.model
-        messages = conversation(prompt, system_prompt)
-        report = GenerationReport()
+        asked = conversation(prompt, system_prompt)
         if "token_prompt" in model.engine.capabilities:
+            messages = model.tokenizer.fit(asked)
             token_ids = model.tokenizer.encode_chat(messages)
+            report = GenerationReport(system_merged=messages is not asked)
             tokens = generate(model, token_ids, settings=settings, report=report)
             tokens = _told_apart(tokens, model.tokenizer, messages, settings, report)
         else:  # The server has the template, and tells reasoning apart itself.
-            tokens = generate(model, messages, settings=settings, report=report)
+            report = GenerationReport()
+            tokens = generate(model, asked, settings=settings, report=report)
         loop = asyncio.get_running_loop()
         return TokenStream(tokens, report, loop=loop, running=self._running)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _, ngettext
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image
@@ -67,9 +67,10 @@ def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     except ConfigurationError:
         raise
     except Exception as error:  # every decoder fails in its own way on damaged bytes
-        why = (str(error) or type(error).__name__).partition("\n")[0].rstrip(".")
         raise ConfigurationError(
-            "{name} is damaged or cut off ({why}); save or download it again.", name=name, why=why
+            "{name} is damaged or cut off ({why}); save or download it again.",
+            name=name,
+            why=reason_of(error),
         ) from error
 
 
