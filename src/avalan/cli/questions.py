@@ -98,12 +98,15 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             rest = file.readline(MOST_BYTES + 1)
 
 
-def questions(lines: Iterator[bytes]) -> Iterator[tuple[int, str | ConfigurationError]]:
+def questions(
+    lines: Iterator[bytes], key: str = "question"
+) -> Iterator[tuple[int, str | ConfigurationError]]:
     """Each line's number (from 1) with its question, or what is wrong with it; blank ones pass.
 
     A file whose first line is a JSON object is JSON lines throughout; elsewhere, only the lines
-    that are one, or begin as one with a `question`, are read so. Every other line is a question.
+    that are one, or begin as one with `key`, are read so. Every other line is a question.
     """
+    begins = re.compile(rf'\{{\s*"{key}"\s*:')
     all_json: bool | None = None
     for number, line in enumerate(lines, 1):
         if not line.strip(b"\xef\xbb\xbf \t\r\n"):
@@ -111,15 +114,11 @@ def questions(lines: Iterator[bytes]) -> Iterator[tuple[int, str | Configuration
         try:
             text = _text(line, number)
             row = _parsed(text)
-            is_object = isinstance(row, dict) or bool(_BEGINS.match(text))
+            is_object = isinstance(row, dict) or bool(begins.match(text))
             all_json = is_object if all_json is None else all_json
-            yield number, _question(row, number) if all_json or is_object else text
+            yield number, _question(row, number, key) if all_json or is_object else text
         except ConfigurationError as error:
             yield number, error
-
-
-_BEGINS = re.compile(r'\{\s*"question"\s*:')
-_EXAMPLE = '{"question": "…"}'
 
 
 def _text(line: bytes, number: int) -> str:
@@ -145,16 +144,18 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _question(row: Any, number: int) -> str:
+def _question(row: Any, number: int, key: str) -> str:
+    example = f'{{"{key}": "…"}}'
     if row is None:
         raise ConfigurationError(
-            "Line {number} is not JSON; write it as {example}.", number=number, example=_EXAMPLE
+            "Line {number} is not JSON; write it as {example}.", number=number, example=example
         )
-    question = row.get("question") if isinstance(row, dict) else None
+    question = row.get(key) if isinstance(row, dict) else None
     if not isinstance(question, str) or not question.strip():
         raise ConfigurationError(
-            "Line {number} holds no question; write it as {example}.",
+            "Line {number} holds no {key}; write it as {example}.",
             number=number,
-            example=_EXAMPLE,
+            key=key,
+            example=example,
         )
     return question

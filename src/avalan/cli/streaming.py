@@ -25,13 +25,13 @@ def answer(
     """Show the answer that `starting` starts; 130 when it was interrupted.
 
     Args:
-        speaker: whose `model` has the tokenizer.
+        speaker: whose `model` may have a tokenizer.
         head: how the document for `--json` begins.
     """
 
     async def answered() -> int:
         stream = await starting
-        steps = steps_of(stream, speaker.model.tokenizer)
+        steps = steps_of(stream, speaker.model.vocabulary)
         taken: list[Step] = []
         code = await show(_kept(steps, taken, recorder), stream.report, display, console)
         await stream.aclose()

@@ -174,6 +174,8 @@ class EngineSettings:
     context_length: int | None = None
     """Most tokens that a GGUF model has room for; left open, as many as it was trained on and 8192
     at most, since all of that memory is taken at once."""
+    adapter: str | None = None
+    """A LoRA adapter to put on the model: a folder that PEFT wrote, or a GGUF file for gguf."""
     vllm: str | None = None
     """A running vLLM's address, or the Python of the environment that has vLLM, which is then
     started and stopped; left open, AVALAN_VLLM or the command vllm."""
@@ -241,6 +243,8 @@ class GenerationReport:
     usage: Usage = field(default_factory=Usage)
     timings: GenerationTimings = field(default_factory=GenerationTimings)
     finish_reason: FinishReason | None = None
+    engine: str | None = None
+    """Which one ran the model."""
     constraint: ConstraintKind | None = None
     """What the answer was made to follow."""
     enforced_by: str | None = None

@@ -30,6 +30,7 @@ def generate(
         ModelError: the prompt does not fit, or the engine fails.
     """
     engine = model.engine
+    report.engine = model.engine_name or None
     token_ids = [each for each in prompt if isinstance(each, int)]
     if settings.max_length is not None and "token_prompt" not in engine.capabilities:
         raise ConfigurationError(

@@ -33,6 +33,8 @@ class Model:
     vocabulary: Tokenizer | None
     """None where only the server knows it."""
     engine: Engine
+    engine_name: str = ""
+    """As in `ENGINES`."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -96,13 +98,22 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     tokenizer, config = read(folder, settings)
     engine = load_engine(engine_name, folder, settings)
     _fit_vocabulary(engine, tokenizer, settings)
-    return Model(name=name, folder=folder, config=config, vocabulary=tokenizer, engine=engine)
+    return Model(
+        name=name,
+        folder=folder,
+        config=config,
+        vocabulary=tokenizer,
+        engine=engine,
+        engine_name=engine_name,
+    )
 
 
 def _open_served(uri: EngineUri) -> Model:
     service = extras.load("avalan.model.service").find_service(uri)
     engine = extras.load("avalan.model.engine.remote", extra="remote").load(service)
-    return Model(name=uri.shown, folder=None, config={}, vocabulary=None, engine=engine)
+    return Model(
+        name=uri.shown, folder=None, config={}, vocabulary=None, engine=engine, engine_name="remote"
+    )
 
 
 def find_folder(name: str, settings: EngineSettings) -> Path:
@@ -223,7 +234,7 @@ def choose_engine(folder: Path, settings: EngineSettings) -> str:
     asks_for_more = (
         settings.weight_type != "auto"
         or settings.attention != "auto"
-        or bool(settings.tokens or settings.special_tokens)
+        or bool(settings.tokens or settings.special_tokens or settings.adapter)
     )
     return "transformers" if asks_for_more and any(folder.glob("*.safetensors")) else "onnx"
 

@@ -13,15 +13,17 @@ from avalan.cli.console import Console
 from avalan.cli.disk import hub_cache
 from avalan.cli.display.settings import DisplaySettings, add_display_options, num_alternatives
 from avalan.cli.login import add_login, find_token
-from avalan.cli.options import add_fields, as_usage, from_args
+from avalan.cli.options import add_fields, as_usage, from_args, whole_number
 from avalan.cli.parser import Parser
-from avalan.cli.questions import read_prompt
+from avalan.cli.questions import opened, read_prompt
 from avalan.errors import ModelError, UsageError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings, GenerationSettings
 
+BATCH_SIZE = 32
+MOST_AT_A_TIME = 1024
 STOP = {"stop_strings": "--stop-on-keyword"}
-TOKENS = {"tokens": "--token", "special_tokens": "--special-token"}
+TOKENS = {"tokens": "--token", "special_tokens": "--special-token", "vllm_options": "--vllm-option"}
 LOADING = (
     "engine",
     "weight_type",
@@ -34,6 +36,10 @@ LOADING = (
     "special_tokens",
     "trust_remote_code",
     "allow_pickle",
+    "context_length",
+    "adapter",
+    "vllm",
+    "vllm_options",
 )
 
 
@@ -74,6 +80,21 @@ def configure(parser: Parser) -> None:
         flags=STOP,
     )
     add_fields(answer, DisplaySettings, ["reasoning"])
+    rule = parser.add_argument_group(_("Constraint"))
+    rule.add_argument("--schema", metavar="FILE", help=_("the JSON schema that the answer follows"))
+    add_fields(rule, GenerationSettings, ["regex", "choices"], flags={"choices": "--choice"})
+    many = parser.add_argument_group(_("Many prompts"))
+    many.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help=_("answer every line, a text or JSON with a prompt, as JSON lines in their order"),
+    )
+    many.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=whole_number,
+        help=_("how many at a time [{n}]", n=BATCH_SIZE),
+    )
     sampling = parser.add_argument_group(_("Sampling"))
     add_fields(
         sampling,
@@ -101,20 +122,28 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return _replay(args, display, console)
     model, prompt = split_words(args.model, args.prompt, piped=not console.answers)
     with as_usage():
-        extras.load("avalan.model.uri").parse_uri(model)
+        uri = extras.load("avalan.model.uri").parse_uri(model)
+    shown = model if uri.is_local else uri.shown  # Without the key.
     if "" in (args.stop_strings or ()):
         raise UsageError(
             "--stop-on-keyword is empty, and an empty text stands everywhere; give the word "
             "that is to end the answer."
         )
     alternatives = num_alternatives(display, recorded=args.record is not None)
-    settings = from_args(GenerationSettings, args, num_alternatives=alternatives)
+    settings = from_args(
+        GenerationSettings, args, num_alternatives=alternatives, schema=_schema(args.schema)
+    )
+    if settings.constraint is not None and args.engine != "vllm":
+        with as_usage():  # Before the model takes its time.
+            extras.load("avalan.model.decode.grammar", extra="grammar").check(settings)
     token = find_token(args, console) if args.login else None
     engine = from_args(EngineSettings, args, access_token=token)
     target = None if args.record is None else Path(args.record)
     recordings = extras.load("avalan.model.nlp.recording")
     if target is not None:  # Before the model takes its time.
         recordings.check_target(target)
+    if args.prompts is not None:
+        return _answer_lines(model, prompt, args, settings, engine, console)
     prompt = read_prompt(console) if prompt is None else prompt
     if not prompt.strip():
         raise UsageError(
@@ -122,7 +151,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             'avalan model run bundled "What does a compiler do?"'
         )
     request = recordings.Request(
-        model=model,
+        model=shown,
         prompt=prompt,
         system_prompt=args.system,
         settings=settings,
@@ -131,8 +160,49 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with _loaded(model, engine, console, args.passed_over) as lm, kept as recorder:
         starting = lm(prompt, system_prompt=args.system, settings=settings)
         answer = extras.load("avalan.cli.streaming").answer
-        code: int = answer(lm, starting, {"model": model}, display, console, recorder)
+        code: int = answer(lm, starting, {"model": shown}, display, console, recorder)
         return code
+
+
+def _schema(file: str | None) -> dict[str, Any] | None:
+    """The content of the file of `--schema`."""
+    if file is None:
+        return None
+    schema = extras.load("avalan.model.prompt").read_json(Path(file).expanduser())
+    if not schema:
+        raise UsageError(
+            "--schema {file} is no file with a JSON schema; name one that holds an object such as "
+            '{{"type": "object", "properties": {{…}}}}.',
+            file=file,
+        )
+    return dict(schema)
+
+
+def _answer_lines(
+    model: str,
+    prompt: str | None,
+    args: argparse.Namespace,
+    settings: GenerationSettings,
+    engine: EngineSettings,
+    console: Console,
+) -> int:
+    if prompt is not None or args.record is not None or args.display_tokens is not None:
+        raise UsageError(
+            "--prompts answers the lines of a file as JSON; leave the prompt, --record and the "
+            "token display out."
+        )
+    size = BATCH_SIZE if args.batch_size is None else args.batch_size
+    if not 1 <= size <= MOST_AT_A_TIME:
+        raise UsageError(
+            "--batch-size is {size}, but it must be from 1 to {most}.",
+            size=size,
+            most=MOST_AT_A_TIME,
+        )
+    with opened(args.prompts) as lines, _loaded(model, engine, console, args.passed_over) as lm:
+        code: int = extras.load("avalan.cli.many").answer_lines(
+            lines, lm, settings, console, system_prompt=args.system, batch_size=size
+        )
+    return code
 
 
 def _replay(args: argparse.Namespace, display: DisplaySettings, console: Console) -> int:

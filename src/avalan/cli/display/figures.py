@@ -8,6 +8,7 @@ from avalan.locale import _, _n, ngettext, number
 from avalan.model.entities import GenerationReport
 from avalan.model.nlp.steps import Step
 
+_CONSTRAINTS = {"schema": _n("schema"), "regex": _n("pattern"), "choice": _n("choice")}
 _REMARKS = {"length": _n("cut off at its limit"), "interrupted": _n("interrupted")}
 
 
@@ -38,12 +39,18 @@ def figures_text(
     # Whoever stops looking at a replay has seen less than was recorded.
     reason = report.finish_reason if len(steps) >= num_made else "interrupted"
     remark = [_(_REMARKS[reason])] if is_over and reason in _REMARKS else []
+    engine = [report.engine] if is_over and report.engine else []
+    kept = []
+    if is_over and report.constraint and report.enforced_by:
+        text = _n("{kind} kept by {author}")
+        kept = [_(text, kind=_(_CONSTRAINTS[report.constraint]), author=report.enforced_by)]
     words = [
         ngettext("{n:,} input token", "{n:,} input tokens", asked),
         ngettext("{n:,} output token", "{n:,} output tokens", made),
     ]
     short = [_("{count:,} in", count=asked), _("{count:,} out", count=made)]
     choices = (
+        [*words, *ttft, *ttnt, *speed, *engine, *kept, *remark],
         [*words, *ttft, *ttnt, *speed, *remark],
         [*short, *ttft, *ttnt, *speed, *remark],
         [*short, *ttft, *speed, *remark],

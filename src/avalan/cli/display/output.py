@@ -131,6 +131,9 @@ def document(
         "text": _text(steps, reasoning=False),
         "reasoning": (_text(steps, reasoning=True).strip() or None) if display.reasoning else None,
         "finish_reason": report.finish_reason or "interrupted",
+        "engine": report.engine,
+        "constraint": report.constraint,
+        "enforced_by": report.enforced_by,
         "usage": asdict(report.usage),
         "timings": {
             "prefill_s": timings.prefill_s,

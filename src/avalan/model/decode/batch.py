@@ -25,8 +25,13 @@ class Answered:
 
     @property
     def text(self) -> str:
-        """What the tokens say together."""
-        return "".join(map(str, self.tokens))
+        """The answer, without the model's reasoning."""
+        return "".join(token.text for token in self.tokens if not token.reasoning)
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning; empty where there is none."""
+        return "".join(token.text for token in self.tokens if token.reasoning).strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

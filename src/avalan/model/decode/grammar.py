@@ -19,8 +19,8 @@ from avalan.model.prompt import Tokenizer
 AUTHOR = "llguidance"
 """Who enforces it, by name."""
 
-# One space, or a new line with its indentation: a small model would otherwise write blanks only.
-_OPTIONS: Any = {"whitespace_pattern": r"( |\n {0,16})?"}
+# At most one space: a small model would otherwise write blanks for ever.
+_OPTIONS: Any = {"whitespace_pattern": " ?"}
 
 
 class Grammar:
@@ -37,12 +37,7 @@ class Grammar:
         """
         self._matcher = llguidance.LLMatcher(_vocabulary(tokenizer, vocab_size), source(settings))
         self._vocab_size = vocab_size
-        if self._matcher.is_error():
-            raise ConfigurationError(
-                "The {kind} cannot be enforced ({reason}); change it, or ask without it.",
-                kind=settings.constraint,
-                reason=_first_line(self._matcher.get_error()),
-            )
+        _check_compiled(self._matcher, settings)
 
     def allowed(self) -> NDArray[np.bool_]:
         """Which tokens may come next, (vocab_size,); an end token among them where one may end."""
@@ -76,6 +71,20 @@ class Grammar:
                 "The constraint could not be followed to its end ({reason}); make it simpler.",
                 reason=_first_line(self._matcher.get_error()),
             )
+
+
+def check(settings: GenerationSettings) -> None:
+    """Raises ConfigurationError for a constraint that cannot be enforced; no model is needed."""
+    _check_compiled(llguidance.LLMatcher(_bytes(), source(settings)), settings)
+
+
+def _check_compiled(matcher: Any, settings: GenerationSettings) -> None:
+    if matcher.is_error():
+        raise ConfigurationError(
+            "The {kind} cannot be enforced ({reason}); change it, or ask without it.",
+            kind=settings.constraint,
+            reason=_first_line(matcher.get_error()),
+        )
 
 
 def follows(text: str, settings: GenerationSettings) -> bool:
@@ -150,4 +159,6 @@ def source(settings: GenerationSettings) -> str:
 
 
 def _first_line(text: str) -> str:
-    return " ".join(text.split("\n | ")[0].split())
+    """The reason in a long complaint, which may quote the grammar over several lines."""
+    _before, _mark, reason = text.rpartition("error: ")
+    return reason.partition("\n")[0].strip()

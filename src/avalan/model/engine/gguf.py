@@ -5,6 +5,7 @@ the same cells, so it costs nothing until the two go on differently.
 """
 
 import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,14 @@ DEFAULT_CONTEXT = 8192
 """The cache is reserved as a whole, so a model trained on more gets it only where asked for."""
 
 _BATCH = 512
-_ALWAYS: tuple[Capability, ...] = ("logprobs", "prompt_logprobs", "token_prompt", "fork", "batch")
+_ALWAYS: tuple[Capability, ...] = (
+    "logprobs",
+    "prompt_logprobs",
+    "token_prompt",
+    "fork",
+    "batch",
+    "adapters",
+)
 _NO_ROOM = 1
 _ALL_LAYERS = 999
 
@@ -185,6 +193,8 @@ def load(path: Path, settings: EngineSettings) -> GgufEngine:
     # Each running state is reserved as a whole; cells of attention are shared.
     num_states = 8 if _keeps_a_running_state(model) else 64
     context = _open_context(path, model, length, num_states, settings)
+    if settings.adapter is not None:
+        _put_on(model, context, Path(settings.adapter).expanduser())
     return GgufEngine(model, context, context_length=length, num_states=num_states)
 
 
@@ -220,6 +230,21 @@ def _open_context(
             reason=llama.last_reason(),
         )
     return int(context)
+
+
+def _put_on(model: int, context: int, path: Path) -> None:
+    """Let the LoRA adapter in the GGUF file `path` change what the context computes."""
+    llama.forget_reasons()
+    adapter = llama_cpp.llama_adapter_lora_init(model, os.fsencode(path))
+    if not adapter:
+        raise ModelError(
+            "The adapter {path} does not fit the model ({reason}); give a LoRA adapter of this "
+            "model, as a GGUF file.",
+            path=path,
+            reason=llama.last_reason(),
+        )
+    adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)
+    llama_cpp.llama_set_adapters_lora(context, adapters, 1, (ctypes.c_float * 1)(1.0))
 
 
 def _check_settings(settings: EngineSettings) -> None:

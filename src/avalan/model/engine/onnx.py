@@ -129,6 +129,11 @@ def _check_built_in(settings: EngineSettings) -> None:
             "leave the weight type at 'auto'.",
             kind=settings.weight_type,
         )
+    if settings.adapter is not None:
+        raise ModelError(
+            "An ONNX file takes no adapter; put it on the model's safetensors with the engine "
+            "'transformers'."
+        )
     if settings.attention != "auto":
         raise ModelError(
             "An ONNX file has its attention built in, so {attention!r} cannot be chosen; "

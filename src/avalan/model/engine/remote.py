@@ -68,6 +68,8 @@ class RemoteEngine:
         with explained(self._service, begun=True):
             for chunk in answer.parse():
                 for token in _tokens(chunk, report):
+                    if settings.num_alternatives and math.isnan(token.logprob):
+                        raise _no_logprobs(self._service)
                     text += "" if token.reasoning else token.text
                     yield token
         _check_end(text, settings, report, self._service)
@@ -213,6 +215,14 @@ def _token(text: str, known: Any, *, reasoning: bool = False) -> Token:
             for each in (known.top_logprobs if known is not None else ())
         ),
         reasoning=reasoning,
+    )
+
+
+def _no_logprobs(service: Service) -> ModelError:
+    return ModelError(
+        "The server of {name!r} gives no log-probabilities; ask without token display, recording "
+        "and alternatives.",
+        name=service.name,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 import transformers
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from avalan import extras
 from avalan.errors import ModelError
 from avalan.locale import _
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
@@ -17,7 +18,14 @@ from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 from avalan.model.weights import load_weights
 
-_ALWAYS: tuple[Capability, ...] = ("logprobs", "prompt_logprobs", "token_prompt", "fork", "batch")
+_ALWAYS: tuple[Capability, ...] = (
+    "logprobs",
+    "prompt_logprobs",
+    "token_prompt",
+    "fork",
+    "batch",
+    "adapters",
+)
 
 
 @dataclass(slots=True)
@@ -162,5 +170,9 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
             count=len(missing),
             kind=kind,
             first=min(missing),
+        )
+    if settings.adapter is not None:
+        model = extras.load("avalan.model.engine.adapter", extra="transformers").merged(
+            model, Path(settings.adapter).expanduser()
         )
     return TransformersEngine(model)

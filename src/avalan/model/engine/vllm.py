@@ -40,6 +40,7 @@ _START_S = 600.0
 _STOP_S = 20.0
 _POLL_S = 0.25
 _MARK = "token_id:"
+_ADAPTED = "adapted"
 _DTYPES = {"fp32": "float32", "f32": "float32", "fp16": "float16", "f16": "float16",
            "bf16": "bfloat16"}  # fmt: skip
 
@@ -199,7 +200,9 @@ def _connect(
         rows = []
     if not rows:
         raise ModelError("The server at {url} is no vLLM; check its address.", url=base_url)
+    adapted = [row for row in rows if row.get("id") == _ADAPTED] if settings.adapter else []
     row = next((row for row in rows if row.get("root") == str(folder)), rows[0])
+    row = row | {"id": adapted[0]["id"]} if adapted else row
     service = Service(name=service.name, model=row["id"], base_url=base_url, key=key)
     return VllmEngine(service, int(row.get("max_model_len") or 2048), process)
 
@@ -228,6 +231,9 @@ def _options(settings: EngineSettings) -> list[str]:
         given += ["--dtype", _DTYPES[settings.weight_type]]
     if settings.context_length is not None:
         given += ["--max-model-len", str(settings.context_length)]
+    if settings.adapter is not None:
+        path = Path(settings.adapter).expanduser().resolve()
+        given += ["--enable-lora", "--lora-modules", f"{_ADAPTED}={path}"]
     if settings.trust_remote_code:
         given.append("--trust-remote-code")
     for option in settings.vllm_options:

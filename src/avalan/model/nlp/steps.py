@@ -29,16 +29,20 @@ class Step:
         return math.exp(min(self.token.logprob, 0.0))
 
 
-async def steps_of(tokens: "TokenStream", tokenizer: "Tokenizer") -> AsyncIterator[Step]:
-    """The tokens with their own texts, kinds and times."""
+async def steps_of(tokens: "TokenStream", tokenizer: "Tokenizer | None") -> AsyncIterator[Step]:
+    """The tokens with their own texts, kinds and times.
+
+    Args:
+        tokenizer: the model's; of a served model's tokens only the texts are known.
+    """
     clock = Clock()
     count = 0
     async for token in tokens:
         count += 1
         yield Step(
             token=token,
-            piece=piece(token, tokenizer.decode([token.token_id])),
-            kind=tokenizer.kind(token.token_id),
+            piece=piece(token, tokenizer.decode([token.token_id])) if tokenizer else token.text,
+            kind=tokenizer.kind(token.token_id) if tokenizer else "plain",
             time_s=clock.time_s(count, tokens.report),
         )
 

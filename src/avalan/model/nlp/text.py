@@ -2,9 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from typing import Self
 
-from avalan.errors import ConfigurationError
+from avalan.errors import AvalanError, ConfigurationError
+from avalan.model.decode.batch import BATCH_SIZE, Answered, decode_batch
+from avalan.model.engine import SteppingEngine
 from avalan.model.entities import (
     EngineSettings,
     GenerationReport,
@@ -96,19 +100,93 @@ class TextGenerationModel:
             ModelError: the conversation does not fit the model, here or while iterating.
         """
         settings = settings or GenerationSettings()
-        model = self.model
-        asked = conversation(prompt, system_prompt)
-        if "token_prompt" in model.engine.capabilities:
-            messages = model.tokenizer.fit(asked)
-            token_ids = model.tokenizer.encode_chat(messages)
-            report = GenerationReport(system_merged=messages is not asked)
-            tokens = generate(model, token_ids, settings=settings, report=report)
-            tokens = _told_apart(tokens, model.tokenizer, messages, settings, report)
-        else:  # The server has the template, and tells reasoning apart itself.
-            report = GenerationReport()
-            tokens = generate(model, asked, settings=settings, report=report)
+        tokens, report = self._start(conversation(prompt, system_prompt), settings)
         loop = asyncio.get_running_loop()
         return TokenStream(tokens, report, loop=loop, running=self._running)
+
+    def answer_all(
+        self,
+        prompts: Sequence[str | Sequence[Message]],
+        *,
+        system_prompt: str | None = None,
+        settings: GenerationSettings | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> Iterator[tuple[int, Answered | AvalanError]]:
+        """Answer many prompts, several at a time where the engine can; each is independent.
+
+        Yields:
+            A prompt's index with its answer, or with what was wrong with it; in no certain order.
+
+        Raises:
+            ConfigurationError: a setting is out of its range.
+        """
+        settings = settings or GenerationSettings()
+        asked = [conversation(prompt, system_prompt) for prompt in prompts]
+        if isinstance(self.model.engine, SteppingEngine):
+            return self._decode_all(self.model.engine, asked, settings, batch_size)
+        return self._ask_all(asked, settings, batch_size)
+
+    def _decode_all(
+        self,
+        engine: SteppingEngine,
+        asked: Sequence[Sequence[Message]],
+        settings: GenerationSettings,
+        batch_size: int,
+    ) -> Iterator[tuple[int, Answered | AvalanError]]:
+        tokenizer = self.model.tokenizer
+        prompts: dict[int, list[int]] = {}
+        for index, messages in enumerate(asked):
+            try:
+                prompts[index] = tokenizer.encode_chat(tokenizer.fit(messages))
+            except AvalanError as error:
+                yield index, error.with_traceback(None)
+        indices = list(prompts)
+        answers = decode_batch(
+            engine,
+            list(prompts.values()),
+            tokenizer=tokenizer,
+            settings=settings,
+            batch_size=batch_size,
+        )
+        for position, answer in answers:
+            index = indices[position]
+            if isinstance(answer, Answered):
+                answer.report.engine = self.model.engine_name
+                tokens = iter(answer.tokens)
+                told = _told_apart(tokens, tokenizer, asked[index], settings, answer.report)
+                answer = replace(answer, tokens=tuple(told))
+            yield index, answer
+
+    def _ask_all(
+        self, asked: Sequence[Sequence[Message]], settings: GenerationSettings, batch_size: int
+    ) -> Iterator[tuple[int, Answered | AvalanError]]:
+        """Of an engine that decodes by itself: as many requests at a time."""
+
+        def ask(index: int) -> tuple[int, Answered | AvalanError]:
+            try:
+                tokens, report = self._start(asked[index], settings)
+                return index, Answered(tokens=tuple(tokens), report=report)
+            except AvalanError as error:
+                return index, error.with_traceback(None)
+
+        with ThreadPoolExecutor(batch_size) as pool:
+            for done in as_completed([pool.submit(ask, index) for index in range(len(asked))]):
+                yield done.result()
+
+    def _start(
+        self, asked: Sequence[Message], settings: GenerationSettings
+    ) -> tuple[Iterator[Token], GenerationReport]:
+        """The tokens of an answer, those of the model's reasoning marked so, and its report."""
+        model = self.model
+        if "token_prompt" not in model.engine.capabilities:
+            # The server has the template, and tells reasoning apart itself.
+            report = GenerationReport()
+            return generate(model, asked, settings=settings, report=report), report
+        messages = model.tokenizer.fit(asked)
+        report = GenerationReport(system_merged=messages is not asked)
+        token_ids = model.tokenizer.encode_chat(messages)
+        tokens = generate(model, token_ids, settings=settings, report=report)
+        return _told_apart(tokens, model.tokenizer, messages, settings, report), report
 
 
 def conversation(prompt: str | Sequence[Message], system_prompt: str | None) -> list[Message]:
