@@ -17,7 +17,11 @@ override Q := $(value Q)
 override DOCS := $(value DOCS)
 export Q DOCS
 
-.PHONY: help run test check bench recordings translations clean
+# Where the wheel of llama-cpp-python is kept, whatever becomes of this checkout.
+WHEELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/avalan/wheels
+LLAMA := llama-cpp-python==0.3.36
+
+.PHONY: help run test check bench recordings translations gguf-wheel clean
 
 help:
 	@echo 'make run                    answer three questions from real documents, with evidence'
@@ -27,6 +31,7 @@ help:
 	@echo 'make bench                  the slow tests and the comparisons; takes a while'
 	@echo 'make recordings             record the bundled model and draw the pictures in docs/images'
 	@echo 'make translations           extract the texts to translate, merge and compile them'
+	@echo 'make gguf-wheel             build llama.cpp for GGUF files, keep the wheel, install it'
 	@echo 'make clean                  remove what these commands made'
 
 run: .venv/base.stamp
@@ -53,6 +58,16 @@ recordings: .venv/base.stamp
 
 translations: .venv/test.stamp
 	$(BIN)/python scripts/translations.py
+
+# The build takes 3 to 18 minutes, once for each machine; what the server in its package needs for
+# the tests comes along.
+gguf-wheel: .venv/base.stamp
+	@mkdir -p "$(WHEELS)"
+	@ls "$(WHEELS)"/llama_cpp_python-0.3.36-*.whl > /dev/null 2>&1 || { \
+		echo "Building llama.cpp (once; 3 to 18 minutes)"; \
+		CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" $(PIP) wheel --quiet --no-deps \
+			--wheel-dir "$(WHEELS)" "$(LLAMA)"; }
+	@$(PIP) install --quiet --quiet --find-links "$(WHEELS)" "llama-cpp-python[server]==0.3.36"
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

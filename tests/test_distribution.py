@@ -78,10 +78,10 @@ def test_only_the_test_extra_pins_exactly() -> None:
 
 
 def test_the_extra_all_has_what_every_other_one_for_users_has() -> None:
+    """But for llama.cpp, which is built for minutes and nobody should have to wait for."""
     given = PROJECT["optional-dependencies"]
-    assert set(given["all"]) == {
-        line for name, lines in given.items() if name not in ("all", "test") for line in lines
-    }
+    others = (lines for name, lines in given.items() if name not in ("all", "test", "gguf"))
+    assert set(given["all"]) == {line for lines in others for line in lines}
 
 
 # --- the built package --------------------------------------------------------------------------

@@ -205,7 +205,7 @@ def test_reasoning_is_no_part_of_an_agents_answer(
 def test_the_footer_tells_what_the_answer_cost(run: Callable[..., Said]) -> None:
     footer = run("Hello", "--set", "run.max_new_tokens=20").err
     assert " input tokens · 20 output tokens · ttft " in footer
-    assert footer.endswith(" t/s · cut off at its limit\n")
+    assert footer.endswith(" t/s · onnx · cut off at its limit\n")
     assert run("Hello", "--set", "run.max_new_tokens=1").err.endswith(" · cut off at its limit\n")
 
 

@@ -557,7 +557,7 @@ def test_a_question_that_fails_does_not_end_the_batch(
         (["?", "--model", "empty"], 1, "empty"),
         (["?", "--model", ""], 2, "The name of the model is empty"),
         (["?", "--model", "http://here/model"], 2, "A model's URI begins with 'ai://'"),
-        (["?", "--model", "ai://nowhere/model"], 2, "the provider 'nowhere'"),
+        (["?", "--model", "ai://nowhere/model"], 2, "no provider 'nowhere'"),
         (["?", "--device", "toaster"], 2, "There is no device called 'toaster'; choose cpu"),
         (["?", "--questions", "q.txt"], 2, "give one of them"),
         (["--questions", "missing.txt"], 1, "missing.txt cannot be read (No such file"),

@@ -24,7 +24,7 @@ Paths = Literal["none", "files", "folders"]
 _VALUES = {
     ("attention", "TEXT"): ATTENTIONS,
     ("device", "DEVICE"): ("cpu", "cuda", "mps"),
-    ("engine", "TEXT"): ("auto", "onnx", "transformers"),
+    ("engine", "TEXT"): ("auto", "onnx", "transformers", "gguf", "vllm"),
     ("level", "LEVELS"): ("G0", "G1", "G2", "G3"),
     ("precision", "P"): ("fp32", "int8", "int4"),
     ("recipe", "RECIPE"): ("bundled",),

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avalan.cli.console import Console
 from avalan.cli.questions import questions
 from avalan.errors import AvalanError
 from avalan.locale import ngettext
-from avalan.model.decode.batch import Answered
 from avalan.model.entities import GenerationSettings
-from avalan.model.nlp.text import TextGenerationModel
+
+if TYPE_CHECKING:
+    from avalan.model.decode.batch import Answered
+    from avalan.model.nlp.text import TextGenerationModel
 
 
 def answer_lines(
     lines: Iterator[bytes],
-    lm: TextGenerationModel,
+    lm: "TextGenerationModel",
     settings: GenerationSettings,
     console: Console,
     *,
@@ -47,14 +49,14 @@ def answer_lines(
             console.json(_document(number, prompt, answer))
             written += 1
         console.progress(ngettext("{n} answer", "{n} answers", written) if written else "")
-        position, answer = next(answers, (None, None))
-        if position is None or answer is None:
+        ended = next(answers, None)
+        if ended is None:
             return code
-        found[good[position]] = answer
+        found[good[ended[0]]] = ended[1]
 
 
 def _document(
-    number: int, prompt: str | AvalanError, answer: Answered | AvalanError
+    number: int, prompt: str | AvalanError, answer: "Answered | AvalanError"
 ) -> dict[str, Any]:
     if isinstance(answer, AvalanError):
         return {"error": str(answer), "line": number}

@@ -9,6 +9,7 @@ from typing import Any
 import llama_cpp
 
 from avalan.errors import ModelError
+from avalan.locale import _
 
 _ERROR_LEVEL = 4
 
@@ -58,4 +59,4 @@ def forget_reasons() -> None:
 def last_reason(code: int | None = None) -> str:
     """What llama.cpp complained of first since then; else the code that a call gave."""
     said = next((line for line in _complaints if line), "")
-    return said or ("no reason given" if code is None else f"code {code}")
+    return said or (_("no reason given") if code is None else _("code {code}", code=code))

@@ -300,8 +300,8 @@ def _said(error: openai.OpenAIError) -> str:
     """The server's own words in one line; a web page has none that help."""
     body = getattr(error, "body", None)
     said = body.get("message") if isinstance(body, dict) else body
-    line = " ".join(str(said or "no reason given").split())
-    return "a web page" if line.startswith("<") else line[:300]
+    line = " ".join(str(said or _("no reason given")).split())
+    return _("a web page") if line.startswith("<") else line[:300]
 
 
 def _hidden(text: str, service: Service) -> str:

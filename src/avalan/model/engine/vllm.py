@@ -188,7 +188,7 @@ def _connect(
     base_url: str, folder: Path, settings: EngineSettings, process: Process | None
 ) -> VllmEngine:
     key = os.environ.get("VLLM_API_KEY")
-    service = Service(name=f"vllm at {base_url}", model=str(folder), base_url=base_url, key=key)
+    service = Service(name=base_url, model=str(folder), base_url=base_url, key=key)
     try:
         with explained(service):
             answer = httpx2.get(
