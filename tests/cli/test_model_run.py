@@ -174,7 +174,8 @@ def test_a_terminal_is_not_driven_by_the_model(
 def test_the_footer_tells_count_first_token_and_speed(run: Callable[..., Said]) -> None:
     footer = run("Hello", "--max-new-tokens", "20").err
     pattern = (
-        r"\d+ input tokens · 20 output tokens · ttft \S+ ms · [\d,.]+ t/s · onnx · cut off at its limit\n"
+        r"\d+ input tokens · 20 output tokens · ttft \S+ ms · [\d,.]+ t/s · onnx · "
+        r"cut off at its limit\n"
     )
     assert re.fullmatch(pattern, footer)
 

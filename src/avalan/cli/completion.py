@@ -26,7 +26,7 @@ _VALUES = {
     ("device", "DEVICE"): ("cpu", "cuda", "mps"),
     ("engine", "TEXT"): ("auto", "onnx", "transformers", "gguf", "vllm"),
     ("level", "LEVELS"): ("G0", "G1", "G2", "G3"),
-    ("precision", "P"): ("fp32", "int8", "int4"),
+    ("precision", "P"): ("fp32", "int8", "int4", "fp16", "bf16"),
     ("recipe", "RECIPE"): ("bundled",),
     ("split", "SPLIT"): ("validation", "test"),
     ("task", "TASK"): ("grounded-qa", "retrieval-decision"),

@@ -1,6 +1,7 @@
 """Served models: a real server answers, and servers that fail in every way are explained."""
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
@@ -236,6 +237,15 @@ def test_a_real_server_says_what_its_model_says_here(llama_server: str) -> None:
     assert text
     assert report.finish_reason in ("length", "stop")
     assert answer(llama_server, max_new_tokens=6)[0] == text
+
+
+def test_a_real_server_keeps_to_a_schema(llama_server: str) -> None:
+    pytest.importorskip("llguidance", reason="constraints need llguidance")
+    schema = SCHEMA | {"properties": {"a": {"enum": ["x", "y"]}}}
+    text, report = answer(llama_server, max_new_tokens=40, schema=schema, temperature=1.0, seed=1)
+    assert json.loads(text)["a"] in ("x", "y")
+    assert report.constraint == "schema"
+    assert report.enforced_by == llama_server
 
 
 def test_alternatives_come_with_their_log_probabilities(llama_server: str) -> None:

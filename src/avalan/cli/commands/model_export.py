@@ -1,4 +1,4 @@
-"""`avalan model export`: a checkpoint becomes ONNX files, which run without torch."""
+"""`avalan model export`: a checkpoint becomes ONNX files or a GGUF file, to run without torch."""
 
 import argparse
 from pathlib import Path
@@ -12,25 +12,32 @@ from avalan.errors import UsageError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings
 
+ONNX_PRECISIONS = ("fp32", "int8", "int4")
+GGUF_PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+
 
 def configure(parser: Parser) -> None:
     """One model, one folder, one precision."""
     parser.examples = (
         "avalan model export models/nano --out nano-onnx --precision int8",
         'avalan model run nano-onnx "What does a compiler do?"',
+        "avalan model export models/nano --out nano.gguf",
     )
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help=_("a Llama: a folder with safetensors, or a hub's owner/name"),
+        help=_("a Llama, or for GGUF a Qwen too: a folder with safetensors, or a hub's owner/name"),
     )
-    parser.add_argument("--out", metavar="DIR", help=_("the folder to write; made if absent"))
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help=_("the folder to write, made if absent; or the file, if it ends in .gguf"),
+    )
     parser.add_argument(
         "--precision",
         metavar="P",
-        choices=("fp32", "int8", "int4"),
-        default="fp32",
-        help=_("fp32, int8 or int4 [fp32]"),
+        choices=tuple(dict.fromkeys((*ONNX_PRECISIONS, *GGUF_PRECISIONS))),
+        help=_("fp32, int8 or int4 [fp32]; for GGUF fp32, fp16 or bf16 [fp16]"),
     )
     add_fields(parser, EngineSettings, ["revision"])
     parser.set_defaults(run=run)
@@ -40,10 +47,40 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Export, and say what came out."""
     if args.out is None:
         raise UsageError("The export needs a folder to write; name it with: --out DIR")
-    exporter = extras.load("avalan.compress.export", extra="export")
+    out = Path(args.out).expanduser()
+    known = GGUF_PRECISIONS if out.suffix == ".gguf" else ONNX_PRECISIONS
+    if args.precision not in (None, *known):
+        raise UsageError(
+            "{out} cannot be written in {precision}; choose one of: {known}.",
+            out=out,
+            precision=args.precision,
+            known=", ".join(known),
+        )
     find_folder = extras.load("avalan.model.load").find_folder
     folder = find_folder(args.model, from_args(EngineSettings, args))
-    report = exporter.export(folder, Path(args.out).expanduser(), precision=args.precision)
+    return (_to_gguf if out.suffix == ".gguf" else _to_onnx)(folder, out, args.precision, console)
+
+
+def _to_gguf(folder: Path, out: Path, precision: str | None, console: Console) -> int:
+    exporter = extras.load("avalan.compress.gguf", extra="export")
+    precision = precision or "fp16"
+    path = exporter.export_gguf(folder, out, weight_type=GGUF_PRECISIONS[precision])
+    size = path.stat().st_size
+    if console.as_json:
+        console.json({"file": str(path), "precision": precision, "size_bytes": size})
+    text = _(
+        "Wrote {file} in {precision}, {size}.",
+        file=path,
+        precision=precision,
+        size=bytes_text(size),
+    )
+    console.print(text)
+    return 0
+
+
+def _to_onnx(folder: Path, out: Path, precision: str | None, console: Console) -> int:
+    exporter = extras.load("avalan.compress.export", extra="export")
+    report = exporter.export(folder, out, precision=precision or "fp32")
     if console.as_json:
         console.json(
             {

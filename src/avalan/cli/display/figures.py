@@ -44,11 +44,11 @@ def figures_text(
     if is_over and report.constraint and report.enforced_by:
         text = _n("{kind} kept by {author}")
         kept = [_(text, kind=_(_CONSTRAINTS[report.constraint]), author=report.enforced_by)]
-    words = [
-        ngettext("{n:,} input token", "{n:,} input tokens", asked),
-        ngettext("{n:,} output token", "{n:,} output tokens", made),
-    ]
-    short = [_("{count:,} in", count=asked), _("{count:,} out", count=made)]
+    words = [ngettext("{n:,} output token", "{n:,} output tokens", made)]
+    short = [_("{count:,} out", count=made)]
+    if asked:  # Some servers do not tell.
+        words = [ngettext("{n:,} input token", "{n:,} input tokens", asked), *words]
+        short = [_("{count:,} in", count=asked), *short]
     choices = (
         [*words, *ttft, *ttnt, *speed, *engine, *kept, *remark],
         [*words, *ttft, *ttnt, *speed, *remark],

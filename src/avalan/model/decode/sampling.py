@@ -136,6 +136,7 @@ def check_settings(settings: GenerationSettings) -> None:
         ("repetition_penalty", penalty is None or 1e-3 <= penalty <= 1e3, _n("from 0.001 to 1000")),
         ("seed", settings.seed is None or settings.seed >= 0, _n("at least 0")),
         ("num_alternatives", settings.num_alternatives >= 0, _n("at least 0")),
+        ("choices", all(settings.choices), _n("texts that are not empty")),
         ("stop_strings", all(settings.stop_strings), _n("texts that are not empty")),
     )
     for name, usable, wanted in rules:

@@ -63,7 +63,7 @@ class RemoteEngine:
         report.enforced_by = self._service.name if settings.constraint else None
         text = ""
         with explained(self._service):
-            answer = self._client.chat.completions.with_raw_response.create(**request)
+            answer = self._asked(request)
         _check_is_stream(answer, self._service)
         with explained(self._service, begun=True):
             for chunk in answer.parse():
@@ -73,6 +73,18 @@ class RemoteEngine:
                     text += "" if token.reasoning else token.text
                     yield token
         _check_end(text, settings, report, self._service)
+
+    def _asked(self, request: dict[str, Any]) -> Any:
+        """The beginning of an answer; some servers know schemas under an older name."""
+        create = self._client.chat.completions.with_raw_response.create
+        try:
+            return create(**request)
+        except openai.APIStatusError:
+            form = request.get("response_format")
+            if form is None:
+                raise
+            older = {"type": "json_object", "schema": form["json_schema"]["schema"]}
+            return create(**request | {"response_format": older})
 
     def close(self) -> None:
         """Close the connections."""
@@ -177,7 +189,7 @@ def _check_is_stream(answer: Any, service: Service) -> None:
             "The server of {name!r} answers with {kind}, not with a stream of tokens; check its "
             "address {url}.",
             name=service.name,
-            kind=kind.partition(";")[0] or "nothing",
+            kind=kind.partition(";")[0] or _("nothing"),
             url=service.base_url,
         )
 

@@ -1,0 +1,55 @@
+"""docs/engines.md does what it says: the same three commands on every engine that is here."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```bash run ?(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def run(run_block: Callable[..., str], tmp_path: Path) -> Callable[[str], list[str]]:
+    """Runs the blocks that are marked with a word, in order, beside the repository's models."""
+    (tmp_path / "models").symlink_to(ROOT / "models")
+
+    def run(mark: str) -> list[str]:
+        return [run_block("bash", text) for found, text in BLOCKS if found in ("", mark)]
+
+    return run
+
+
+def test_every_block_of_code_is_run_where_its_engine_is() -> None:
+    assert len(BLOCKS) == PAGE.count("\n```") // 2 == 6
+
+
+def check(said: str, kept_by: str = "llguidance") -> None:
+    assert said.count("I am avalan, a small local assistant.") == 2
+    assert f"choice kept by {kept_by}" in said
+    assert '"text": "Paris"' in said
+
+
+def test_onnx_and_transformers(run: Callable[[str], list[str]]) -> None:
+    pytest.importorskip("llguidance", reason="constraints need llguidance")
+    _prompts, onnx, transformers = run("")
+    check(onnx)
+    check(transformers)
+
+
+def test_gguf_and_a_server(run: Callable[[str], list[str]]) -> None:
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: make gguf-wheel")
+    pytest.importorskip("uvicorn", reason="needs llama-cpp-python[server]")
+    *_others, gguf, remote = run("gguf")
+    check(gguf)
+    assert "schema kept by ai://local:8123/nano" in remote
+    assert remote.count('"finish_reason"') == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("AVALAN_VLLM" not in os.environ, reason="AVALAN_VLLM names no vLLM")
+def test_vllm(run: Callable[[str], list[str]]) -> None:
+    check(run("vllm")[-1], kept_by="vllm")
