@@ -15,7 +15,8 @@ CAPFD = pytest.CaptureFixture[str]
 def prompts(tmp_path: Path) -> Path:
     path = tmp_path / "prompts.jsonl"
     rows = [{"prompt": "Who are you?"}, {"prompt": 5}, {"question": "x"}, {"prompt": "Hello"}]
-    lines = [*map(json.dumps, rows), "not json", "", json.dumps({"prompt": "What is the capital of France?"})]
+    last = json.dumps({"prompt": "What is the capital of France?"})
+    lines = [*map(json.dumps, rows), "not json", "", last]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
@@ -38,13 +39,13 @@ def test_an_answer_cut_short_is_no_success(capfd: CAPFD) -> None:
     assert main(words) == 1
     out, err = capfd.readouterr()
     assert out
-    assert "before the regex that it was to follow was whole" in err
+    assert "before the pattern that it was to follow was whole" in err
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--regex", "(a"], "regex cannot be enforced (unclosed group)"),
+        (["--regex", "(a"], "pattern cannot be enforced (unclosed group)"),
         (["--choice", "a", "--regex", "b"], "regex, choices"),
         (["--choice", ""], "choices"),
         (["--schema", "nowhere.json"], "--schema nowhere.json"),

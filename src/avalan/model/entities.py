@@ -14,6 +14,13 @@ FinishReason = Literal["stop", "length", "interrupted"]
 TokenKind = Literal["plain", "added", "special"]
 ConstraintKind = Literal["schema", "regex", "choice"]
 
+CONSTRAINTS: dict[ConstraintKind, str] = {
+    "schema": _n("schema"),
+    "regex": _n("pattern"),
+    "choice": _n("choice"),
+}
+"""What each is called in a sentence."""
+
 WEIGHT_TYPES = ("auto", "fp32", "f32", "bf16", "fp16", "f16")
 ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2", "flex_attention")
 

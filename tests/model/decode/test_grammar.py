@@ -127,7 +127,7 @@ def test_no_control_token_is_allowed_where_its_letters_are(model: Model) -> None
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        (GenerationSettings(regex="(a"), "regex cannot be enforced .*unclosed group"),
+        (GenerationSettings(regex="(a"), "pattern cannot be enforced .*unclosed group"),
         (GenerationSettings(schema={"type": "nope"}), "schema cannot be enforced .*nope"),
         (
             GenerationSettings(schema={"type": "object", "unevaluatedProperties": False}),

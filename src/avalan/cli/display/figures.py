@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from avalan.cli.console import cell_width
 from avalan.cli.display.units import seconds_text
 from avalan.locale import _, _n, ngettext, number
-from avalan.model.entities import GenerationReport
+from avalan.model.entities import CONSTRAINTS, GenerationReport
 from avalan.model.nlp.steps import Step
 
-_CONSTRAINTS = {"schema": _n("schema"), "regex": _n("pattern"), "choice": _n("choice")}
 _REMARKS = {"length": _n("cut off at its limit"), "interrupted": _n("interrupted")}
 
 
@@ -43,7 +42,7 @@ def figures_text(
     kept = []
     if is_over and report.constraint and report.enforced_by:
         text = _n("{kind} kept by {author}")
-        kept = [_(text, kind=_(_CONSTRAINTS[report.constraint]), author=report.enforced_by)]
+        kept = [_(text, kind=_(CONSTRAINTS[report.constraint]), author=report.enforced_by)]
     words = [ngettext("{n:,} output token", "{n:,} output tokens", made)]
     short = [_("{count:,} out", count=made)]
     if asked:  # Some servers do not tell.

@@ -6,10 +6,17 @@ import numpy as np
 
 from avalan import extras
 from avalan.errors import ModelError, TruncatedAnswer
+from avalan.locale import _
 from avalan.model.decode.constraint import restrict
 from avalan.model.decode.sampling import Row, draw, logprobs, process
 from avalan.model.decode.text import Detokenizer, StopScanner
-from avalan.model.entities import FinishReason, GenerationSettings, Token, TokenAlternative
+from avalan.model.entities import (
+    CONSTRAINTS,
+    FinishReason,
+    GenerationSettings,
+    Token,
+    TokenAlternative,
+)
 from avalan.model.prompt import Tokenizer
 
 
@@ -68,7 +75,7 @@ class Answer:
                 "The answer ended after {num_tokens} tokens, before the {kind} that it was to "
                 "follow was whole; raise --max-new-tokens, or ask for less.",
                 num_tokens=len(self.token_ids),
-                kind=self._settings.constraint,
+                kind=_(CONSTRAINTS[self.constraint]) if self.constraint else "",
             )
 
     def _allowed(self, logits: Row) -> Row:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ConfigurationError, ModelError
-from avalan.model.entities import GenerationSettings
+from avalan.locale import _
+from avalan.model.entities import CONSTRAINTS, GenerationSettings
 from avalan.model.prompt import Tokenizer
 
 AUTHOR = "llguidance"
@@ -82,7 +83,7 @@ def _check_compiled(matcher: Any, settings: GenerationSettings) -> None:
     if matcher.is_error():
         raise ConfigurationError(
             "The {kind} cannot be enforced ({reason}); change it, or ask without it.",
-            kind=settings.constraint,
+            kind=_(CONSTRAINTS[settings.constraint or "schema"]),
             reason=_first_line(matcher.get_error()),
         )
 

@@ -24,6 +24,7 @@ from avalan.locale import _
 from avalan.model.engine import Capability, check_room
 from avalan.model.engine.remote import broken_off, explained
 from avalan.model.entities import (
+    CONSTRAINTS,
     EngineSettings,
     GenerationReport,
     GenerationSettings,
@@ -84,7 +85,7 @@ class VllmEngine:
                 "The answer ended after {num_tokens} tokens, before the {kind} that it was to "
                 "follow was whole; raise --max-new-tokens, or ask for less.",
                 num_tokens=settings.max_new_tokens,
-                kind=settings.constraint,
+                kind=_(CONSTRAINTS[settings.constraint]),
             )
 
     def close(self) -> None:
