@@ -80,6 +80,11 @@ def rendered(blocks: dict[str, str], known: dict[str, dict[str, str]]) -> str:
         "## Improvements",
         "",
         *(f"- {each}" for each in IMPROVEMENTS),
+        "",
+        "## Not ours to run",
+        "",
+        "- A tip for Apple silicon links to a script of the first project that raises a limit for",
+        "  MLX. MLX is no engine here; `--device mps` computes on such a chip through torch.",
     ]
     return "\n".join(lines) + "\n"
 

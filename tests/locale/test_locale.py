@@ -47,6 +47,9 @@ def test_values_stand_where_the_text_names_them() -> None:
         ({"LANG": "xx", "LANGUAGE": "xx:eo"}, "⟦Try:⟧"),
         ({"LANGUAGE": "en:eo"}, "Try:"),
         ({"LC_MESSAGES": "xx_YY"}, "Try:"),
+        ({"LANGUAGE": "eo", "LC_ALL": "C"}, "Try:"),
+        ({"LANGUAGE": "eo", "LANG": "C.UTF-8"}, "⟦Try:⟧"),
+        ({"LANGUAGE": "eo"}, "⟦Try:⟧"),
     ],
 )
 @pytest.mark.usefixtures("bracketed")

@@ -200,13 +200,14 @@ def _speak(language: str | None) -> None:
 
 
 def _language(words: list[str]) -> str | None:
-    """What `--locale` names, wherever it stands."""
+    """What `--locale` names, wherever it stands; the last one counts, as of every option."""
     options = _before_dashes(words)
+    found = None
     for index, word in enumerate(options):
         name, equals, value = split_option(word)
         if name == "--locale":
-            return value if equals else next(iter(options[index + 1 :]), None)
-    return None
+            found = value if equals else next(iter(options[index + 1 :]), None)
+    return found
 
 
 def _before_dashes(words: list[str]) -> list[str]:

@@ -207,7 +207,9 @@ def unknown_option(prog: str, name: str, known: Iterable[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing where nothing is near."""
     names = {each.lstrip("-"): each for each in known}  # Dashes are alike in all options.
-    near = extras.load("difflib").get_close_matches(word.lstrip("-"), list(names), n=1)
+    bare = word.lstrip("-")
+    near = [name for name in names if len(bare) > 1 and name.startswith(bare)][:1]
+    near = near or extras.load("difflib").get_close_matches(bare, list(names), n=1)
     return " " + _("(did you mean {word!r}?)", word=names[near[0]]) if near else ""
 
 

@@ -79,12 +79,14 @@ def languages() -> list[str]:
 
 
 def use(language: str | None) -> None:
-    """Speak `language`, as `es` or `es_AR.UTF-8`; None is the one that the environment asks for.
+    """Speak `language`, as `es`, `es-AR` or `es_AR.UTF-8`; None is what the environment asks for.
 
     Raises:
         LookupError: there is no such translation. What the environment asks for is a wish.
     """
-    wanted = [language] if language else _wishes()
+    if language == "" or ":" in (language or ""):
+        raise LookupError(language)  # A list is the environment's to give.
+    wanted = _wishes() if language is None else [language.replace("-", "_")]
     for each in wanted:
         if each.partition("_")[0] in (SOURCE, "C", "POSIX"):
             return _speak(SOURCE, None)
@@ -123,6 +125,10 @@ def for_libraries() -> Iterator[None]:
 
 
 def _wishes() -> list[str]:
-    """As gettext reads the environment: the first variable that is set, a list."""
+    """As GNU gettext reads the environment: the first variable that is set, a list; none in the
+    locale C."""
+    place = next((value for name in _ENVIRONMENT[1:] if (value := os.environ.get(name))), "")
+    if place in ("C", "POSIX"):
+        return []
     found = next((value for name in _ENVIRONMENT if (value := os.environ.get(name))), "")
     return [each.partition(".")[0] for each in found.split(":") if each]

@@ -129,7 +129,7 @@ LIST = "avalan index list"
 def add_command(path: Path, *options: str) -> str:
     """The command that fills the index at `path`."""
     name = ["--name", path.stem] if path.parent == folder() and path.stem != "default" else []
-    return " ".join(["avalan index add PATH", *name, *options])
+    return " ".join(["avalan index add", _("PATH"), *name, *options])
 
 
 # --- opening --------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def _print_totals(console: Console, listing: Any) -> None:
     if partial:
         text = _("{size} of unfinished downloads, which go on with:", size=bytes_text(partial))
         console.print((text, "dim"))
-        console.print(("  avalan cache download --model NAME", "dim"), wrap=False)
+        console.print((f"  avalan cache download --model {_('NAME')}", "dim"), wrap=False)
     if listing.num_others:
         text = ngettext(
             "{n:,} dataset or the like of other programs, {size}",

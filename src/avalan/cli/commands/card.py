@@ -94,7 +94,7 @@ def _print_card(
     rows = [(model.name, bytes_text(model.size_bytes), _(model.where)) for model in models]
     _section(console, _("Models on disk"), rows or [(_("none"),)])
     sizes = [(name, bytes_text(size)) for name, size in indexes]
-    none = _("none yet; make one with: avalan index add FOLDER")
+    none = _("none yet; make one with: avalan index add PATH")
     _section(console, _("Indexes"), sizes or [(none,)])
     _section(console, _("Try"), [(command,) for command in NEXT], wrap=False)
 
