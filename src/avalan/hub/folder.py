@@ -5,6 +5,9 @@ from pathlib import Path
 
 from avalan.errors import ModelError, reason_of
 
+ONNX_FORMATS = ("", "_int8", "_quantized", "_uint8", "_q4", "_bnb4", "_fp16", "_q4f16")
+"""How file names of transformers.js tell the format of the numbers; nothing is fp32."""
+
 _WEIGHTS = ("*.safetensors", "*.onnx", "onnx/*.onnx")
 PICKLED_MODELS = ("pytorch_model*.bin",)
 """Pickled weights in the form that transformers reads."""
@@ -49,8 +52,18 @@ def check_folder(folder: Path, *, pickled: bool = False) -> Path:
 
 
 def find_onnx_decoder(folder: Path) -> Path | None:
-    """The ONNX decoder among the files of `folder`, or of its sub-folder `onnx`."""
-    candidates = (folder / "model.onnx", folder / "onnx" / "model.onnx")
+    """The ONNX decoder among the files of `folder`, or of its sub-folder `onnx`.
+
+    Of several number formats, which transformers.js keeps beside each other, the most exact one
+    that processors compute with.
+    """
+    places = (folder / name for name in ("", "onnx"))
+    candidates = (
+        place / f"{stem}{format_}.onnx"
+        for place in places
+        for stem in ("model", "decoder_model_merged")
+        for format_ in ONNX_FORMATS
+    )
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from avalan.errors import ConfigurationError, ModelError
+from avalan.hub.folder import find_onnx_decoder
 from avalan.model.engine import SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
 
@@ -185,6 +186,47 @@ def test_graph_that_always_gives_every_row_is_understood(
     same = plain.feed(plain.start(), IDS), ours.feed(ours.start(), IDS)
     np.testing.assert_allclose(*same, atol=1e-4)
     np.testing.assert_allclose(fed(plain, IDS), fed(ours, IDS), atol=1e-4)
+
+
+def test_the_layout_of_transformers_js_is_understood(
+    pico_folder: Path, pico_onnx_folder: Path, tmp_path: Path
+) -> None:
+    """The graph in a sub-folder, named by its number format, with two branches to choose from."""
+    import onnx
+
+    graph = onnx.load(pico_onnx_folder / "model.onnx")
+    branch = onnx.helper.make_tensor_value_info("use_cache_branch", onnx.TensorProto.BOOL, [1])
+    graph.graph.input.append(branch)
+    # Which branch is taken shows in the logits: 100 more in the later steps.
+    last = next(node for node in graph.graph.node if "logits" in node.output)
+    last.output[list(last.output).index("logits")] = "plain_logits"
+    make = onnx.helper.make_node
+    graph.graph.node.extend(
+        [
+            make("Cast", ["use_cache_branch"], ["later"], to=onnx.TensorProto.FLOAT),
+            make("Constant", [], ["hundred"], value_floats=[100.0]),
+            make("Mul", ["later", "hundred"], ["more"]),
+            make("Add", ["plain_logits", "more"], ["logits"]),
+        ]
+    )
+    (tmp_path / "onnx").mkdir()
+    onnx.save(graph, tmp_path / "onnx" / "model_q4.onnx")
+    (tmp_path / "config.json").write_text((pico_onnx_folder / "config.json").read_text())
+
+    engine = load_engine("onnx", tmp_path, EngineSettings())
+    assert isinstance(engine, SteppingEngine)
+    ours = load_engine("onnx", pico_onnx_folder, EngineSettings())
+    assert isinstance(ours, SteppingEngine)
+    expected = fed(ours, IDS)
+    expected[3:] += 100
+    np.testing.assert_allclose(fed(engine, IDS[:3], IDS[3:]), expected, atol=1e-3)
+
+
+def test_the_most_exact_of_several_onnx_files_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "onnx").mkdir()
+    for name in ("model_q4f16", "model_quantized", "model_q4", "decoder_model_merged"):
+        (tmp_path / "onnx" / f"{name}.onnx").touch()
+    assert find_onnx_decoder(tmp_path) == tmp_path / "onnx" / "model_quantized.onnx"
 
 
 def test_unknown_engine_lists_those_there_are(pico_folder: Path) -> None:

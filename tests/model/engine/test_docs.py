@@ -25,7 +25,7 @@ def run(run_block: Callable[..., str], tmp_path: Path) -> Callable[[str], list[s
 
 
 def test_every_block_of_code_is_run_where_its_engine_is() -> None:
-    assert len(BLOCKS) == PAGE.count("\n```") // 2 == 6
+    assert len(BLOCKS) == PAGE.count("\n```") // 2 == 7
 
 
 def check(said: str, kept_by: str = "llguidance") -> None:
@@ -36,9 +36,11 @@ def check(said: str, kept_by: str = "llguidance") -> None:
 
 def test_onnx_and_transformers(run: Callable[[str], list[str]]) -> None:
     pytest.importorskip("llguidance", reason="constraints need llguidance")
-    _prompts, onnx, transformers = run("")
+    _prompts, onnx, transformers, profile = run("")
     check(onnx)
     check(transformers)
+    assert '"engine": "onnx"' in profile
+    assert "transformers " in profile
 
 
 def test_gguf_and_a_server(run: Callable[[str], list[str]]) -> None:

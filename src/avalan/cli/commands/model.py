@@ -10,7 +10,11 @@ COMMANDS = {
     "uninstall": (_n("Delete a model from this machine"), "avalan.cli.commands.model_uninstall"),
     "train": (_n("Train a model by a recipe"), "avalan.cli.commands.train"),
     "evaluate": (_n("Measure models on a task"), "avalan.cli.commands.evaluate"),
-    "export": (_n("Write a model as ONNX"), "avalan.cli.commands.model_export"),
+    "export": (_n("Write a model as ONNX or GGUF"), "avalan.cli.commands.model_export"),
+    "profile": (
+        _n("Compare the engines that can run a model"),
+        "avalan.cli.commands.model_profile",
+    ),
 }
 
 EXAMPLES = (

@@ -1,8 +1,9 @@
 """Decoders in ONNX, on plain ONNX Runtime: no torch.
 
 The graph takes `input_ids`, `attention_mask` and `past_key_values.{i}.{key,value}`, where it asks
-for them `position_ids` and `logits_to_keep`; it gives `logits` and `present.{i}.{key,value}`. That
-is the layout of onnxruntime-genai and of `avalan.compress.export`. The key-value cache is a tuple
+for them `position_ids`, `logits_to_keep` and `use_cache_branch`; it gives `logits` and
+`present.{i}.{key,value}`. That is the layout of onnxruntime-genai, of `avalan.compress.export`, and
+of the repositories that transformers.js uses. The key-value cache is a tuple
 of arrays that nobody writes to, so a fork shares them and a rewind is a slice.
 """
 
@@ -24,6 +25,8 @@ from avalan.model.prompt import read_json
 
 PAST, PRESENT = "past_key_values.", "present."
 _KEEP = "logits_to_keep"
+_BRANCH = "use_cache_branch"
+"""In a graph that has the first step and the later ones as two branches."""
 _ERRORS_ONLY = 3
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -52,7 +55,7 @@ class OnnxEngine:
         self._past = [name for name in inputs if name.startswith(PAST)]
         self._outputs = ["logits", *(PRESENT + name.removeprefix(PAST) for name in self._past)]
         with_default = {node.name for node in session.get_overridable_initializers()}
-        wanted = ("attention_mask", "position_ids", _KEEP)
+        wanted = ("attention_mask", "position_ids", _KEEP, _BRANCH)
         self._extra = [name for name in wanted if name in inputs or name in with_default]
         self._empty = tuple(_empty_cache(inputs[name]) for name in self._past)
 
@@ -93,6 +96,8 @@ class OnnxEngine:
         inputs["input_ids"] = np.array([token_ids], np.int64)
         if "attention_mask" in self._extra:
             inputs["attention_mask"] = np.ones((1, end), np.int64)
+        if _BRANCH in self._extra:
+            inputs[_BRANCH] = np.array([state.length > 0])
         if "position_ids" in self._extra:
             inputs["position_ids"] = np.arange(state.length, end, dtype=np.int64)[None]
         return inputs
