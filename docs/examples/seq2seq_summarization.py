@@ -17,6 +17,8 @@ async def example(text: str, model: str = "facebook/bart-large-cnn") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        sys.exit(f"Usage: {sys.argv[0]} [MODEL] < TEXT")
     try:
         asyncio.run(example(sys.stdin.read(), *sys.argv[1:]))
     except AvalanError as error:

@@ -21,6 +21,8 @@ async def example(prompt: str = "Who are you?", model: str = "bundled") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        sys.exit(f'Usage: {sys.argv[0]} ["PROMPT" [MODEL]]')
     try:
         asyncio.run(example(*sys.argv[1:]))
     except AvalanError as error:

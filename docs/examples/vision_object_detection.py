@@ -22,7 +22,10 @@ async def example(source: str, copy: str, model: str = "facebook/detr-resnet-50"
         box = entity.box
         draw.rectangle((box.left, box.top, box.right, box.bottom), outline="red", width=3)
         draw.text((box.left + 5, box.top + 5), entity.label, fill="red")
-    image.save(copy)
+    try:
+        image.save(copy)
+    except (OSError, ValueError) as error:  # No such folder; or a suffix that Pillow does not know.
+        sys.exit(f"The copy cannot be written to {copy} ({error}); give another path.")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """The one door to optional packages, and to modules that are heavy to import.
 
 Light modules never import heavy ones; they call `load`, which turns an absent package into an
-instruction. A package that is present but broken shows its own traceback.
+instruction. A package that is present but broken shows its own traceback, except where the values
+of the environment that huggingface_hub reads while it is imported are why.
 """
 
 import json
+import os
+import re
 from importlib import import_module
 from types import ModuleType
 
-from avalan.errors import MissingExtra
+from avalan.errors import ConfigurationError, MissingExtra
 
 DISTRIBUTION = "avalan-slm"
 
@@ -18,6 +21,7 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
 
     Raises:
         MissingExtra: a package outside avalan is not installed.
+        ConfigurationError: the environment has values that no client of a hub can use.
     """
     try:
         return import_module(module)
@@ -30,6 +34,41 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
             package=missing,
             command=install_command(extra),
         ) from None
+    except ValueError:
+        check_hub_environment()
+        raise
+
+
+def check_hub_environment() -> None:
+    """Whether a client of a hub can use what the environment says of it.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    address = os.environ.get("HF_ENDPOINT")
+    if address is not None and not _is_address(address):
+        raise ConfigurationError(
+            "HF_ENDPOINT is {address!r}, which is no address; unset it, or set it to one such as "
+            "https://huggingface.co or http://127.0.0.1:8000.",
+            address=address,
+        )
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        value = os.environ.get(name, "1").strip()
+        if not re.fullmatch(r"[1-9]\d{0,5}", value, re.ASCII):
+            raise ConfigurationError(
+                "{name} is {value!r}, which is no number of whole seconds; unset it, or set it to "
+                "one such as 10.",
+                name=name,
+                value=value,
+            )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = load("urllib.parse").urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # An unfinished IPv6 address, or a port that is none.
+        return False
 
 
 def is_installed(package: str) -> bool:

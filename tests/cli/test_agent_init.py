@@ -68,8 +68,16 @@ def test_everything_is_asked_for_where_nothing_is_given() -> None:
     assert done.stderr.count(b": ") == 5
 
 
+def test_the_role_is_asked_for_until_it_is_given() -> None:
+    done = answered(SEED, "\n \nYou are Leo.\n\n\n")
+    assert tomllib.loads(done.stdout.decode())["agent"]["role"] == "You are Leo."
+    asked = done.stderr.decode()
+    assert asked.count("Role, who the agent is: The agent needs a role, which says who it is.") == 2
+    assert asked.count("Task") == 1
+
+
 def test_no_role_is_wrong_usage_on_a_terminal_too() -> None:
-    done = answered(SEED, "\n\n\n")
+    done = answered(SEED, "\n\x04\x04\x04")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"The agent needs a role" in done.stderr
 

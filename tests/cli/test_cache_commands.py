@@ -187,13 +187,11 @@ def test_pickled_weights_beside_others_are_left_out(
         (["--model", "a b"], 1, "There is no model 'a b' on the hub"),
         (["--model", NAME, "--revision", "v9"], 1, "has no revision 'v9'"),
         (["--model", "org/gated"], 1, "is gated; accept its licence on "),
-        (["--model", "org/broken"], 1, "is not in the safetensors format"),
     ],
 )
 def test_what_cannot_be_downloaded_is_one_sentence(
     hub: LocalHub,
     model: Path,
-    tmp_path: Path,
     capfd: CAPFD,
     words: list[str],
     code: int,
@@ -201,14 +199,23 @@ def test_what_cannot_be_downloaded_is_one_sentence(
 ) -> None:
     hub.add(NAME, model)
     hub.add("org/gated", model, gated=True)
-    broken = tmp_path / "broken"
-    shutil.copytree(model, broken)
-    (broken / "model.safetensors").write_bytes(b"\xff" * 100)
-    hub.add("org/broken", broken)
     assert main(["cache", "download", "--quiet", *words]) == code
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert sentence in err
+
+
+def test_weights_that_are_broken_on_the_hub_are_said_to_be(
+    hub: LocalHub, model: Path, tmp_path: Path, capfd: CAPFD
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    (broken / "model.safetensors").write_bytes(b"\xff" * 100)
+    hub.add("org/broken", broken)
+    assert main(["cache", "download", "--model", "org/broken"]) == 0
+    assert "are broken on the hub itself" in capfd.readouterr().err
+    assert main(["model", "install", "org/broken"]) == 1
+    assert "are broken on the hub itself" in capfd.readouterr().err
 
 
 # --- list ----------------------------------------------------------------------------------------
@@ -236,7 +243,7 @@ def test_the_list_has_the_largest_first_and_a_total(
     head, first, second, blank, total = capfd.readouterr().out.splitlines()
     assert head.split() == ["model", "size", "revisions", "files", "last", "used"]
     assert first.split() == [NAME, "362", "kB", "2", "7", "today"]
-    assert second.split() == ["a/small", "19", "B", "1", "1", "today"]
+    assert second.split() == ["a/small", "19", "B", "1", "1", "no", "weights"]
     assert (blank, total) == ("", f"2 models, 362 kB in {hub.cache_dir}")
 
 
@@ -541,6 +548,13 @@ def test_ctrl_c_takes_the_bars_away_and_says_what_is_kept(
     said = " ".join(after.split())
     assert f"The download of {NAME} was stopped; " in said
     assert "kept, and the same command goes on from there." in said
+
+
+def test_ctrl_c_at_the_token_ends_the_line(local_hub: LocalHub) -> None:
+    words = [SCRIPT, "cache", "download", "--model", NAME, "--login"]
+    code, seen = on_terminal(words, local_hub.environment(), when="(not shown): ", keys="\x03")
+    assert code == 130
+    assert seen.partition("(not shown): ")[2].endswith("\n")
 
 
 def test_in_a_pipe_there_are_lines_and_no_escapes(local_hub: LocalHub, model: Path) -> None:

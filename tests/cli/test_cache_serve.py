@@ -88,7 +88,7 @@ def test_the_whole_network_is_let_in_with_a_sentence(cache: Path) -> None:
     assert told["models"] == ["org/gated", "org/model"]
     assert told["left_out"] == []
     assert not told["url"].startswith("http://0.0.0.0")
-    assert err.count("Everyone on this network can read these models.\n") == 1
+    assert err.endswith("Everyone on this network can read these models.\n")
     assert "Left out" not in err
 
 

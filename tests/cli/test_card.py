@@ -95,13 +95,15 @@ def test_a_tool_that_hangs_or_fails_delays_nothing(nvidia: Path, script: str) ->
 def test_models_in_the_hubs_cache_are_found_with_their_sizes(tmp_path: Path) -> None:
     whole = tmp_path / "models--owner--name"
     write(whole / "blobs" / "abc", b"12345")
-    write(whole / "snapshots" / "rev" / "config.json", "{}")
+    write(whole / "snapshots" / "rev" / "model.safetensors", b"12345")
+    write(tmp_path / "models--owner--part" / "snapshots" / "rev" / "tokenizer.json", "{}")
     write(tmp_path / "models--owner--gone" / "refs" / "main")
     write(tmp_path / "datasets--owner--data" / "snapshots" / "rev" / "x.csv")
 
     (found,) = disk.hub_models(tmp_path)
 
     assert (found.name, found.where, found.size_bytes) == ("owner/name", "hub", 5)
+    assert len([*disk.hub_models(tmp_path, parts=True)]) == 2
 
 
 def test_the_hubs_cache_is_where_its_library_puts_it(monkeypatch: pytest.MonkeyPatch) -> None:

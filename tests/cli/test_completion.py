@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("Qwen/Qwen3-0.6B", "odd/x:tag", *(f"odd/{name}" for name in NASTY)):
         snapshot = hub / f"models--{name.replace('/', '--')}" / "snapshots" / "1"
         snapshot.mkdir(parents=True)
-        (snapshot / "config.json").touch()
+        (snapshot / "model.safetensors").touch()
     indexes.mkdir(parents=True)
     (indexes / "handbook.sqlite").touch()
     (here / "my notes").mkdir(parents=True)
@@ -150,7 +150,7 @@ def test_models_on_this_disk_are_offered_where_a_model_is_meant() -> None:
 def test_the_cache_folder_that_is_named_is_the_one_that_is_listed(tmp_path: Path) -> None:
     snapshot = tmp_path / "other" / "models--a--b" / "snapshots" / "1"
     snapshot.mkdir(parents=True)
-    (snapshot / "config.json").touch()
+    (snapshot / "model.safetensors").touch()
     for words in (
         ["--cache-dir", str(snapshot.parents[2])],
         [f"--cache-dir={snapshot.parents[2]}"],

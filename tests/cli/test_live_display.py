@@ -6,6 +6,7 @@ import itertools
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -429,7 +430,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
 
         monkeypatch.setattr(Screen, "draw", timed)
         console = Written(Terminal(80, 24))
-        asyncio.run(Live(steps, a_report(), settings, console).run())
+        asyncio.run(Live(steps, a_report(), settings, console, lambda _: None).run())
         return moments
 
     return act
@@ -468,7 +469,8 @@ def test_a_pause_halts_the_display_and_never_the_model() -> None:
             await asyncio.sleep(0)
 
     settings = DisplaySettings(display_tokens=5, display_pause=200)
-    asyncio.run(Live(steps(), a_report(), settings, Written(Terminal(80, 24))).run())
+    console = Written(Terminal(80, 24))
+    asyncio.run(Live(steps(), a_report(), settings, console, lambda _: None).run())
     assert time.monotonic() - started >= 0.8
     assert max(taken) < 0.5
 
@@ -488,12 +490,12 @@ def test_what_came_before_an_error_is_shown_and_the_error_goes_on() -> None:
         yield step("said", 0)
         raise ValueError("broken")
 
-    terminal = Terminal(80, 24)
+    terminal, seen = Terminal(80, 24), list[Step]()
+    settings = DisplaySettings(display_tokens=5)
     with pytest.raises(ValueError, match="broken"):
-        asyncio.run(
-            Live(failing(), a_report(), DisplaySettings(display_tokens=5), Written(terminal)).run()
-        )
+        asyncio.run(Live(failing(), a_report(), settings, Written(terminal), seen.append).run())
     assert terminal.lines()[0] == "said"
+    assert len(seen) == 1
     assert terminal.shows_cursor
 
 
@@ -648,3 +650,37 @@ def test_a_terminal_without_a_cursor_gets_plain_text_and_one_picture(recording: 
     assert "\x1b" not in data
     assert data.replace("\r\n", "\n").startswith(said(recording))
     assert data.count("╭") == 4
+
+
+@pytest.mark.parametrize("words", [[], ["--display-tokens", "8"]])
+@pytest.mark.parametrize("sent", [None, signal.SIGINT, signal.SIGTERM])
+def test_keys_do_not_show_while_an_answer_is_drawn_and_are_left_to_the_shell(
+    recording: Path, words: list[str], sent: signal.Signals | None
+) -> None:
+    leader, follower = pty.openpty()
+    set_size(follower, 60, 16)
+    before = termios.tcgetattr(follower)
+    process = subprocess.Popen(
+        [AVALAN, "model", "run", "--replay", recording, *words],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    data, echo = b"", None
+    while process.poll() is None or select.select([leader], [], [], 0)[0]:
+        if select.select([leader], [], [], 0.05)[0]:
+            data += os.read(leader, 65536)
+        if echo is None and len(data) > 40:
+            echo = termios.tcgetattr(follower)[3] & termios.ECHO
+            os.write(leader, b"QQQ\n")
+            time.sleep(0.2)  # The system takes in what was typed a moment later.
+            if sent is not None:
+                process.send_signal(sent)
+    assert process.wait(timeout=30) == (0 if sent is None else 128 + sent)
+    assert echo == 0
+    assert b"QQQ" not in data
+    assert termios.tcgetattr(follower) == before
+    assert os.read(follower, 100) == b"QQQ\n"
+    os.close(follower)
+    os.close(leader)

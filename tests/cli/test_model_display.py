@@ -1,10 +1,13 @@
 """`avalan model display` and `avalan model export`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from avalan.cli import main
 from avalan.cli.display.description import describe
@@ -78,10 +81,45 @@ def test_a_broken_weights_file_is_one_sentence(
 ) -> None:
     folder = pico_llama(tmp_path)
     (folder / "model.safetensors").write_bytes(content)
-    assert main(["model", "display", str(folder)]) == 1
+    for option in ([], ["--load"]):
+        assert main(["model", "display", str(folder), *option]) == 1
+        out, err = capfd.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "is not in the safetensors format" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda tensors: tensors.pop("model.norm.weight"), "lack 1 of the weights"),
+        (lambda tensors: tensors.update({"model.norm.weight": np.ones((3, 3))}), "cannot load"),
+    ],
+)
+def test_weights_that_do_not_fit_are_not_loaded_to_be_shown(
+    tmp_path: Path, capfd: CAPFD, change: Callable[[Any], Any], why: str
+) -> None:
+    folder = pico_llama(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    assert main(["model", "display", "--load", str(folder)]) == 1
     out, err = capfd.readouterr()
-    assert out == ""
-    assert "is not in the safetensors format" in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert why in err
+
+
+@pytest.mark.parametrize("words", [["model", "display", "--load"], ["ask", "Why?", "--model"]])
+def test_code_that_nobody_consented_to_is_not_loaded(
+    tmp_path: Path, capfd: CAPFD, words: list[str]
+) -> None:
+    folder = pico_llama(tmp_path)
+    path = folder / "config.json"
+    own = {"model_type": "own", "auto_map": {"AutoModelForCausalLM": "own.Own"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own))
+    assert main([*words, str(folder)]) == 1
+    assert "consent with --trust-remote-code" in capfd.readouterr().err
+    assert main([*words, str(folder), "--trust-remote-code"]) == 1
+    assert "cannot load the model" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "rules", "no-such-model"])

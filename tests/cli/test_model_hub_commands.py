@@ -163,6 +163,74 @@ def test_pickled_weights_are_refused_before_anything_is_fetched(
     assert cache.scan(hub.cache_dir).models == ()
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "bert", "architectures": ["BertModel"]}, "kind BertModel, which is not"),
+        ({"model_type": "clip", "architectures": ["CLIPModel"]}, "not one that writes text"),
+        ({"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"]}, "kind Llava"),
+        (
+            {"model_type": "whisper", "architectures": ["WhisperForX"], "is_encoder_decoder": True},
+            "not one that turns a text into another",
+        ),
+        ({"model_type": "own", "auto_map": {"AutoModelForCausalLM": "a.B"}}, "needs Python code"),
+        (None, "has no config.json"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_the_weights_come(
+    hub: LocalHub, model: Path, capfd: CAPFD, config: dict[str, object] | None, said: str
+) -> None:
+    (model / "config.json").unlink()
+    if config:
+        (model / "config.json").write_text(json.dumps(config))
+    hub.add(NAME, model)
+    assert main(["model", "install", NAME]) == 1
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
+    assert hub.num_requests("model.safetensors") == 0
+
+
+def test_a_kind_without_text_is_refused_though_its_weights_are_onnx(
+    hub: LocalHub, model: Path, capfd: CAPFD
+) -> None:
+    (model / "onnx").mkdir()
+    (model / "onnx" / "model.onnx").write_bytes(b"")
+    config = {"model_type": "bert", "architectures": ["BertModel"]}
+    (model / "config.json").write_text(json.dumps(config))
+    hub.add(NAME, model)
+    assert main(["model", "install", NAME]) == 1
+    assert "BertModel, which is not one that writes text" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "cls"),
+    [
+        ({"model_type": "detr", "architectures": ["DetrForObjectDetection"]}, "ObjectDetection"),
+        ({"model_type": "bart", "is_encoder_decoder": True}, "SequenceToSequence"),
+    ],
+)
+def test_what_runs_from_python_alone_says_so(
+    hub: LocalHub, model: Path, capfd: CAPFD, config: dict[str, object], cls: str
+) -> None:
+    (model / "config.json").write_text(json.dumps(config))
+    hub.add(NAME, model)
+    assert main(["model", "install", NAME]) == 0
+    out = capfd.readouterr().out
+    assert f"import {cls}Model\n" in out
+    assert "avalan model run" not in out
+
+
+def test_no_speed_is_estimated_for_what_writes_no_text(
+    hub: LocalHub, model: Path, capfd: CAPFD
+) -> None:
+    config = json.loads((model / "config.json").read_text()) | {"architectures": ["BertModel"]}
+    (model / "config.json").write_text(json.dumps(config))
+    hub.add(NAME, model)
+    assert main(["cache", "download", "--model", NAME]) == 0
+    assert "tokens/s" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["install", "uninstall"])
 @pytest.mark.parametrize("name", ["bundled", "./folder"])
 def test_what_the_hub_did_not_bring_is_neither_installed_nor_deleted(
@@ -251,7 +319,11 @@ def test_what_was_looked_at_is_there_without_a_network(
     hub.stop()
     capfd.readouterr()
     assert main(["model", "display", NAME, "--summary"]) == 0
-    assert facts(capfd.readouterr().out)["Architecture"] == "LlamaForCausalLM"
+    found = facts(capfd.readouterr().out)
+    assert found["Architecture"] == "LlamaForCausalLM"
+    assert found["Size"].endswith("on disk, without the weights")
+    assert main(["model", "display", NAME]) == 0
+    assert ", without the weights\n" in capfd.readouterr().out
 
 
 def test_a_model_that_was_only_looked_at_is_not_taken_for_a_whole_one(
@@ -261,7 +333,17 @@ def test_a_model_that_was_only_looked_at_is_not_taken_for_a_whole_one(
     assert main(["model", "display", NAME]) == 0
     hub.stop()
     assert main(["model", "run", NAME, "Hello", "--quiet"]) == 1
-    assert "is only partly on this machine and the rest cannot be" in capfd.readouterr().err
+    assert "is not on this machine and cannot be downloaded" in capfd.readouterr().err
+    assert cache.scan(hub.cache_dir).models == ()
+    assert not list(hub.cache_dir.glob("models--*"))
+
+
+def test_files_without_weights_are_listed_as_such(hub: LocalHub, model: Path, capfd: CAPFD) -> None:
+    hub.add(NAME, model)
+    assert main(["tokenizer", "--tokenizer", NAME, "hi", "--quiet"]) == 0
+    capfd.readouterr()
+    assert main(["cache", "list"]) == 0
+    assert capfd.readouterr().out.splitlines()[1].endswith("no weights")
 
 
 @pytest.mark.parametrize(
@@ -340,6 +422,42 @@ def test_a_search_without_a_network_points_to_what_is_here(
         "The hub cannot be reached (HF_HUB_OFFLINE is set); unset HF_HUB_OFFLINE, or see which "
         "models are on this machine: avalan cache list\n"
     )
+
+
+@pytest.mark.parametrize("verb", ["install", "run"])
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("HF_ENDPOINT", "", "no address; unset it"),
+        ("HF_ENDPOINT", "localhost:9002", "no address; unset it"),
+        ("HF_ENDPOINT", "http://[::1", "no address; unset it"),
+        ("HF_ENDPOINT", "http://127.0.0.1:99999", "no address; unset it"),
+        ("HF_HUB_ETAG_TIMEOUT", "-1", "no number of whole seconds; unset it"),
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "2.5", "no number of whole seconds; unset it"),
+    ],
+)
+def test_a_value_of_the_environment_that_no_client_can_use_is_named(
+    local_hub: LocalHub, verb: str, name: str, value: str, problem: str
+) -> None:
+    environment = local_hub.environment() | {name: value}
+    words = [SCRIPT, "model", verb, NAME, *(["hi"] if verb == "run" else [])]
+    done = subprocess.run(
+        words, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{name} is {value!r}, which is {problem}" in done.stderr
+
+
+@pytest.mark.parametrize("token", ["hf_sec\nret", "hf_secr\u00e9t"])
+def test_a_token_that_no_header_carries_is_refused_and_not_shown(
+    local_hub: LocalHub, token: str
+) -> None:
+    environment = local_hub.environment() | {"HF_ACCESS_TOKEN": token}
+    words = [SCRIPT, "model", "install", NAME]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("The access token has characters that no token has; ")
+    assert "sec" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [["cache", "download", "--model"], ["model", "install"]])

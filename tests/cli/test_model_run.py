@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -343,6 +344,39 @@ def test_an_interrupted_recording_can_be_replayed(pico: Path, tmp_path: Path) ->
     recording = read_recording(path)
     assert recording.report.finish_reason == "interrupted"
     assert recording.text.encode() == said
+
+
+def test_a_recording_ends_where_the_display_was_interrupted(tmp_path: Path) -> None:
+    path, (leader, follower) = tmp_path / "run.jsonl", pty.openpty()
+    command = [str(AVALAN), "model", "run", "bundled", "Hello", "--record", str(path)]
+    command += ["--display-tokens", "--display-pause", "200", "--max-new-tokens", "9"]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    data, is_sent = b"", False
+    with suppress(OSError):  # The other end is closed.
+        while more := os.read(leader, 65536):
+            data += more
+            if not is_sent and "╭".encode() in data:  # The model is far ahead by then.
+                is_sent = True
+                process.send_signal(signal.SIGINT)
+    os.close(leader)
+    assert process.wait(timeout=30) == 130
+    recording = read_recording(path)
+    assert 0 < len(recording.steps) < 9
+    assert recording.report.finish_reason == "interrupted"
+    assert recording.report.usage.completion_tokens == len(recording.steps)
+    shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", data.decode())
+    assert f"{len(recording.steps)} output token" in shown.rstrip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("joined", ["2>&1 | cat", "> {log} 2>&1; cat {log}"])
+def test_the_figures_begin_a_line_where_both_streams_are_one(tmp_path: Path, joined: str) -> None:
+    words = shlex.join([str(AVALAN), "model", "run", "bundled", "Hello", "--max-new-tokens", "3"])
+    command = f"{words} {joined.format(log=shlex.quote(str(tmp_path / 'log')))}"
+    both = subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout
+    apart = subprocess.run(["sh", "-c", words], capture_output=True, check=True)
+    assert both.startswith(apart.stdout + b"\n")
+    assert re.match(rb"\d+ input token", both[len(apart.stdout) + 1 :])
 
 
 def test_the_display_runs_on_a_terminal_with_its_prompt_from_a_pipe(pico: Path) -> None:

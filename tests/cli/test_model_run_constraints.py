@@ -1,6 +1,9 @@
 """`model run` under constraints, and with many prompts."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,13 @@ def test_an_answer_cut_short_is_no_success(capfd: CAPFD) -> None:
     out, err = capfd.readouterr()
     assert out
     assert "before the pattern that it was to follow was whole" in err
+
+
+def test_why_an_answer_is_cut_short_begins_a_line() -> None:
+    command = [sys.executable, "-m", "avalan", "model", "run", "bundled", "Hi"]
+    command += ["--regex", "[ab]{40}", "--max-new-tokens", "3"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    assert re.match(rb"[ab]+\nThe answer ended", done.stdout)
 
 
 @pytest.mark.parametrize(

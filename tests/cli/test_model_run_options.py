@@ -122,6 +122,24 @@ def test_reasoning_that_was_cut_off_is_said_to_be(run: Callable[..., Said]) -> N
     assert "still reasoning; let it go on with --max-new-tokens" in said.err
 
 
+def test_the_display_says_that_reasoning_was_cut_off(
+    run: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.jsonl"
+    run(SAID, "--max-new-tokens", "4", "--record", str(path))
+    words = ("model", "run", "--replay", str(path), "--display-tokens", "--no-reasoning")
+    assert "still reasoning; let it go on with" in on_a_terminal(*words)
+
+
+def test_a_display_in_a_pipe_says_what_it_needs(run: Callable[..., Said]) -> None:
+    remark = "The tokens are drawn on a terminal only; --json gives them to programs."
+    for flag in ("--display-tokens", "--display-probabilities"):
+        assert run(SAID, flag).err.splitlines()[-1] == remark
+        for silent in ("--json", "--quiet"):
+            assert remark not in run(SAID, flag, silent).err
+    assert remark not in run(SAID).err
+
+
 def test_a_terminal_shows_both_and_is_driven_by_neither(
     run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +388,16 @@ def test_what_cannot_be_done_is_one_sentence(
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert sentence in err
+
+
+def test_what_can_never_fit_is_refused_before_it_is_read(
+    pico_onnx_folder: Path, capfd: CAPFD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avalan.model.prompt.Tokenizer.encode_chat", None)  # Takes minutes.
+    assert main(["model", "run", str(pico_onnx_folder), "x" * 100_000]) == 1
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert re.search(r"at most 256 tokens, but the prompt has at least [\d,]+;", err)
 
 
 def test_a_prompt_that_is_too_long_is_told_in_numbers(pico_onnx_folder: Path, capfd: CAPFD) -> None:

@@ -189,3 +189,14 @@ def test_every_example_is_run_here() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
     here = Path(__file__).read_text(encoding="utf-8")
     assert not [name for name in names if f'shown("{name}"' not in here]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("text_generation", "a b c"), ("seq2seq_summarization", "a b")]
+)
+def test_an_example_with_too_many_words_says_how_it_is_used(
+    name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *words.split()])
+    with pytest.raises(SystemExit, match=rf"Usage: .*{name}"):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")

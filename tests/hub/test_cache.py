@@ -1,5 +1,6 @@
 """What the cache holds is told truly, and only what was named is deleted."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, StateError
 from avalan.hub import cache
 from avalan.hub.cache import CachedFile, CachedModel, CachedRevision, plan_deletion
 from avalan.hub.layout import names_on_disk
@@ -156,6 +157,17 @@ def test_an_unknown_model_is_refused_with_the_name_that_is_near(held: Cache) -> 
         cache.find("Org/Two", held.root)
     with pytest.raises(ModelError, match="`avalan cache list` shows"):
         cache.find("org/none", held.root)
+
+
+def test_a_disk_that_cannot_be_written_is_named_by_the_folder(
+    held: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path, **_options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "37b783b85590")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(StateError, match=r"refused '.*/models--org--two' "):
+        cache.delete(plan_deletion(cache.find("org/two", held.root)))
 
 
 @given(st.lists(st.sets(st.sampled_from("abcdef")), min_size=1, max_size=5), st.data())

@@ -1,5 +1,6 @@
 """The local cache as something to serve: what is in it, and what must not get out."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -183,6 +184,14 @@ def test_the_card_tells_licence_task_and_tags(tmp_path: Path) -> None:
     found = find(tmp_path)
     assert (found.licence, found.pipeline_tag) == ("mit", "text-generation")
     assert found.all_tags == ["tiny", "text-generation", "license:mit"]
+
+
+def test_what_the_card_does_not_tell_is_told_by_the_files(tmp_path: Path) -> None:
+    folder = put(tmp_path)
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").touch()
+    assert find(tmp_path).all_tags == ["safetensors", "transformers", "text-generation"]
 
 
 @pytest.mark.parametrize("card", ["", "# none", "---\n: [\n---\n", "---\n- a\n---\n", "---\na: &a"])

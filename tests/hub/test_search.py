@@ -73,6 +73,16 @@ def test_the_token_of_the_environment_is_found(
     assert account.find_token() == "hf_one"
 
 
+def test_a_sentence_names_the_variable_that_is_in_use(
+    local_hub: LocalHub, client: HfApi, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_hub.add(NAME, folder, gated=True)
+    for variable in ("HF_TOKEN", "HF_ACCESS_TOKEN"):
+        monkeypatch.setenv(variable, "hf_wrong")
+        with pytest.raises(ModelError, match=rf"and set {variable} to it"):
+            hub.resolve(NAME, cache_dir=local_hub.cache_dir)
+
+
 def test_a_token_is_known_by_its_owner(local_hub: LocalHub, client: HfApi) -> None:
     assert account.who_is(local_hub.token) == ("owner", "owner")
 
@@ -161,9 +171,9 @@ def test_a_hub_that_stays_silent_is_given_up_soon(
 
 def test_patience_can_be_set(silent: str, client: HfApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", silent)
-    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "0.1")
-    assert failure.why_unreachable() == f"{silent}: no answer within 0.1 s"
-    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "soon")
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
+    assert failure.why_unreachable() == f"{silent}: no answer within 1 s"
+    monkeypatch.delenv("HF_HUB_ETAG_TIMEOUT")
     assert failure.why_unreachable() == f"{silent}: no answer within 1.2 s"
 
 

@@ -24,6 +24,7 @@ NOT_FOR_PEOPLE = re.compile(
 LEFT: dict[str, tuple[str, ...]] = {
     # What models read.
     "agent/prompt.py": ("Your name is",),
+    "model/profile.py": ("the quick brown",),
     "model/nlp/reasoning.py": ("Here is my",),
     "reflection/tokens.py": ("[",),
     "train/tokenizer.py": ("{% for",),

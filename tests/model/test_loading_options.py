@@ -123,7 +123,7 @@ def pickled(folder: Path) -> Path:
 
 
 def test_pickled_weights_are_refused_unless_asked_for(pickled: Path, pico_folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"only pickled weights .* add --allow-pickle"):
+    with pytest.raises(ModelError, match=r"only pickled weights .* model run .* --allow-pickle"):
         open_model(str(pickled), EngineSettings())
     with open_model(str(pickled), EngineSettings(allow_pickle=True)) as model:
         given = model.stepping.feed(model.stepping.start(), IDS)
@@ -146,6 +146,12 @@ def test_a_pickle_runs_no_code_even_where_it_is_allowed(
     with pytest.raises(ModelError, match="hold more than numbers"):
         open_model(str(pickled), EngineSettings(allow_pickle=True))
     assert not MARKER.exists()
+
+
+def test_junk_in_place_of_a_pickle_is_said_to_be_damaged(pickled: Path) -> None:
+    (pickled / "pytorch_model.bin").write_bytes(b"junk" * 100)
+    with pytest.raises(ModelError, match="are damaged or hold more than numbers"):
+        open_model(str(pickled), EngineSettings(allow_pickle=True))
 
 
 def remote(*paths: str) -> RemoteModel:
@@ -200,6 +206,23 @@ def test_code_of_a_model_runs_with_consent_only(
     given = logits(with_code, trust_remote_code=True)
     assert (tmp_path / "ran").exists()
     assert np.allclose(logits(pico_folder), given, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("OwnConfig = 5\nOwnModel = 6", "register_for_auto_class"),
+        ("raise LookupError('out of order')", "out of order"),
+        ("raise SystemExit('leaving')", "leaving"),
+        ("class OwnConfig(", "never closed"),
+    ],
+)
+def test_whatever_a_models_code_raises_is_the_reason(
+    with_code: Path, code: str, reason: str
+) -> None:
+    (with_code / "own.py").write_text(code)
+    with pytest.raises(ModelError, match=f"cannot load the model .*{reason}"):
+        logits(with_code, trust_remote_code=True)
 
 
 def test_code_that_transformers_has_itself_needs_no_consent(folder: Path) -> None:

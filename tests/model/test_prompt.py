@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tokenizers
@@ -352,3 +353,41 @@ def test_a_byte_that_is_no_utf_8_is_read_as_the_replacement_character(
     ids, offsets = tokenizer.encode_with_offsets("a\udcffb")
     assert ids == tokenizer.encode("a\ufffdb")
     assert offsets[-1][1] == 3
+
+
+# --- how short a text can get --------------------------------------------------------------------
+
+
+def byte_level(**changes: Any) -> Tokenizer:
+    """A vocabulary of bytes, `aa` and a letter with three accents, its definition changed."""
+    alphabet = [*sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()), "aa", "á¾", "á¾Ĥ"]
+    vocabulary = {text: token_id for token_id, text in enumerate(alphabet)}
+    made = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocabulary, [("a", "a"), ("á", "¾"), ("á¾", "Ĥ")])
+    )
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return Tokenizer(json.dumps(json.loads(made.to_str()) | changes))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a" * 9, "ab c" * 5, "日本", "\u03b1\u0313\u0300\u0345" * 8, " " * 7]
+)
+@pytest.mark.parametrize("normalizer", [None, {"type": "NFC"}])
+def test_a_text_never_has_fewer_tokens_than_it_has_at_least(text: str, normalizer: Any) -> None:
+    tokenizer = byte_level(normalizer=normalizer)
+    assert tokenizer.least_tokens(text) <= len(tokenizer.encode(text))
+    assert byte_level().least_tokens("a" * 9) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"normalizer": {"type": "Strip", "strip_left": True, "strip_right": True}},
+        {"normalizer": {"type": "Replace", "pattern": {"String": "ab"}, "content": ""}},
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {"model": {"type": "WordPiece", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}
+         | {"continuing_subword_prefix": "##", "max_input_chars_per_word": 100}},
+    ],
+)  # fmt: skip
+def test_a_vocabulary_that_drops_text_gives_no_lower_bound(changes: dict[str, Any]) -> None:
+    assert byte_level(**changes).least_tokens("a" * 1000) == 0

@@ -220,8 +220,9 @@ def _values(action: argparse.Action, prog: str, typed: _Typed) -> Offer:
 
 def _models(prog: str, typed: _Typed) -> Offer:
     """Models on this disk that avalan can run; GGUF files are among the files."""
-    cached = [model.name for model in disk.hub_models(disk.hub_cache(typed.cache_dir))]
-    if prog.startswith(_HUB_ONLY):
+    cache, only_cached = disk.hub_cache(typed.cache_dir), prog.startswith(_HUB_ONLY)
+    cached = [model.name for model in disk.hub_models(cache, parts=only_cached)]
+    if only_cached:
         return _words(cached)
     return _words(("bundled", *_JUDGES.get(prog, ()), *cached), "files")
 

@@ -75,8 +75,10 @@ class Console:
         quiet: `note` and `progress` say nothing.
         verbose: for commands that have more to tell.
         interactive: stdout is a terminal.
-        shares_screen: stdout is a pipe and stderr a terminal, which may be where the pipe ends.
+        shares_screen: what is said on stderr may end up below stdout's last line, though that is
+            no terminal: the pipe may end on stderr's, or both are one pipe or file.
         answers: stdin is a terminal, so a person can be asked.
+        at_end: nothing came for the last `ask`, which ended with the input.
         width: as of `terminal_width`.
     """
 
@@ -96,8 +98,10 @@ class Console:
         self._stdout: TextIO | None = stdout or sys.stdout
         self._stderr: TextIO | None = stderr or sys.stderr
         self.interactive = _is_terminal(self._stdout)
-        self.shares_screen = _is_pipe(self._stdout) and _is_terminal(self._stderr)
+        joined = not self.interactive and _are_one(self._stdout, self._stderr)
+        self.shares_screen = joined or (_is_pipe(self._stdout) and _is_terminal(self._stderr))
         self.answers = _is_terminal(sys.stdin)
+        self.at_end = False
         self.width = terminal_width(self._stderr)
         has_many = "256" in os.environ.get("TERM", "") or "COLORTERM" in os.environ
         self._sgr = _SGR | (_MANY_COLORS if has_many else {})
@@ -155,6 +159,13 @@ class Console:
                     self.table(*piece)
                     self.print()
 
+    def terminal(self) -> int | None:
+        """The descriptor of stdout, where it is a terminal."""
+        try:
+            return self._stdout.fileno() if self._stdout is not None and self.interactive else None
+        except (OSError, ValueError):
+            return None
+
     # --- stderr -----------------------------------------------------------------------------
 
     def note(self, *parts: Part, end: str = "\n") -> None:
@@ -189,6 +200,7 @@ class Console:
         line = ""
         try:
             line = sys.stdin.readline()
+            self.at_end = not line
         finally:
             if not line.endswith("\n"):  # Ctrl-C or Ctrl-D: what follows begins a line.
                 _emit(self._stderr, "\n")
@@ -269,6 +281,15 @@ def _is_pipe(stream: TextIO | None) -> bool:
         return stream is not None and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
         return False
+
+
+def _are_one(stream: TextIO | None, other: TextIO | None) -> bool:
+    """Whether both end in the same pipe or file."""
+    try:
+        found = [os.fstat(each.fileno()) for each in (stream, other) if each is not None]
+    except (OSError, ValueError):
+        return False
+    return len(found) == 2 and os.path.samestat(*found)
 
 
 def _emit(stream: TextIO | None, text: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from avalan.hub.folder import has_weights
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundModel:
@@ -34,11 +36,12 @@ def hub_cache(override: str | None = None) -> Path:
     return _expanded(cache) / "huggingface" / "hub"
 
 
-def hub_models(cache: Path) -> Iterator[FoundModel]:
-    """Models in the hub's cache that have at least one file in a snapshot."""
+def hub_models(cache: Path, *, parts: bool = False) -> Iterator[FoundModel]:
+    """Models in the hub's cache that have weights, or with `parts` any file, in a snapshot."""
     for folder in _listing(cache):
         if folder.name.startswith("models--") and any(
-            _listing(snapshot) for snapshot in _listing(folder / "snapshots")
+            has_weights(snapshot, pickled=True) or (parts and _listing(snapshot))
+            for snapshot in _listing(folder / "snapshots")
         ):
             name = folder.name.removeprefix("models--").replace("--", "/")
             size = sum(map(_size, _listing(folder / "blobs")))

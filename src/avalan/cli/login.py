@@ -55,6 +55,9 @@ def _ask(console: Console) -> str:
             token = extras.load("getpass").getpass(label, sys.stderr).strip()
         except EOFError:
             console.note()
+        except KeyboardInterrupt:
+            console.note()  # The line has an end, whatever comes next.
+            raise
     if not token:
         raise ConfigurationError(
             "--login needs an access token and there is none; make one on {page} and set "

@@ -51,6 +51,7 @@ def answer_lines(
         console.progress(ngettext("{n} answer", "{n} answers", written) if written else "")
         ended = next(answers, None)
         if ended is None:
+            console.progress("")  # What follows is the shell's.
             return code
         found[good[ended[0]]] = ended[1]
 

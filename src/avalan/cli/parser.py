@@ -86,6 +86,8 @@ class Parser(argparse.ArgumentParser):
             paths = given if isinstance(given, list) else [given]
             if any(path is not None and not path.strip() for path in paths):
                 name = "".join(action.option_strings[:1]) or action.metavar
+                if action.metavar == "FILE":
+                    raise UsageError("{name} is empty; name a file.", name=name)
                 raise UsageError("{name} is empty; name a file or a folder.", name=name)
         return args
 

@@ -4,12 +4,14 @@ Commands load it once they know what to do, for it takes asyncio and the display
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from avalan.cli.console import Console
 from avalan.cli.display.output import finish, show
 from avalan.cli.display.settings import DisplaySettings
+from avalan.model.entities import GenerationReport
 from avalan.model.nlp.recording import Recorder, Recording
 from avalan.model.nlp.steps import Step, steps_of
 
@@ -32,12 +34,20 @@ def answer(
     async def answered() -> int:
         stream = await starting
         steps = steps_of(stream, speaker.model.vocabulary)
-        taken: list[Step] = []
-        code = await show(_kept(steps, taken, recorder), stream.report, display, console)
+        shown: list[Step] = []
+
+        def seen(step: Step) -> None:
+            shown.append(step)
+            if recorder is not None:
+                recorder.add(step)
+
+        code = await show(steps, stream.report, display, console, seen)
         await stream.aclose()
+        if code:
+            _cut(stream.report, shown)
         if recorder is not None:
             recorder.finish(stream.report)
-        finish(head, taken, stream.report, display, console)
+        finish(head, shown, stream.report, display, console)
         return code
 
     return asyncio.run(answered())
@@ -46,22 +56,22 @@ def answer(
 def replay(recording: Recording, display: DisplaySettings, console: Console) -> int:
     """Show a recording, to people at the pace of the model; 130 when it was interrupted."""
     paced = console.interactive and not console.quiet and not console.as_json
-    taken: list[Step] = []
-    steps = _kept(_paced(recording, real_time=paced), taken)
-    code = asyncio.run(show(steps, recording.report, display, console))
-    finish({"model": recording.request.model}, taken, recording.report, display, console)
+    report, shown = recording.report, list[Step]()
+    steps = _paced(recording, real_time=paced)
+    code = asyncio.run(show(steps, report, display, console, shown.append))
+    if code:
+        _cut(report, shown)
+    finish({"model": recording.request.model}, shown, report, display, console)
     return code
 
 
-async def _kept(
-    steps: AsyncIterator[Step], taken: list[Step], recorder: Recorder | None = None
-) -> AsyncIterator[Step]:
-    """The steps, each written into `taken` and the recording as it passes."""
-    async for step in steps:
-        taken.append(step)
-        if recorder is not None:
-            recorder.add(step)
-        yield step
+def _cut(report: GenerationReport, shown: Sequence[Step]) -> None:
+    """Make the report that of what was shown: the model may have been far ahead of the screen."""
+    if len(shown) < report.usage.completion_tokens:
+        report.finish_reason = "interrupted"
+        report.usage = replace(report.usage, completion_tokens=len(shown))
+        last_s = shown[-1].time_s if shown else 0.0
+        report.timings.decode_s = max(0.0, last_s - report.timings.prefill_s)
 
 
 async def _paced(recording: Recording, *, real_time: bool) -> AsyncIterator[Step]:

@@ -3,17 +3,21 @@
 import os
 
 import huggingface_hub
+from huggingface_hub import get_token
 
 from avalan.errors import ModelError
-from avalan.hub.failure import explained, parsed, require_hub
+from avalan.hub.failure import TOKEN_VARIABLES, explained, parsed, require_hub
 
 
 def find_token() -> str | None:
-    """The token of the environment, or else the one that `hf auth login` has stored."""
-    for name in ("HF_ACCESS_TOKEN", "HF_TOKEN"):
-        if token := os.environ.get(name, "").strip():
-            return token
-    return huggingface_hub.get_token()
+    """The token of the environment, or else the one that `hf auth login` has stored.
+
+    Raises:
+        ModelError: it is none.
+    """
+    in_environment = (os.environ.get(name, "").strip() for name in TOKEN_VARIABLES)
+    token = next(filter(None, in_environment), None) or get_token()
+    return token and _checked(token)
 
 
 def who_is(token: str) -> tuple[str, str | None]:
@@ -22,14 +26,19 @@ def who_is(token: str) -> tuple[str, str | None]:
     Raises:
         ModelError: the hub refuses the token, or cannot be reached.
     """
-    if not token.isascii() or not token.isprintable() or " " in token:
-        # Headers could not carry it.
-        raise ModelError(
-            "The access token has characters that no token has; copy it again from the hub's "
-            "settings, where it begins with 'hf_'."
-        )
+    _checked(token)
     require_hub()
     with explained(token=token), parsed():
         found = huggingface_hub.HfApi().whoami(token=token)
         access = found.get("auth", {}).get("accessToken") or {}
         return found["name"], access.get("displayName")
+
+
+def _checked(token: str) -> str:
+    """`token` itself, if a header can carry it; an error of the header's would show it."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ModelError(
+            "The access token has characters that no token has; copy it again from the hub's "
+            "settings, where it begins with 'hf_'."
+        )
+    return token

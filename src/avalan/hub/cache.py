@@ -17,7 +17,7 @@ from huggingface_hub.errors import CacheNotFound
 
 from avalan.errors import ModelError, StateError
 from avalan.hub.failure import disk_error
-from avalan.hub.layout import PREFIX, Place, cache_root, listing, name_of, size_of
+from avalan.hub.layout import PREFIX, Place, cache_root, listing, looks_root, name_of, size_of
 from avalan.locale import _, _n
 
 LEAST_DIGITS = 4
@@ -163,8 +163,10 @@ def delete(deletion: Deletion) -> None:
         try:
             shutil.rmtree(folder)
         except OSError as error:
+            error.filename = str(folder)  # It says which file alone, and not where.
             raise disk_error(error, folder.parent) from None
-        shutil.rmtree(folder.parent / ".locks" / folder.name, ignore_errors=True)
+        for beside in (folder.parent / ".locks", looks_root(folder.parent)):
+            shutil.rmtree(beside / folder.name, ignore_errors=True)
         return
     info = _info(folder.parent)
     # Repositories that were copied on the hub have commits in common: only this one is meant.

@@ -9,6 +9,7 @@ out unless they are wanted, because their licence was accepted by one person and
 A model without its card cannot be told and is served.
 """
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from typing import Any
 from huggingface_hub import metadata_load
 
 from avalan.hub.catalogue import COMMIT, NAME, Repository
+from avalan.hub.kind import task_of
 from avalan.hub.layout import PREFIX, listing, name_of, place_of
 
 
@@ -57,17 +59,19 @@ class CacheCatalogue:
         snapshots = _snapshots(folder)
         if not snapshots or name_of(folder) != name:
             return None
-        card = _card(snapshots)
+        card, newest = _card(snapshots), next(iter(snapshots.values()))
+        config = _config(newest)
+        is_known = isinstance(config.get("model_type"), str)
         return Repository(
             name=name,
             root=self.folder,
             refs=_refs(folder / "refs", snapshots),
             snapshots=snapshots,
-            last_modified=datetime.fromtimestamp(_changed(next(iter(snapshots.values()))), UTC),
+            last_modified=datetime.fromtimestamp(_changed(newest), UTC),
             gated=any(key.startswith("extra_gated_") for key in card),
-            tags=_tags(card),
-            pipeline_tag=_text(card, "pipeline_tag"),
-            library_name=_text(card, "library_name"),
+            tags=(*_tags(card), *(["safetensors"] if any(newest.glob("*.safetensors")) else [])),
+            pipeline_tag=_text(card, "pipeline_tag") or task_of(config),
+            library_name=_text(card, "library_name") or ("transformers" if is_known else None),
             licence=_text(card, "license"),
         )
 
@@ -119,6 +123,15 @@ def _read_card(path: Path, changed_ns: int) -> dict[str, Any]:
     except Exception:  # Other people's YAML: a card that cannot be read says nothing.
         return {}
     return {str(key): value for key, value in (found or {}).items()}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """What the hub, too, takes library and task from where a card does not tell."""
+    try:
+        found = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _tags(card: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants, errors
 
+from avalan import extras
 from avalan.errors import ModelError, StateError, reason_of
-from avalan.hub.found import missing_shards
+from avalan.hub.found import missing_files
 from avalan.hub.layout import cache_root, listing, names_on_disk, place_of
 from avalan.locale import _, _n
 
@@ -20,7 +21,10 @@ CLIENT_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 """The root of what the client's network library raises; which library, it keeps to itself."""
 
 PATIENCE_S = 1.2
-"""`HF_HUB_ETAG_TIMEOUT`, in seconds, sets another for networks that are slow."""
+"""`HF_HUB_ETAG_TIMEOUT`, in whole seconds, sets another for networks that are slow."""
+
+TOKEN_VARIABLES = ("HF_ACCESS_TOKEN", "HF_TOKEN")
+"""The first that is set wins."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _MOST_NAMES = 5
@@ -59,8 +63,9 @@ def explained(
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise ModelError(
             "There is no model {name!r} on the hub, or it is private; check the spelling, "
-            "give a local folder, or set HF_TOKEN to a token that may read it.",
+            "give a local folder, or set {variable} to a token that may read it.",
             name=name,
+            variable=token_variable(),
         ) from None
     except errors.HfHubHTTPError as error:
         if error.response.status_code >= 500:
@@ -124,11 +129,9 @@ def why_unreachable() -> str | None:
     """
     if constants.HF_HUB_OFFLINE:
         return _("HF_HUB_OFFLINE is set")
+    extras.check_hub_environment()
     timed_out = _("timed out")
-    try:
-        patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", PATIENCE_S))
-    except ValueError:
-        patience = PATIENCE_S
+    patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", PATIENCE_S))
     # Made before the clock starts: it reads certificates, which takes its time.
     client = huggingface_hub.get_session()
     answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -151,7 +154,12 @@ def why_unreachable() -> str | None:
     return reason and f"{constants.ENDPOINT}: {reason}"
 
 
-def require_hub(name: str | None = None, cache_dir: str | Path | None = None) -> None:
+def require_hub(
+    name: str | None = None,
+    cache_dir: str | Path | None = None,
+    *,
+    revision: str | None = None,
+) -> None:
     """Ask the hub for a sign of life.
 
     Raises:
@@ -159,10 +167,16 @@ def require_hub(name: str | None = None, cache_dir: str | Path | None = None) ->
     """
     reason = why_unreachable()
     if reason is not None:
-        raise unreachable(name, reason, cache_dir)
+        raise unreachable(name, reason, cache_dir, revision=revision)
 
 
-def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> Unreachable:
+def unreachable(
+    name: str | None,
+    reason: str,
+    cache_dir: str | Path | None,
+    *,
+    revision: str | None = None,
+) -> Unreachable:
     """The sentence for a hub that cannot be asked about the model called `name`, or at all."""
     if name is None:
         sentence = _n(
@@ -172,9 +186,18 @@ def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> 
         return Unreachable(sentence, reason=reason, remedy=_remedy())
     held, folder = names_on_disk(cache_dir), place_of(name, cache_dir).folder
     snapshots = listing(folder / "snapshots")
-    missing = sorted({shard for snapshot in snapshots for shard in missing_shards(snapshot)})
+    missing = sorted({file for snapshot in snapshots for file in missing_files(snapshot)})
+    if missing and name in held:
+        held.remove(name)
     what = _n("The model {name!r} is not on this machine and cannot be downloaded ({reason})")
-    if missing:
+    is_known = revision is None or (folder / "refs" / revision).is_file()
+    if name in held and not is_known and revision not in [each.name for each in snapshots]:
+        held.remove(name)
+        what = _n(
+            "The revision {revision!r} of the model {name!r} is not on this machine and cannot be "
+            "downloaded ({reason})"
+        )
+    elif missing:
         what = _n(
             "The model {name!r} is only partly on this machine and what is missing, {files}, "
             "cannot be downloaded ({reason})"
@@ -190,10 +213,16 @@ def unreachable(name: str | None, reason: str, cache_dir: str | Path | None) -> 
         )
     return Unreachable(
         _n("{problem}; {remedy}, give a local folder, or use what is on disk: {names}."),
-        problem=_(what, name=name, reason=reason, files=_names(missing)),
+        problem=_(what, name=name, reason=reason, files=_names(missing), revision=revision),
         remedy=_remedy(),
         names=_names(["'bundled'", *map(repr, held)]),
     )
+
+
+def token_variable() -> str:
+    """The variable of the environment that a new token belongs into: the one that is in use."""
+    is_set = (name for name in TOKEN_VARIABLES if os.environ.get(name, "").strip())
+    return next(is_set, "HF_TOKEN")
 
 
 def _remedy() -> str:
@@ -233,15 +262,16 @@ def disk_error(error: OSError, cache_dir: str | Path | None) -> StateError:
 
 def _gated(name: str | None, token: str | None) -> ModelError:
     sentence = _n(
-        "The model {name!r} is gated; accept its licence on {page}, then set HF_TOKEN to your "
-        "access token."
+        "The model {name!r} is gated; accept its licence on {page}, then set {variable} to "
+        "your access token."
     )
     if token is not None:
         sentence = _n(
             "The model {name!r} is gated and your access token may not read it; accept its licence "
             "on {page} with the account that the token belongs to."
         )
-    return ModelError(sentence, name=name, page=f"{constants.ENDPOINT}/{name}")
+    page = f"{constants.ENDPOINT}/{name}"
+    return ModelError(sentence, name=name, page=page, variable=token_variable())
 
 
 def _refused(name: str | None, error: errors.HfHubHTTPError) -> ModelError:
@@ -249,14 +279,16 @@ def _refused(name: str | None, error: errors.HfHubHTTPError) -> ModelError:
     if status == 401:
         return ModelError(
             "The hub refused the access token, which is wrong or has expired; make a new one "
-            "on {page} and set HF_TOKEN to it, or go on without one.",
+            "on {page} and set {variable} to it, or go on without one.",
             page=f"{constants.ENDPOINT}/settings/tokens",
+            variable=token_variable(),
         )
     if status == 429:
         return ModelError(
             "The hub has had too many questions from here ({answer}); wait a few minutes, or "
-            "set HF_TOKEN to an access token, which is allowed more.",
+            "set {variable} to an access token, which is allowed more.",
             answer=_answer(error),
+            variable=token_variable(),
         )
     refusal = _n("The hub refused the question ({answer}); check the rights of the token.")
     if name:

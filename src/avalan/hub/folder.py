@@ -40,7 +40,8 @@ def check_folder(folder: Path, *, pickled: bool = False) -> Path:
             raise ModelError(
                 "The model folder {folder} has only pickled weights (pytorch_model.bin), which "
                 "can run any code when they are loaded; get the model with safetensors, or, if "
-                "you trust whoever made it, add --allow-pickle.",
+                "you trust whoever made it, load it with --allow-pickle, as in: avalan model run "
+                "{folder} --allow-pickle",
                 folder=folder,
             )
         raise ModelError(

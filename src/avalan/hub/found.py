@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 from huggingface_hub import errors
+from huggingface_hub.file_download import try_to_load_from_cache
 
 from avalan.hub.folder import has_weights
 
@@ -39,9 +39,7 @@ def find_snapshot(
 ) -> Path | None:
     """The snapshot, whole or not, if it has this file."""
     try:
-        path = huggingface_hub.try_to_load_from_cache(
-            name, file, cache_dir=cache_dir, revision=revision
-        )
+        path = try_to_load_from_cache(name, file, cache_dir=cache_dir, revision=revision)
     except errors.HFValidationError:
         return None
     return Path(path).parent if isinstance(path, str) else None
@@ -71,6 +69,15 @@ def _is_whole(folder: Path, *, pickled: bool) -> bool:
     if not any(next(folder.glob(pattern), None) for pattern in _INPUTS):
         return False
     return not missing_shards(folder) and has_weights(folder, pickled=pickled)
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What a snapshot with weights lacks of a model that runs."""
+    if not has_weights(folder):
+        return missing_shards(folder)
+    has_inputs = any(next(folder.glob(pattern), None) for pattern in _INPUTS)
+    config = [] if (folder / "config.json").is_file() else ["config.json"]
+    return [*config, *([] if has_inputs else [_INPUTS[0]]), *missing_shards(folder)]
 
 
 def missing_shards(folder: Path) -> list[str]:

@@ -62,6 +62,14 @@ def cache_root(cache_dir: str | Path | None) -> Path:
     return Path(constants.HF_HUB_CACHE if cache_dir is None else cache_dir).expanduser()
 
 
+def looks_root(cache_dir: str | Path | None) -> Path:
+    """Where the small files of models are that were only looked at, laid out as the cache.
+
+    Beside the models, since half a model in their folders would count as one.
+    """
+    return cache_root(cache_dir) / ".looks"
+
+
 def place_of(name: str, cache_dir: str | Path | None) -> Place:
     """Where the model called `name` is, or would be."""
     return Place(cache_root(cache_dir) / (PREFIX + name.replace("/", "--")))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from avalan.hub.kind import writes_text
 from avalan.hub.remote import RemoteFile, fits
 
 CONTEXT = 4096
@@ -39,7 +40,7 @@ class Needs:
     context: int
     """Tokens."""
     read_bytes: int
-    """Weights that one token needs; fewer than all in a mixture of experts."""
+    """Weights that one token needs; fewer than all in a mixture of experts, 0 if it writes none."""
     num_layers: int
 
     @property
@@ -116,7 +117,7 @@ def needs_of(files: Sequence[RemoteFile], config: Mapping[str, Any]) -> Needs:
         weight_bytes=weight_bytes,
         kv_cache_bytes=context * kv_bytes_per_token(config),
         context=context,
-        read_bytes=round(weight_bytes * active_share(config)),
+        read_bytes=round(weight_bytes * active_share(config)) if writes_text(config) else 0,
         num_layers=_num_layers(text),
     )
 

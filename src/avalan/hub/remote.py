@@ -111,7 +111,7 @@ def look_up(
     Raises:
         ModelError: it does not exist, may not be seen, or the hub cannot be reached.
     """
-    require_hub(name, cache_dir)
+    require_hub(name, cache_dir, revision=revision)
     with explained(name, revision=revision, token=token, cache_dir=cache_dir), parsed():
         info = huggingface_hub.HfApi().model_info(
             name,
@@ -256,9 +256,9 @@ def patterns_for(model: RemoteModel, *, pickled: bool = False, code: bool = Fals
     if held := pickled_weights(model):
         raise ModelError(
             "The model {name!r} has only pickled weights ({file}), which can run any code when "
-            "they are loaded, so avalan does not load them unless --allow-pickle says so; look "
-            "for the same model with safetensors: avalan model search {words!r} --filter "
-            "safetensors",
+            "they are loaded, so avalan does not load them unless --allow-pickle says so, as in: "
+            "avalan model run {name} --allow-pickle; better look for the same model with "
+            "safetensors: avalan model search {words!r} --filter safetensors",
             name=model.name,
             file=held[0].path,
             words=model.name.rpartition("/")[2],
@@ -279,7 +279,10 @@ def patterns_for(model: RemoteModel, *, pickled: bool = False, code: bool = Fals
 
 def has_weights(model: RemoteModel) -> bool:
     """Whether there are weights that an engine here reads."""
-    return any(fits(file.path, ("*.safetensors", "*.onnx")) for file in choose(model.files))
+    # As in `avalan.hub.folder.has_weights`: those of other folders are parts of something larger.
+    paths = [PurePosixPath(file.path) for file in choose(model.files)]
+    kinds = {".": (".safetensors", ".onnx"), "onnx": (".onnx",)}
+    return any(path.suffix in kinds.get(str(path.parent), ()) for path in paths)
 
 
 def pickled_weights(model: RemoteModel) -> tuple[RemoteFile, ...]:

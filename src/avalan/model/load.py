@@ -147,7 +147,7 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
         token=settings.access_token,
         pickled=settings.allow_pickle,
         code=settings.trust_remote_code,
-        check=partial(_check_can_run, name, settings),
+        check=partial(check_can_run, name, settings),
     )
 
 
@@ -162,7 +162,7 @@ def _find_file(name: str) -> Path:
     return path
 
 
-def _check_can_run(
+def check_can_run(
     name: str,
     settings: EngineSettings,
     files: Sequence[str],
@@ -285,8 +285,8 @@ def _fit_vocabulary(engine: Engine, tokenizer: Tokenizer, settings: EngineSettin
     if grow is None:
         raise ModelError(
             "The model has a place for {places} tokens and the tokenizer has {needed}, and "
-            "this engine's files cannot be changed; add no tokens, or run the model's "
-            "safetensors with the engine 'transformers'.",
+            "this engine's files cannot be changed; use the model's own tokenizer without added "
+            "tokens, or run the model's safetensors with the engine 'transformers'.",
             places=engine.vocab_size,
             needed=tokenizer.vocab_size,
         )

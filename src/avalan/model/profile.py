@@ -18,7 +18,7 @@ from avalan.model.generate import generate
 from avalan.model.load import GGUF, Model, find_folder, open_model
 
 _PACKAGES = {"transformers": "torch", "gguf": "llama_cpp"}
-_TEXT = "The quick brown fox jumps over the lazy dog near the river bank. "
+_TEXT = "the quick brown fox jumps over the lazy dog near the river bank "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ eleven characters are spelled out in ordinary pieces, so that no content can act
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,9 @@ from avalan.model.entities import Message, TokenKind
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What a byte that is no UTF-8 becomes in an argument; no tokenizer can spell it."""
+
+_KEEPING = ("ByteLevel", "Digits", "Metaspace", "Punctuation", "Split")
+"""Pre-tokenizers that leave no text out, unless they are told to."""
 
 Offset = tuple[int, int]
 """Where a token's text stands: first and one-past-last character."""
@@ -57,6 +61,8 @@ class Readings:
     """Tokens that plain text must not become."""
     vocab_size: int
     """One more than the highest id."""
+    longest: int | None = None
+    """The most characters of a text that one token can cover, if there is such a limit."""
     spelling: Callable[[int], bytes] | None = None
     """The bytes that a token adds to a text, where `trusted` is no `tokenizers.Tokenizer`."""
 
@@ -102,12 +108,19 @@ class Tokenizer:
         named = self.added_tokens.get(self._special_tokens.get("eos_token", ""))
         self.eos_ids = frozenset(eos_ids if named is None else [*eos_ids, named])
         """Ids that end an answer."""
+        self._longest = readings.longest
         self.vocab_size = readings.vocab_size
         """One more than the highest id; the model's own table may be larger."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text: no control token comes out, whatever the text says."""
         return self.encode_with_offsets(text)[0]
+
+    def least_tokens(self, text: str) -> int:
+        """A number of tokens that `text` has at least, known without encoding it."""
+        if self._longest is None:
+            return 0
+        return math.ceil(len(text) / self._longest)
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[Offset]]:
         """As `encode`, with each token's place in `text`.
@@ -248,12 +261,55 @@ def read_definition(definition: str) -> Readings:
     inner = spelled_out | {"pre_tokenizer": _unprefixed(spelled_out.get("pre_tokenizer"))}
     is_same = inner == spelled_out
     return Readings(
+        longest=_longest(spelled_out, trusted.get_vocab(with_added_tokens=True)),
         trusted=trusted,
         plain=plain,
         plain_inner=plain if is_same else _reading(json.dumps(inner), plain=True),
         control_ids=control_ids,
         vocab_size=max(trusted.get_vocab(with_added_tokens=True).values()) + 1,
     )
+
+
+def _longest(definition: Mapping[str, Any], vocabulary: Mapping[str, int]) -> int | None:
+    """The most characters that a token of `vocabulary` covers; None where it is not certain.
+
+    It is certain where every byte has a token and no step drops text: not where unknown words
+    become one token, or where spaces are left out.
+    """
+    model = definition.get("model", {})
+    steps = _steps(definition.get("pre_tokenizer"), "pretokenizers")
+    changes = _steps(definition.get("normalizer"), "normalizers")
+    is_byte_level = any(step["type"] == "ByteLevel" for step in steps)
+    spelled = [f"<0x{byte:02X}>" for byte in range(256)] if model.get("byte_fallback") else [""]
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet() if is_byte_level else spelled
+    added = definition.get("added_tokens", [])
+    if (
+        model.get("type") != "BPE"
+        or not all(byte in vocabulary for byte in alphabet)
+        or not all(step["type"] in _KEEPING and step.get("behavior") != "Removed" for step in steps)
+        or not all(_keeps_length(step) for step in changes)
+        or any(token.get("lstrip") or token.get("rstrip") for token in added)
+    ):
+        return None
+    # NFC makes one character of up to four.
+    most = 4 if any(step["type"] == "NFC" for step in changes) else 1
+    return most * max(map(len, vocabulary), default=1)
+
+
+def _steps(step: Any, inner: str) -> list[dict[str, Any]]:
+    """A normalizer's or pre-tokenizer's steps, those of sequences one by one."""
+    if not step:
+        return []
+    if step["type"] != "Sequence":
+        return [step]
+    return [each for one in step[inner] for each in _steps(one, inner)]
+
+
+def _keeps_length(step: Mapping[str, Any]) -> bool:
+    if step["type"] == "Replace":
+        old = step["pattern"].get("String")
+        return old is not None and len(old) <= len(step["content"])
+    return step["type"] in ("NFC", "Prepend")
 
 
 def load_tokenizer(

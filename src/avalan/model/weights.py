@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
+import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils import is_flash_attn_2_available
 from transformers.utils import logging as transformers_logging
@@ -31,15 +31,11 @@ _WEIGHT_TYPES = {
     "fp16": torch.float16,
     "f16": torch.float16,
 }
-LOADING_ERRORS = (
-    OSError,
-    ValueError,
-    ImportError,
-    KeyError,
-    RuntimeError,
-    safetensors.SafetensorError,
-)
-"""What transformers raises for files that it cannot use."""
+LOADING_ERRORS = (Exception, SystemExit)
+"""What comes out of transformers for files that it cannot use: code that came with a model raises
+whatever it likes while it is imported and built."""
+_PICKLE_ERRORS = (pickle.UnpicklingError, EOFError, LookupError, TypeError, AttributeError)
+"""What torch raises for a file that is no pickle of numbers."""
 
 
 def load_weights(
@@ -73,24 +69,39 @@ def load_weights(
             output_loading_info=True,
             **_options(settings, device) | options,
         )
-    except (pickle.UnpicklingError, EOFError) as error:
+    except LOADING_ERRORS as error:
+        is_pickled = settings.allow_pickle and not any(folder.glob("*.safetensors"))
+        if not (is_pickled and isinstance(error, _PICKLE_ERRORS)):
+            raise ModelError(
+                "transformers cannot load the model in {folder} ({reason}); check that the folder "
+                "holds a complete {kind}.",
+                folder=folder,
+                reason=reason_of(error),
+                kind=kind,
+            ) from error
         raise ModelError(
             "The pickled weights in {folder} are damaged or hold more than numbers, and "
             "nothing else is taken from them; get the model with safetensors.",
             folder=folder,
         ) from error
-    except LOADING_ERRORS as error:
-        raise ModelError(
-            "transformers cannot load the model in {folder} ({reason}); check that the folder "
-            "holds a complete {kind}.",
-            folder=folder,
-            reason=reason_of(error),
-            kind=kind,
-        ) from error
     if device.type == "cpu" and settings.weight_type == "auto" and model.dtype == torch.float16:
         # Processors have no arithmetic for fp16; converting once is faster than at every product.
         model = model.float()
     return model.to(device).eval(), info["missing_keys"]
+
+
+def written_by(config: Mapping[str, Any]) -> Any:
+    """The class of transformers that wrote a model's files, so that no part of them is left out;
+    for code that came with the model, the one that finds it."""
+    names = config.get("architectures")
+    name = str(names[0]) if isinstance(names, list) and names else "AutoModel"
+    table = config.get("auto_map")
+    if isinstance(table, Mapping) and config.get("model_type") not in CONFIG_MAPPING_NAMES:
+        own = [key for key in table if key.startswith("AutoModel")]
+        name = next(
+            (key for key in own if str(table[key]).endswith(f".{name}")), (own or [name])[0]
+        )
+    return getattr(transformers, name, transformers.AutoModel)
 
 
 def check_consent(model: str, config: Mapping[str, Any], *, trusted: bool) -> None:
@@ -105,7 +116,7 @@ def check_consent(model: str, config: Mapping[str, Any], *, trusted: bool) -> No
     raise ModelError(
         "The model {model} needs Python code that comes with it ({files}), which can read, "
         "change and send whatever you can; read it first, and if you trust it, consent with "
-        "--trust-remote-code.",
+        "--trust-remote-code, as in: avalan model run {model} --trust-remote-code",
         model=model,
         files=files,
     )

@@ -169,6 +169,14 @@ def test_damage_is_told_with_its_line(path: Path, old: str, new: str, line: int)
         read_recording(path)
 
 
+def test_a_recording_that_breaks_off_is_told_where(path: Path) -> None:
+    lines = write(path, [a_step("a"), a_step("b")]).read_text().splitlines(keepends=True)
+    for rest in ("", lines[3][:20]):
+        path.write_text("".join(lines[:3]) + rest)
+        with pytest.raises(ConfigurationError, match="breaks off after line 3; record it again"):
+            read_recording(path)
+
+
 @given(cut=st.integers(0, 900), byte=st.integers(0, 255))
 def test_any_damage_is_a_sentence(
     cut: int, byte: int, tmp_path_factory: pytest.TempPathFactory
@@ -183,7 +191,7 @@ def test_any_damage_is_a_sentence(
     assert re.fullmatch(SENTENCE + "|as written", outcome(path))
 
 
-SENTENCE = r"The (file|recording) '[^']+/run\.jsonl' (is|has) .+[;,] .+\."
+SENTENCE = r"The (file|recording) '[^']+/run\.jsonl' (is|has|breaks) .+[;,] .+\."
 
 
 def outcome(path: Path) -> str:

@@ -78,6 +78,8 @@ def test_animation_gives_its_first_frame() -> None:
     [
         ("none.png", None, "'none.png' does not exist"),
         (".", None, "'.' is a folder"),
+        ("", None, "path of the image is empty"),
+        ("/dev/null", None, "'/dev/null' is a device or a pipe"),
         ("notes.txt", b"no image", "'notes.txt' is not an image that avalan reads; give one of"),
         ("empty.png", b"", "'empty.png' is not an image"),
         # Pillow would start another program to read it.

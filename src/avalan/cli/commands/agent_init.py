@@ -86,7 +86,7 @@ def _completed(args: argparse.Namespace, console: Console) -> dict[str, str]:
         }
         for key, label in questions.items():
             if given[key] is None:
-                given[key] = console.ask(label + " ")
+                given[key] = _asked(label, console, needed=key == "role")
     texts = {key: value for key, value in given.items() if value and value.strip()}
     if "role" not in texts:
         raise UsageError(
@@ -96,6 +96,15 @@ def _completed(args: argparse.Namespace, console: Console) -> dict[str, str]:
     for key, value in texts.items():
         _check_text(key, value)
     return texts
+
+
+def _asked(label: str, console: Console, *, needed: bool) -> str:
+    """The person's answer; a needed one is asked for until it is given, or the input ends."""
+    while True:
+        line = console.ask(label + " ")
+        if line.strip() or not needed or console.at_end:
+            return line
+        console.note(_("The agent needs a role, which says who it is."))
 
 
 def _check_text(key: str, value: str) -> None:

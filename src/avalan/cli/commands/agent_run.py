@@ -14,6 +14,10 @@ from avalan.cli.parser import Parser
 from avalan.cli.questions import read_prompt
 from avalan.errors import UsageError
 from avalan.locale import _
+from avalan.model.entities import EngineSettings
+
+CONSENT = ("trust_remote_code", "allow_pickle")
+"""What an agent's file cannot say, because it may be somebody else's."""
 
 
 def configure(parser: Parser) -> None:
@@ -47,6 +51,7 @@ def configure(parser: Parser) -> None:
             "change a value of the file, as run.seed=8 or template.language=French; may be repeated"
         ),
     )
+    add_fields(parser, EngineSettings, CONSENT)
     add_fields(parser, DisplaySettings, ["reasoning"])
     parser.set_defaults(run=run)
 
@@ -77,6 +82,6 @@ def _specification(args: argparse.Namespace) -> Any:
     """What the file says, changed by `--set`, on the device and from the cache of the options."""
     load = extras.load("avalan.agent.specification").load_specification
     found = load_changed(load, args.file, args.set)
-    here = {"device": args.device, "cache_dir": args.cache_dir}
+    here = {name: getattr(args, name) for name in ("device", "cache_dir", *CONSENT)}
     given = {name: value for name, value in here.items() if value is not None}
     return dataclasses.replace(found, engine=dataclasses.replace(found.engine, **given))

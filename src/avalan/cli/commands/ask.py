@@ -61,6 +61,7 @@ def configure(parser: Parser) -> None:
     judging.add_argument(
         "--retrieve", choices=get_args(Retrieve), help=_doc("retrieve") + " [adaptive]"
     )
+    add_fields(judging, EngineSettings, ["trust_remote_code", "allow_pickle"])
     add_fields(judging, AskSettings, ["threshold", "min_confidence", "top_k"])
     output = parser.add_argument_group(_("Output"))
     output.add_argument("--trace", action="store_true", help=_("tell every step in detail"))

@@ -21,7 +21,10 @@ def configure(parser: Parser) -> None:
     )
     parser.examples = (
         "avalan cache delete --model Qwen/Qwen3-0.6B",
-        "avalan cache delete --model Qwen/Qwen3-0.6B --revision 10e842 --revision 4b420d --yes",
+        (
+            "avalan cache delete --model Qwen/Qwen3-0.6B \\\n"
+            "                    --revision 10e842 --revision 4b420d --yes"
+        ),
     )
     parser.add_argument(
         "--model", "-m", metavar="NAME", required=True, help=_("the model's name in the cache")

@@ -1,6 +1,7 @@
 """`avalan cache download`: a model from the hub to this disk; what is there already stays."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.login import add_login, find_token
 from avalan.cli.parser import Parser
-from avalan.errors import ConfigurationError, UsageError
+from avalan.errors import ConfigurationError, ModelError, UsageError
 from avalan.locale import _, _n, ngettext
 
 
@@ -60,24 +61,33 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def download(
-    args: argparse.Namespace, console: Console, *, pickled: bool
+    args: argparse.Namespace,
+    console: Console,
+    *,
+    pickled: bool,
+    code: bool = False,
+    check: Callable[[Any], None] | None = None,
 ) -> tuple[Any, Path, dict[str, Any]]:
     """Download `args.model`, showing what it needs and how it comes.
 
     Args:
         pickled: take pickled weights, too, where a model has no others.
+        code: take the Python files that came with it.
+        check: called with the plan before the weights come; what it raises ends it.
 
     Returns:
         The plan, the model's folder, and the document for `--json`.
     """
     _require_hub_name(args.model)
     token = find_token(args, console)
-    plan = _plan(args, token, console, pickled=pickled)
+    plan = _plan(args, token, console, pickled=pickled, code=code)
+    if check is not None:
+        check(plan)
     missing = plan.missing_bytes
     preflight = _preflight(plan, args, console) if missing else None
     with extras.load("avalan.cli.display.download").shown(console):
         folder: Path = extras.load("avalan.hub.download").run(plan)
-    extras.load("avalan.hub.headers").read_headers(folder)
+    _check_weights(plan, folder, console, is_final=check is not None)
     document = {
         "model": plan.model.name,
         "revision": plan.revision,
@@ -89,6 +99,24 @@ def download(
         "preflight": preflight,
     }
     return plan, folder, document
+
+
+def _check_weights(plan: Any, folder: Path, console: Console, *, is_final: bool) -> None:
+    """What arrived is what the hub has, by its hash; that itself may be broken.
+
+    Raises:
+        ModelError: it is, and `is_final` says that the model is to run.
+    """
+    try:
+        extras.load("avalan.hub.headers").read_headers(folder)
+    except ModelError:
+        broken = _n(
+            "The weights of {name!r} are broken on the hub itself, since they arrived whole; take "
+            "another revision, or tell whoever published them."
+        )
+        if is_final:
+            raise ModelError(broken, name=plan.model.name) from None
+        console.note(_(broken, name=plan.model.name))
 
 
 def _require_hub_name(name: str) -> None:
@@ -108,20 +136,24 @@ def _require_hub_name(name: str) -> None:
         )
 
 
-def _plan(args: argparse.Namespace, token: str | None, console: Console, *, pickled: bool) -> Any:
+def _plan(
+    args: argparse.Namespace, token: str | None, console: Console, *, pickled: bool, code: bool
+) -> Any:
     hub = extras.load("avalan.hub.download")
     remote = extras.load("avalan.hub.remote")
     where = {"cache_dir": args.cache_dir, "revision": args.revision}
     everything = [*remote.READABLE, *remote.PICKLED]
     try:
-        plan = hub.plan(args.model, **where, token=token, files=everything if pickled else None)
+        plan = hub.plan(
+            args.model, **where, token=token, files=everything if pickled else None, code=code
+        )
     except extras.load("avalan.hub.failure").Unreachable:
         plan = hub.plan_on_disk(args.model, **where, pickled=pickled)
         if plan is None:
             raise
         console.note(_("The hub cannot be reached, so it may have a newer version."))
     if not pickled or remote.has_weights(plan.model):
-        return hub.only(plan, remote.READABLE)
+        return hub.only(plan, [*remote.READABLE, *(["*.py"] if code else [])])
     console.note(
         _(
             "This model has only pickled weights, which can run any code when they are loaded; "

@@ -13,6 +13,7 @@ from avalan.errors import ModelError
 from avalan.locale import _, ngettext
 
 _DAY_S = 86400
+_WEIGHTS = (".safetensors", ".onnx", ".gguf", ".bin", ".pt", ".pth", ".h5", ".msgpack")
 
 
 def configure(parser: Parser) -> None:
@@ -84,13 +85,18 @@ def _chosen(listing: Any, names: list[str]) -> list[Any]:
 
 
 def _row(model: Any) -> list[str]:
-    used = age(time.time() - model.used) if model.used else ""
+    state = age(time.time() - model.used) if model.used else ""
+    files = [file for revision in model.revisions for file in revision.files]
+    if model.partial_bytes:
+        state = _("unfinished")
+    elif not any(file.path.endswith(_WEIGHTS) for file in files):
+        state = _("no weights")
     return [
         model.name,
         bytes_text(model.size_bytes),
         str(len(model.revisions)),
         str(model.num_files),
-        _("unfinished") if model.partial_bytes else used,
+        state,
     ]
 
 

@@ -149,7 +149,7 @@ def _refused(error: OSError, host: str, port: int) -> AvalanError:
 def _announce(console: Console, server: HubServer, catalogue: "CacheCatalogue") -> None:
     names, left_out = catalogue.names(), catalogue.left_out()
     address = _reachable(server)
-    sizes = {each.name: each.size_bytes for each in disk.hub_models(catalogue.folder)}
+    sizes = {each.name: each.size_bytes for each in disk.hub_models(catalogue.folder, parts=True)}
     size = sum(sizes.get(name, 0) for name in names)
     console.note(
         ngettext(
@@ -173,10 +173,11 @@ def _announce(console: Console, server: HubServer, catalogue: "CacheCatalogue") 
         if server.is_loopback
         else _("Everyone on this network can read these models.")
     )
-    console.note(_("Where the models are wanted, type:"))
-    console.print(f"export HF_ENDPOINT={address}")
     if console.as_json:
         console.json({"url": address, "models": names, "left_out": left_out, "size_bytes": size})
+        return
+    console.note(_("Where the models are wanted, type:"))
+    console.print(f"export HF_ENDPOINT={address}")
 
 
 def _reachable(server: HubServer) -> str:

@@ -41,7 +41,7 @@ def configure(parser: Parser) -> None:
         help=_("download it if need be, load it, and count its parameters"),
     )
     parser.add_argument("--summary", action="store_true", help=_("a few lines"))
-    add_fields(parser, EngineSettings, ["revision"])
+    add_fields(parser, EngineSettings, ["revision", "trust_remote_code", "allow_pickle"])
     add_login(parser)
     parser.set_defaults(run=run)
 
@@ -82,9 +82,11 @@ def _print_all(console: Console, found: Any, words: Any) -> None:
         console.print()
     _print_facts(console, found.name, words.facts(found))
     console.print()
-    where = _("in {folder}", folder=found.folder)
-    if not found.is_downloaded:
-        where = _("on the hub, not downloaded")
+    where = _("on the hub, not downloaded")
+    if found.is_downloaded:
+        where = _("in {folder}", folder=found.folder)
+    elif found.folder:
+        where = _("in {folder}, without the weights", folder=found.folder)
     console.print((_("Files"), "bold"), f" {where}")
     files = [(f"  {name}", bytes_text(size)) for name, size in found.files]
     console.table(["  " + _("name"), _("size")], files)

@@ -82,7 +82,9 @@ def _print(console: Console, found: list[Any]) -> None:
         columns, rows = columns[:4], [row[:4] for row in rows]
     console.table(columns, rows)
     if any(model.gated for model in found):
-        console.print(_("* gated: accept its licence on the hub, then set HF_TOKEN"))
+        variable = extras.load("avalan.hub.failure").token_variable()
+        text = _("* gated: accept its licence on the hub, then set {variable}", variable=variable)
+        console.print(text)
 
 
 def _row(model: Any) -> list[str]:

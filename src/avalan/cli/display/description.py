@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from avalan.hub import download, found, headers, is_hub_id
 from avalan.hub.failure import why_unreachable
 from avalan.hub.folder import find_onnx_decoder
 from avalan.hub.headers import Tensor
+from avalan.hub.layout import looks_root, place_of
+from avalan.hub.onnx_header import count_formats
 from avalan.hub.remote import SMALL, choose, remote_headers
 from avalan.locale import _n
 from avalan.model import bundled
@@ -60,7 +62,8 @@ class Description:
     """A model as its files describe it; None or empty where they do not say."""
 
     name: str
-    folder: Path
+    folder: Path | None
+    """None where the files that are listed lie on the hub only."""
     is_downloaded: bool
     """Whether the weights are on this machine."""
     card: str
@@ -97,7 +100,7 @@ class Description:
         """For JSON."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         files = [{"name": name, "size_bytes": size} for name, size in self.files]
-        return plain | {"folder": str(self.folder), "files": files}
+        return plain | {"folder": self.folder and str(self.folder), "files": files}
 
 
 def describe(name: str, settings: EngineSettings) -> Description:
@@ -117,14 +120,20 @@ def describe(name: str, settings: EngineSettings) -> Description:
 
 def _describe_hub(name: str, model: str, settings: EngineSettings) -> Description:
     cache_dir, revision, token = settings.cache_dir, settings.revision, settings.access_token
-    folder = found.find_cached(model, cache_dir=cache_dir, revision=revision)
+    folder = found.find_cached(
+        model, cache_dir=cache_dir, revision=revision, pickled=settings.allow_pickle
+    )
     if folder is not None:
         return _read(name, folder)
-    part = found.find_snapshot(model, cache_dir=cache_dir, revision=revision)
+    looks = looks_root(cache_dir)
+    places = (cache_dir, looks)
+    parts = [found.find_snapshot(model, cache_dir=each, revision=revision) for each in places]
+    part = next(filter(None, parts), None)
     if part is not None and why_unreachable() is not None:
         # Its small files were looked at before.
-        return _read(name, part, tensors={}, files=_files(part))
+        return replace(_read(name, part, tensors={}), is_downloaded=False)
     plan = download.plan(model, cache_dir=cache_dir, revision=revision, token=token, files=SMALL)
+    plan = replace(plan, place=place_of(model, looks))
     return _read(
         name,
         download.run(plan),
@@ -165,14 +174,14 @@ def _read(
     has_window = text.get("use_sliding_window") is not False
     return Description(
         name=name,
-        folder=folder,
+        folder=folder if files is None else None,
         is_downloaded=files is None,
         card=about,
         licence=licence or metadata.get("license_name") or metadata.get("license"),
         architecture=_architecture(config),
         num_parameters=sum(parameters.values()) or None,
         parameters=parameters,
-        dtypes=_dtypes(found_tensors, config, is_onnx=find_onnx_decoder(folder) is not None),
+        dtypes=_dtypes(found_tensors, config, find_onnx_decoder(folder)),
         vocab_size=_number(text, "vocab_size"),
         context_length=_number(text, "max_position_embeddings", "n_positions"),
         hidden_size=_number(text, "hidden_size", "n_embd", "d_model"),
@@ -239,14 +248,16 @@ def _attention(text: Mapping[str, Any], heads: int | None, kv_heads: int | None)
 
 
 def _dtypes(
-    tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, is_onnx: bool
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], onnx: Path | None
 ) -> dict[str, int]:
-    """From the headers, or as the configuration says; of ONNX it tells what was exported."""
+    """From the headers, or as the configuration says; of ONNX that tells what was exported."""
     counts: Counter[str] = Counter()
     for tensor in tensors.values():
         counts[tensor.dtype] += tensor.num_parameters
     named = config.get("dtype") or config.get("torch_dtype")
-    if not counts and isinstance(named, str) and not is_onnx:
+    if not counts and onnx is not None:
+        return count_formats(onnx)
+    if not counts and isinstance(named, str):
         return {named: 0}
     return dict(counts.most_common())
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _MOST_TOKENS = 16
 _FORMATS = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "I8": "int8", "U8": "uint8"}
+# As configurations write them.
+_FORMATS |= {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
 def facts(model: "Description") -> dict[str, str]:
@@ -45,6 +47,8 @@ def summary(model: "Description") -> dict[str, str]:
     where = _("{size}, not downloaded", size=size)
     if model.is_downloaded:
         where = _("{size}, on disk", size=size)
+    elif model.folder:
+        where = _("not known; {size} on disk, without the weights", size=size)
     return found | {_("Size"): where}
 
 
@@ -73,10 +77,16 @@ def _share(count: int, model: "Description") -> str:
 
 
 def _formats(dtypes: Mapping[str, int]) -> str | None:
-    names = {_FORMATS.get(name, name.lower()): count_text(n) for name, n in dtypes.items()}
+    names = {_format(name): count_text(n) for name, n in dtypes.items()}
     if len(names) < 2:
         return next(iter(names), None)
     return ", ".join(_("{count} in {format}", count=n, format=name) for name, n in names.items())
+
+
+def _format(name: str) -> str:
+    if name[0] == "Q":
+        return _("{bits}-bit blocks", bits=name[1:])
+    return _FORMATS.get(name, name.lower())
 
 
 def _layers(model: "Description") -> str:

@@ -6,7 +6,7 @@ Taking never waits for drawing, and drawing never holds up the model, which work
 import asyncio
 import signal
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 
 from avalan.cli.console import Console, terminal_size
@@ -57,14 +57,21 @@ class Live:
         report: GenerationReport,
         settings: DisplaySettings,
         console: Console,
+        seen: Callable[[Step], None],
     ) -> None:
-        """`report` is that of the generation; it is filled while the steps come."""
+        """
+        Args:
+            report: that of the generation; it is filled while the steps come.
+            seen: called once with each step that is shown.
+        """
         self._steps = steps
         self._picture = Picture(report, settings, signs())
         self._settings = settings
         self._screen = Screen(console)
         self._schedule = Schedule((settings.display_pause or 0) / 1000)
         self._taken: list[Step] = []
+        self._seen = seen
+        self._num_seen = 0
         self._started = monotonic()
         self._size = terminal_size()
         self._resized_at = -_SETTLES_S
@@ -91,7 +98,7 @@ class Live:
                 await asyncio.wait({taking})
                 # Whoever has had enough of it is not given the rest.
                 num = len(self._taken) if seen_all else self._schedule.num_due(self._now())
-                steps = self._taken[:num]
+                steps = self._see(num)
                 self._screen.draw(self._picture.frame(steps, terminal_size(), is_over=True))
         taking.result()
 
@@ -113,9 +120,16 @@ class Live:
                 return
             if terminal_size() != self._size:
                 self._resized()
-            due = self._taken[: self._schedule.num_due(last)]
+            due = self._see(self._schedule.num_due(last))
             bare = last < self._resized_at + _SETTLES_S
             self._screen.draw(self._picture.frame(due, self._size, is_bare=bare))
+
+    def _see(self, num: int) -> list[Step]:
+        """The steps that are shown, once there are `num` of them."""
+        for step in self._taken[self._num_seen : num]:
+            self._seen(step)
+        self._num_seen = max(num, self._num_seen)
+        return self._taken[:num]
 
     def _resized(self) -> None:
         """Take away what is drawn, so that the next step of the mouse finds nothing to wrap."""

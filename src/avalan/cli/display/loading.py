@@ -4,17 +4,15 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from avalan import extras
 from avalan.cli.display.description import parts_of
-from avalan.errors import ModelError, reason_of
+from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
+from avalan.locale import _
 from avalan.model.engine import load_engine
 from avalan.model.entities import EngineSettings
-
-# Nothing from the network, and no code that came with the model.
-_OWN_FILES = {"local_files_only": True, "trust_remote_code": False}
+from avalan.model.prompt import read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,25 +64,20 @@ def _load_onnx(folder: Path, settings: EngineSettings) -> Loaded:
 
 
 def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
-    torch: Any = extras.load("torch", extra="transformers")
-    transformers: Any = extras.load("transformers", extra="transformers")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    weights = extras.load("avalan.model.weights", extra="transformers")
     started = time.perf_counter()
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, **_OWN_FILES)
-        name = (config.architectures or [None])[0]
-        # The class that wrote the files, so that no part of them is left out.
-        cls = getattr(transformers, name or "", None) or transformers.AutoModel
-        model = cls.from_pretrained(folder, use_safetensors=True, dtype="auto", **_OWN_FILES)
-        model = model.to(torch.device(settings.device))
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as error:
+    kind = _("model")
+    model_class = weights.written_by(read_json(folder / "config.json"))
+    model, missing = weights.load_weights(model_class, folder, settings, kind=kind)
+    if missing:  # transformers would draw them at random.
         raise ModelError(
-            "The model in {folder} cannot be loaded ({reason}); see what its files say "
-            "without --load.",
+            "The files in {folder} lack {count} of the weights that a {kind} needs, such as "
+            "{first}; download the model again, or choose one that writes text.",
             folder=folder,
-            reason=reason_of(error),
-        ) from error
+            count=len(missing),
+            kind=kind,
+            first=min(missing),
+        )
     seconds = time.perf_counter() - started
     named = [(name, each.numel()) for name, each in model.named_parameters()]
     held = [*model.parameters(), *model.buffers()]

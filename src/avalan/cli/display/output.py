@@ -7,15 +7,18 @@ Light: what draws is loaded when something is drawn.
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from avalan import extras
 from avalan.cli.console import Console, cell_width, terminal_size
 from avalan.cli.display.figures import figures_text
 from avalan.cli.display.flow import GUTTER, fold
+from avalan.cli.display.keyboard import Keyboard
 from avalan.cli.display.settings import DisplaySettings
 from avalan.cli.display.signs import is_live, signs
+from avalan.errors import AvalanError
 from avalan.locale import _
 from avalan.model.entities import GenerationReport
 from avalan.model.nlp.steps import Step
@@ -28,14 +31,21 @@ _WRITE_ANEW = "\r\x1b[K"
 
 
 async def show(
-    steps: AsyncIterator[Step], report: GenerationReport, display: DisplaySettings, console: Console
+    steps: AsyncIterator[Step],
+    report: GenerationReport,
+    display: DisplaySettings,
+    console: Console,
+    seen: Callable[[Step], None],
 ) -> int:
-    """Show what comes; 130 when a person had enough of it."""
+    """Show what comes, and call `seen` with each that is shown; 130 when a person had enough."""
     try:
         if _is_drawn(display, console) and is_live(console):
-            await extras.load("avalan.cli.display.live").Live(steps, report, display, console).run()
+            live = extras.load("avalan.cli.display.live").Live
+            await live(steps, report, display, console, seen).run()
         else:
-            await _stream(steps, display, console)
+            wraps = is_live(console) and not console.quiet
+            with Keyboard(console.terminal()) if wraps else nullcontext():
+                await _stream(steps, display, console, seen, wraps=wraps)
     except asyncio.CancelledError:  # Ctrl-C: what was said so far stays said.
         return 130
     return 0
@@ -46,13 +56,21 @@ def _is_drawn(display: DisplaySettings, console: Console) -> bool:
     return to_people and display.num_tokens > 0
 
 
-async def _stream(steps: AsyncIterator[Step], display: DisplaySettings, console: Console) -> None:
+async def _stream(
+    steps: AsyncIterator[Step],
+    display: DisplaySettings,
+    console: Console,
+    seen: Callable[[Step], None],
+    *,
+    wraps: bool,
+) -> None:
     """Exact bytes for pipes and `--quiet`; on a terminal, text that cannot drive it."""
     reasoning, answer = ReasoningText(console), AnswerText(console)
     shows_reasoning = display.reasoning and not console.as_json
-    wraps = is_live(console) and not console.quiet
+    last = ""
     try:
         async for step in steps:
+            seen(step)
             text = step.token.text
             if step.token.reasoning:
                 if shows_reasoning:
@@ -61,14 +79,28 @@ async def _stream(steps: AsyncIterator[Step], display: DisplaySettings, console:
                 continue
             if text:
                 reasoning.close()
+                last = text
             if wraps:
                 answer.add(text)
             elif console.quiet:
                 console.write(text)
             else:
                 console.print(text, end="")
+    except AvalanError:
+        _end_line(last, console)
+        raise
     finally:
         reasoning.close()
+
+
+def _end_line(text: str, console: Console) -> None:
+    """Let what is said next begin a line, while a pipe gets the bytes of `text` alone."""
+    if not text or text.endswith("\n") or console.as_json:
+        return
+    if console.interactive:
+        console.print()
+    elif console.shares_screen:
+        console.note()
 
 
 def finish(
@@ -80,6 +112,8 @@ def finish(
 ) -> None:
     """What is said when a generation is over: its figures, or the document that `head` begins."""
     _figures(head, steps, report, display, console)
+    if not console.as_json:
+        _remarks(steps, report, display, console)
     if report.system_merged:
         merged = _(
             "The model's chat template takes no system prompt; yours was put before the prompt."
@@ -100,9 +134,8 @@ def _figures(
     is_drawn = _is_drawn(display, console)
     if is_drawn and is_live(console):
         return
-    text = _text(steps, reasoning=False)
-    if console.interactive and not console.quiet and text and not text.endswith("\n"):
-        console.print()
+    if not console.quiet:
+        _end_line(_text(steps, reasoning=False), console)
     if is_drawn:  # Where the cursor cannot be moved, the picture of the end.
         pictures, size = extras.load("avalan.cli.display.generation"), (console.width, _PAGE_LINES)
         picture = pictures.Picture(report, display, signs())
@@ -110,9 +143,16 @@ def _figures(
             console.print("".join(text for text, _ in line).rstrip())
         return
     figures = figures_text(steps, report, nth=display.display_time_to_n_token)
-    # The pipe may end on this very screen, and its last line is the answer's.
-    above = "\n" if console.shares_screen and text and not text.endswith("\n") else ""
-    console.note(above, (figures, "dim"))
+    console.note((figures, "dim"))
+
+
+def _remarks(
+    steps: Sequence[Step], report: GenerationReport, display: DisplaySettings, console: Console
+) -> None:
+    """What the figures do not tell."""
+    if display.num_tokens and not console.interactive:
+        text = _("The tokens are drawn on a terminal only; --json gives them to programs.")
+        console.note((text, "dim"))
     if report.finish_reason == "length" and steps[-1:] and steps[-1].token.reasoning:
         text = _("The model was still reasoning; let it go on with --max-new-tokens N.")
         console.note((text, "dim"))

@@ -5,15 +5,13 @@ resized wraps its lines anew, but keeps the cursor where its text is, so the nex
 the right place without knowing how many rows the last one has now.
 """
 
-import os
 import re
-import signal
 from dataclasses import replace
-from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 from avalan.cli.console import Console, cell_width
 from avalan.cli.display.generation import Frame
+from avalan.cli.display.keyboard import Keyboard
 from avalan.cli.display.layout import Line, trimmed
 from avalan.cli.display.palette import Painter
 
@@ -37,7 +35,7 @@ class Screen:
         self._console = console
         self._painter = Painter()
         self._last: Frame | None = None
-        self._before: dict[int, Any] = {}
+        self._keyboard = Keyboard(console.terminal(), self.leave)
 
     def draw(self, frame: Frame) -> None:
         """Write the finished lines above, and the others in place of those of the last frame."""
@@ -92,26 +90,8 @@ class Screen:
     # --- leaving and coming back ---------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        handlers = {"SIGTERM": self._end, "SIGHUP": self._end, "SIGTSTP": self._stop}
-        for name, handler in handlers.items():
-            number = getattr(signal, name, None)  # Not every system has all.
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-                self._before[number] = signal.signal(number, handler)
+        self._keyboard.__enter__()
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if not isinstance(error, OSError):  # There may be no terminal any more.
-            self.leave()
-
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        """Ended from outside: the cursor comes back first."""
-        raise SystemExit(128 + number)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        """Ctrl-Z: the shell gets an orderly terminal; afterwards a new frame begins below it."""
-        self.leave()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-        signal.signal(number, self._stop)
+        self._keyboard.__exit__(kind, error, traceback)

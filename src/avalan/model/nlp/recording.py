@@ -18,6 +18,8 @@ from avalan.model.nlp.steps import Step
 VERSION = 1
 MARK = '{"avalan_recording": '
 """How every recording begins."""
+_STEP_MARK = '{"time_s": '
+"""How every line of a token begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,8 @@ def read_recording(path: Path) -> Recording:
     Raises:
         ConfigurationError: it cannot be read, is no recording, or is damaged.
     """
-    lines = _read(path).splitlines()
+    text = _read(path)
+    lines = text.splitlines()
     if not lines or not lines[0].startswith(MARK):
         raise ConfigurationError(
             "The file {path!r} is not a recording; make one with: avalan model run bundled "
@@ -142,6 +145,14 @@ def read_recording(path: Path) -> Recording:
         number = len(lines)
         report: GenerationReport = _made(GenerationReport, json.loads(lines[-1])["report"])
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        num_whole = text.count("\n")
+        is_cut = num_whole < number or lines[-1].startswith((MARK, _STEP_MARK))
+        if number == len(lines) and num_whole and is_cut:
+            raise ConfigurationError(
+                "The recording {path!r} breaks off after line {number}; record it again.",
+                path=str(path),
+                number=num_whole,
+            ) from None
         raise ConfigurationError(
             "The recording {path!r} is damaged at line {number}; record it again.",
             path=str(path),

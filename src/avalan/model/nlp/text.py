@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Self
 
-from avalan.errors import AvalanError, ConfigurationError
+from avalan.errors import AvalanError, ConfigurationError, ModelError
 from avalan.model.decode.batch import BATCH_SIZE, Answered, decode_batch
 from avalan.model.engine import SteppingEngine
 from avalan.model.entities import (
@@ -137,6 +137,7 @@ class TextGenerationModel:
         prompts: dict[int, list[int]] = {}
         for index, messages in enumerate(asked):
             try:
+                _check_length(self.model, messages)
                 prompts[index] = tokenizer.encode_chat(tokenizer.fit(messages))
             except AvalanError as error:
                 yield index, error.with_traceback(None)
@@ -182,6 +183,7 @@ class TextGenerationModel:
             # The server has the template, and tells reasoning apart itself.
             report = GenerationReport()
             return generate(model, asked, settings=settings, report=report), report
+        _check_length(model, asked)
         messages = model.tokenizer.fit(asked)
         report = GenerationReport(system_merged=messages is not asked)
         token_ids = model.tokenizer.encode_chat(messages)
@@ -195,6 +197,25 @@ def conversation(prompt: str | Sequence[Message], system_prompt: str | None) -> 
     if system_prompt is None:
         return messages
     return [Message(role="system", content=system_prompt), *messages]
+
+
+def _check_length(model: Model, messages: Sequence[Message]) -> None:
+    """Refuse at once what cannot fit, since encoding megabytes takes minutes.
+
+    Raises:
+        ModelError: the last message alone is too long, however it is encoded.
+    """
+    if not messages:
+        return
+    # Templates may cut spaces off, and reasoning out of messages before the last.
+    least = model.tokenizer.least_tokens(messages[-1].content.strip())
+    if least > model.engine.context_length:
+        raise ModelError(
+            "The model reads at most {context_length:,} tokens, but the prompt has at least "
+            "{least:,}; shorten it, or choose a model with a longer context.",
+            context_length=model.engine.context_length,
+            least=least,
+        )
 
 
 def _told_apart(

@@ -85,12 +85,11 @@ def _prepared(loaded: "Pretrained", image: "Image") -> Any:
         return loaded.processor(images=image, return_tensors="pt")
     except ValueError as error:  # A line of pixels is scaled to no pixels.
         raise ModelError(
-            "The model {model!r} cannot take an image of {width:,} × {height:,} pixels "
-            "({error}); cut it to a less extreme shape.",
+            "The model {model!r} cannot take an image of {width:,} × {height:,} pixels; cut it to "
+            "a less extreme shape.",
             model=loaded.name,
             width=image.width,
             height=image.height,
-            error=error,
         ) from error
 
 

@@ -31,10 +31,17 @@ def open_image(source: ImageSource) -> Image.Image:
     if isinstance(source, bytes):
         name = ngettext("The image of {n:,} byte", "The image of {n:,} bytes", len(source))
         return _decode(io.BytesIO(source), name)
+    if not os.fspath(source):
+        raise ConfigurationError("The path of the image is empty; give the path of an image.")
     path = Path(source)
     if path.is_dir():
         raise ConfigurationError(
             "The image file {path!r} is a folder; give the path of an image.", path=os.fspath(path)
+        )
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(
+            "{path!r} is a device or a pipe and no image file; give the path of an image.",
+            path=os.fspath(path),
         )
     if not path.is_file():
         raise ConfigurationError(
