@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from avalan.model.engine import load_engine
+from avalan.model.entities import EngineSettings
+
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash run ?(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -54,5 +57,11 @@ def test_gguf_and_a_server(run: Callable[[str], list[str]]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif("AVALAN_VLLM" not in os.environ, reason="AVALAN_VLLM names no vLLM")
-def test_vllm(run: Callable[[str], list[str]]) -> None:
-    check(run("vllm")[-1], kept_by="vllm")
+def test_vllm(run: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = load_engine("vllm", ROOT / "models" / "nano", EngineSettings())
+    try:
+        # One server for all commands: starting one for each takes minutes.
+        monkeypatch.setenv("AVALAN_VLLM", engine._service.base_url)  # type: ignore[union-attr]
+        check(run("vllm")[-1], kept_by="vllm")
+    finally:
+        engine.close()

@@ -196,14 +196,8 @@ def _check_is_stream(answer: Any, service: Service) -> None:
 
 def _tokens(chunk: Any, report: GenerationReport) -> Iterator[Token]:
     """The tokens of one piece of the stream; the report takes what else it says."""
-    if getattr(chunk, "usage", None):
-        report.usage = Usage(
-            prompt_tokens=chunk.usage.prompt_tokens,
-            completion_tokens=chunk.usage.completion_tokens,
-        )
+    take_report(chunk, report)
     for choice in chunk.choices:
-        if choice.finish_reason:
-            report.finish_reason = "length" if choice.finish_reason == "length" else "stop"
         thought = getattr(choice.delta, "reasoning_content", None) or getattr(
             choice.delta, "reasoning", None
         )
@@ -212,6 +206,18 @@ def _tokens(chunk: Any, report: GenerationReport) -> Iterator[Token]:
         if choice.delta.content:
             known = choice.logprobs.content if choice.logprobs else None
             yield _token(choice.delta.content, known[0] if known else None)
+
+
+def take_report(chunk: Any, report: GenerationReport) -> None:
+    """What a piece of a stream says of the whole answer."""
+    if chunk.usage:
+        report.usage = Usage(
+            prompt_tokens=chunk.usage.prompt_tokens,
+            completion_tokens=chunk.usage.completion_tokens,
+        )
+    for choice in chunk.choices:
+        if choice.finish_reason:
+            report.finish_reason = "length" if choice.finish_reason == "length" else "stop"
 
 
 def _token(text: str, known: Any, *, reasoning: bool = False) -> Token:

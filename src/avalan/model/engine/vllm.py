@@ -22,7 +22,7 @@ import openai
 from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
 from avalan.locale import _
 from avalan.model.engine import Capability, check_room
-from avalan.model.engine.remote import broken_off, explained
+from avalan.model.engine.remote import broken_off, explained, take_report
 from avalan.model.entities import (
     CONSTRAINTS,
     EngineSettings,
@@ -31,7 +31,6 @@ from avalan.model.entities import (
     Message,
     Token,
     TokenAlternative,
-    Usage,
 )
 from avalan.model.service import Service
 
@@ -287,14 +286,8 @@ def _constraint(settings: GenerationSettings) -> dict[str, Any]:
 
 def _tokens(chunk: Any, report: GenerationReport) -> Iterator[Token]:
     """The tokens of one piece of the stream; its text comes with the last of them."""
-    if chunk.usage:
-        report.usage = Usage(
-            prompt_tokens=chunk.usage.prompt_tokens,
-            completion_tokens=chunk.usage.completion_tokens,
-        )
+    take_report(chunk, report)
     for choice in chunk.choices:
-        if choice.finish_reason:
-            report.finish_reason = "length" if choice.finish_reason == "length" else "stop"
         if choice.logprobs is None:
             continue
         names = choice.logprobs.tokens or []
