@@ -57,7 +57,7 @@ def test_why_an_answer_is_cut_short_begins_a_line() -> None:
     [
         (["--regex", "(a"], "pattern cannot be enforced (unclosed group)"),
         (["--choice", "a", "--regex", "b"], "regex, choices"),
-        (["--choice", ""], "choices"),
+        (["--choice", ""], "--choice is empty"),
         (["--schema", "nowhere.json"], "--schema nowhere.json"),
         (["--prompts", "x.jsonl", "--batch-size", "0"], "from 1 to 1024"),
         (["--prompts", "x.jsonl", "--display-tokens"], "leave the prompt"),
@@ -71,8 +71,8 @@ def test_what_cannot_be_kept_is_wrong_usage(capfd: CAPFD, words: list[str], comp
 
 def test_a_schema_that_is_no_json_is_one_sentence(capfd: CAPFD, tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text("{")
-    assert main(["model", "run", "bundled", "Hi", "--schema", str(tmp_path / "s.json")]) == 1
-    assert "not readable JSON" in capfd.readouterr().err
+    assert main(["model", "run", "bundled", "Hi", "--schema", str(tmp_path / "s.json")]) == 2
+    assert "is no file with a JSON schema" in capfd.readouterr().err
 
 
 def test_every_line_gets_its_answer_or_its_error_in_order(capfd: CAPFD, prompts: Path) -> None:

@@ -136,3 +136,25 @@ def test_text_from_an_onnx_model_needs_no_torch(pico_onnx_folder: Path) -> None:
     assert num_tokens == 4
     assert after_generation == []
     assert run.stderr == ""
+
+
+def test_a_model_for_another_task_is_refused_before_its_weights_come(
+    local_hub: testing.LocalHub, pico_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bert"
+    shutil.copytree(pico_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["XForMaskedLM"]}))
+    local_hub.add("x/bert", folder)
+    environment = {**local_hub.environment(), "HF_HUB_OFFLINE": "0"}
+    for name in ("x/bert", str(folder)):
+        done = subprocess.run(
+            [sys.executable, "-m", "avalan", "model", "run", name, "hi"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 1
+        assert "is of the kind XForMaskedLM, which is not one that writes text" in done.stderr
+    assert not list(Path(local_hub.cache_dir).rglob("*.safetensors"))

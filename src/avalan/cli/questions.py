@@ -82,8 +82,8 @@ def _open(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise ConfigurationError(
-            "The questions in {path} cannot be read ({reason}); name a text file with a "
-            "question on each line.",
+            "The lines of {path} cannot be read ({reason}); name a text file with a question or "
+            "prompt on each line.",
             path=path,
             reason=reason_of(error),
         ) from None

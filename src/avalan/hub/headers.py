@@ -56,9 +56,13 @@ def read_header(path: Path) -> dict[str, Tensor]:
             header = json.loads(file.read(length))
         rows = {name: row for name, row in header.items() if name != "__metadata__"}
         tensors = {name: _tensor(row) for name, row in rows.items()}
-        end = max((row["data_offsets"][1] for row in rows.values()), default=0)
-        if 8 + length + end > path.stat().st_size:
-            raise ValueError("the file ends before its tensors")
+        end = 0
+        for first, last in sorted(row["data_offsets"] for row in rows.values()):
+            if first != end or last < first:
+                raise ValueError("between two tensors there is a hole, or they overlap")
+            end = last
+        if 8 + length + end != path.stat().st_size:
+            raise ValueError("the file does not end with its tensors")
         return tensors
     except (ValueError, LookupError, TypeError, AttributeError, struct.error):
         raise ModelError(

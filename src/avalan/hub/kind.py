@@ -29,6 +29,11 @@ def task_of(config: Mapping[str, Any]) -> str | None:
     return next(fitting, _OTHER)
 
 
+def is_for_another_task(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration names a task that is not writing; a bare backbone names none."""
+    return task_of(config) not in ("text-generation", "text2text-generation", _OTHER, None)
+
+
 def writes_text(config: Mapping[str, Any]) -> bool:
     """Whether it does, as far as the configuration tells."""
     return task_of(config) in ("text-generation", "text2text-generation", None)

@@ -9,6 +9,8 @@ from typing import Any, Self
 from avalan import extras, hub
 from avalan.errors import ConfigurationError, MissingExtra, ModelError
 from avalan.hub.folder import find_onnx_decoder
+from avalan.hub.kind import is_for_another_task
+from avalan.locale import _
 from avalan.model import bundled
 from avalan.model.engine import ENGINES, Engine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
@@ -92,7 +94,8 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     uri = parse_uri(name)
     if not uri.is_local:
         return _open_served(uri)
-    folder = find_folder(name, settings)
+    folder = find_folder(name, settings, to_write=True)
+    check_writes(name, {} if folder.suffix == GGUF else read_json(folder / "config.json"))
     engine_name = choose_engine(folder, settings)
     read = _read_gguf if engine_name == "gguf" else _read_folder
     tokenizer, config = read(folder, settings)
@@ -116,12 +119,15 @@ def _open_served(uri: EngineUri) -> Model:
     )
 
 
-def find_folder(name: str, settings: EngineSettings) -> Path:
+def find_folder(name: str, settings: EngineSettings, *, to_write: bool = False) -> Path:
     """The local folder of a model's files, downloaded if need be; or the model's one GGUF file.
+
+    Args:
+        to_write: the model is to write text.
 
     Raises:
         ConfigurationError: the name means something that is not a language model's files.
-        ModelError: there is no such model.
+        ModelError: there is no such model, or it is for another task.
     """
     uri = parse_uri(name)
     if not uri.is_local:
@@ -147,7 +153,7 @@ def find_folder(name: str, settings: EngineSettings) -> Path:
         token=settings.access_token,
         pickled=settings.allow_pickle,
         code=settings.trust_remote_code,
-        check=partial(check_can_run, name, settings),
+        check=partial(check_can_run, name, settings, to_write=to_write),
     )
 
 
@@ -167,6 +173,8 @@ def check_can_run(
     settings: EngineSettings,
     files: Sequence[str],
     read_config: Callable[[], Mapping[str, Any]],
+    *,
+    to_write: bool = False,
 ) -> None:
     """What cannot run without torch or consent is not downloaded without it.
 
@@ -184,10 +192,25 @@ def check_can_run(
             name=name,
             command=extras.install_command("transformers"),
         )
-    config = {} if settings.trust_remote_code else read_config()
-    if config.get("auto_map"):
+    config = read_config()
+    if to_write:
+        check_writes(name, config)
+    if config.get("auto_map") and not settings.trust_remote_code:
         # It has to import transformers, to know whether that has the code itself.
         extras.load("avalan.model.weights").check_consent(repr(name), config, trusted=False)
+
+
+def check_writes(name: str, config: Mapping[str, Any]) -> None:
+    """Raises ModelError for a model whose configuration names another task than writing text."""
+    if is_for_another_task(config):
+        raise ModelError(
+            "The model {name!r} is of the kind {what}, which is not one that {does}; give one "
+            "that is, such as {example!r}.",
+            name=name,
+            what=", ".join(map(str, config["architectures"])),
+            does=_("writes text"),
+            example="Qwen/Qwen3-0.6B",
+        )
 
 
 def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:

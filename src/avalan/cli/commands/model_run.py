@@ -1,6 +1,7 @@
 """`avalan model run`: one prompt in, one answer out, shown as it is made."""
 
 import argparse
+import json
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -129,6 +130,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "--stop-on-keyword is empty, and an empty text stands everywhere; give the word "
             "that is to end the answer."
         )
+    if "" in (args.choices or ()):
+        raise UsageError("--choice is empty; give the text that is to be chosen.")
     alternatives = num_alternatives(display, recorded=args.record is not None)
     settings = from_args(
         GenerationSettings, args, num_alternatives=alternatives, schema=_schema(args.schema)
@@ -168,14 +171,17 @@ def _schema(file: str | None) -> dict[str, Any] | None:
     """The content of the file of `--schema`."""
     if file is None:
         return None
-    schema = extras.load("avalan.model.prompt").read_json(Path(file).expanduser())
-    if not schema:
+    try:
+        schema = json.loads(Path(file).expanduser().read_bytes())
+    except (OSError, ValueError):
+        schema = None
+    if not isinstance(schema, dict):
         raise UsageError(
             "--schema {file} is no file with a JSON schema; name one that holds an object such as "
             '{{"type": "object", "properties": {{…}}}}.',
             file=file,
         )
-    return dict(schema)
+    return schema
 
 
 def _answer_lines(
