@@ -4,6 +4,7 @@ import errno
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from avalan.errors import ModelError, StateError
 from avalan.hub import cache
 from avalan.hub.cache import CachedFile, CachedModel, CachedRevision, plan_deletion
-from avalan.hub.layout import names_on_disk
+from avalan.hub.layout import looks_root, names_on_disk
 
 OLD, NEW = "10e842" + "a" * 34, "4b420d" + "b" * 34
 
@@ -202,3 +203,10 @@ def test_what_is_freed_and_what_stays_is_all_there_was(
     assert deletion.freed_bytes == total - sum(sizes[blob] for blob in stays)
     assert {each.commit for each in deletion.revisions} == {f"{n:040x}" for n in chosen}
     assert len(deletion.kept) == len(contents) - len(chosen)
+
+
+def test_what_a_look_leaves_is_nothing_to_the_hubs_own_tools(tmp_path: Path) -> None:
+    (looks_root(tmp_path) / "models--x--y").mkdir(parents=True)
+    found = huggingface_hub.scan_cache_dir(tmp_path)
+    assert not found.repos
+    assert not found.warnings
