@@ -12,8 +12,11 @@ from importlib import import_module
 from types import ModuleType
 
 from avalan.errors import ConfigurationError, MissingExtra
+from avalan.locale import _n
 
 DISTRIBUTION = "avalan-slm"
+BUILT = ("gguf",)
+"""Extras whose packages are built from source."""
 
 
 def load(module: str, *, extra: str | None = None) -> ModuleType:
@@ -29,8 +32,14 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
         missing = (error.name or "").partition(".")[0]
         if extra is None or missing in ("", "avalan"):
             raise
+        sentence = _n("This needs the package {package!r}, which is not installed; run: {command}")
+        if extra in BUILT:
+            sentence = _n(
+                "This needs the package {package!r}, which is not installed; it is built from "
+                "source, which takes 3 to 18 minutes: {command}"
+            )
         raise MissingExtra(
-            "This needs the package {package!r}, which is not installed; run: {command}",
+            sentence,
             package=missing,
             command=install_command(extra),
         ) from None

@@ -388,7 +388,6 @@ _n("This Python came without its reference text (the module pydoc_data), which t
 _n("This build of llama.cpp cannot compute on {device!r}; choose the device 'cpu', or build llama-cpp-python for that device.")
 _n("This model has no reflection token {first} ({count} of {all} are absent); ask with a model that was trained with them, such as 'bundled'.")
 _n("This model keeps a running state, so tokens cannot be dropped from it; fork the state before feeding instead.")
-_n("This needs the package {package!r}, which is not installed; run: {command}")
 _n("Token id {outside} is outside the model's vocabulary of {vocab_size}; the tokenizer and the weights do not belong together.")
 _n("Training runs on cpu or cuda, not on {device!r}.")
 _n("What prepares the input of {name!r} cannot be loaded from {folder} ({reason}); download the model again.")
