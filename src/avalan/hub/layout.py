@@ -65,8 +65,8 @@ def cache_root(cache_dir: str | Path | None) -> Path:
 def looks_root(cache_dir: str | Path | None) -> Path:
     """Where the small files of models are that were only looked at, laid out as the cache.
 
-    Beside the models, since half a model in their folders would count as one; and in the folder that
-    the hub's own tools pass over.
+    Beside the models, since half a model in their folders would count as one; and in the folder
+    that the hub's own tools pass over.
     """
     return cache_root(cache_dir) / ".locks" / "looks"
 
