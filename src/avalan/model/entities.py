@@ -21,6 +21,9 @@ CONSTRAINTS: dict[ConstraintKind, str] = {
 }
 """What each is called in a sentence."""
 
+BATCH_SIZE = 32
+"""Prompts that are answered together, unless told otherwise."""
+
 WEIGHT_TYPES = ("auto", "fp32", "f32", "bf16", "fp16", "f16")
 ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2", "flex_attention")
 

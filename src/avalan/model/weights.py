@@ -38,6 +38,25 @@ _PICKLE_ERRORS = (pickle.UnpicklingError, EOFError, LookupError, TypeError, Attr
 """What torch raises for a file that is no pickle of numbers."""
 
 
+def load_whole(model_class: Any, folder: Path, settings: EngineSettings, *, kind: str) -> Any:
+    """As `load_weights`, for a model that writes text and needs every one of its weights.
+
+    Raises:
+        ModelError: as there, or a weight has no file.
+    """
+    model, missing = load_weights(model_class, folder, settings, kind=kind)
+    if missing:  # transformers would draw them at random.
+        raise ModelError(
+            "The files in {folder} lack {count} of the weights that a {kind} needs, such as "
+            "{first}; download the model again, or choose one that writes text.",
+            folder=folder,
+            count=len(missing),
+            kind=kind,
+            first=min(missing),
+        )
+    return model
+
+
 def load_weights(
     model_class: Any, folder: Path, settings: EngineSettings, *, kind: str, **options: Any
 ) -> tuple[Any, Collection[str]]:

@@ -19,9 +19,8 @@ from avalan.cli.parser import Parser
 from avalan.cli.questions import opened, read_prompt
 from avalan.errors import ModelError, UsageError
 from avalan.locale import _
-from avalan.model.entities import EngineSettings, GenerationSettings
+from avalan.model.entities import BATCH_SIZE, EngineSettings, GenerationSettings
 
-BATCH_SIZE = 32
 MOST_AT_A_TIME = 1024
 STOP = {"stop_strings": "--stop-on-keyword"}
 TOKENS = {"tokens": "--token", "special_tokens": "--special-token", "vllm_options": "--vllm-option"}

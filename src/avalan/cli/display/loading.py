@@ -7,7 +7,6 @@ from pathlib import Path
 
 from avalan import extras
 from avalan.cli.display.description import parts_of
-from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder
 from avalan.locale import _
 from avalan.model.engine import load_engine
@@ -68,16 +67,7 @@ def _load_transformers(folder: Path, settings: EngineSettings) -> Loaded:
     started = time.perf_counter()
     kind = _("model")
     model_class = weights.written_by(read_json(folder / "config.json"))
-    model, missing = weights.load_weights(model_class, folder, settings, kind=kind)
-    if missing:  # transformers would draw them at random.
-        raise ModelError(
-            "The files in {folder} lack {count} of the weights that a {kind} needs, such as "
-            "{first}; download the model again, or choose one that writes text.",
-            folder=folder,
-            count=len(missing),
-            kind=kind,
-            first=min(missing),
-        )
+    model = weights.load_whole(model_class, folder, settings, kind=kind)
     seconds = time.perf_counter() - started
     named = [(name, each.numel()) for name, each in model.named_parameters()]
     held = [*model.parameters(), *model.buffers()]

@@ -5,13 +5,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from avalan import extras
-from avalan.errors import ModelError, TruncatedAnswer
-from avalan.locale import _
-from avalan.model.decode.constraint import restrict
+from avalan.errors import ModelError
+from avalan.model.decode.constraint import cut_short, restrict
 from avalan.model.decode.sampling import Row, draw, logprobs, process
 from avalan.model.decode.text import Detokenizer, StopScanner
 from avalan.model.entities import (
-    CONSTRAINTS,
     FinishReason,
     GenerationSettings,
     Token,
@@ -70,13 +68,8 @@ class Answer:
 
     def check_whole(self) -> None:
         """Raises TruncatedAnswer for an answer that ended before its constraint let it."""
-        if self._grammar is not None and not self._grammar.is_complete:
-            raise TruncatedAnswer(
-                "The answer ended after {num_tokens} tokens, before the {kind} that it was to "
-                "follow was whole; raise --max-new-tokens, or ask for less.",
-                num_tokens=len(self.token_ids),
-                kind=_(CONSTRAINTS[self.constraint]) if self.constraint else "",
-            )
+        if self.constraint and self._grammar is not None and not self._grammar.is_complete:
+            raise cut_short(len(self.token_ids), self.constraint)
 
     def _allowed(self, logits: Row) -> Row:
         return logits if self._grammar is None else restrict(logits, self._grammar.allowed())

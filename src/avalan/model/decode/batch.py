@@ -10,10 +10,8 @@ from avalan.model.decode.answer import Answer
 from avalan.model.decode.loop import decode
 from avalan.model.decode.sampling import Row, for_one_answer
 from avalan.model.engine import BatchingEngine, SteppingEngine, check_room, check_token_ids
-from avalan.model.entities import GenerationReport, GenerationSettings, Token, Usage
+from avalan.model.entities import BATCH_SIZE, GenerationReport, GenerationSettings, Token, Usage
 from avalan.model.prompt import Tokenizer
-
-BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

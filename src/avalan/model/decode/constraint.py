@@ -5,6 +5,20 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from avalan.errors import TruncatedAnswer
+from avalan.locale import _
+from avalan.model.entities import CONSTRAINTS, ConstraintKind
+
+
+def cut_short(num_tokens: int, kind: ConstraintKind) -> TruncatedAnswer:
+    """The error of an answer that ended before what it was to follow was whole."""
+    return TruncatedAnswer(
+        "The answer ended after {num_tokens} tokens, before the {kind} that it was to follow was "
+        "whole; raise --max-new-tokens, or ask for less.",
+        num_tokens=num_tokens,
+        kind=_(CONSTRAINTS[kind]),
+    )
+
 
 def restrict(
     logits: NDArray[np.float32], allowed: NDArray[np.int64] | NDArray[np.bool_]

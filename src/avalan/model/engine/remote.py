@@ -13,8 +13,9 @@ import httpx2
 import openai
 
 from avalan import extras
-from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
+from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
+from avalan.model.decode.constraint import cut_short
 from avalan.model.engine import Capability
 from avalan.model.entities import (
     GenerationReport,
@@ -258,11 +259,7 @@ def _check_end(
     if settings.schema is None:
         return
     if report.finish_reason == "length":
-        raise TruncatedAnswer(
-            "The answer was cut off at {num} tokens, before the schema was complete; raise "
-            "--max-new-tokens, or ask for less.",
-            num=settings.max_new_tokens,
-        )
+        raise cut_short(settings.max_new_tokens, "schema")
     checker = extras.load("avalan.model.decode.grammar", extra="grammar")
     if not checker.follows(text, settings):
         raise ModelError(

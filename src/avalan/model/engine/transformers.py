@@ -16,7 +16,7 @@ from avalan.locale import _
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
-from avalan.model.weights import load_weights
+from avalan.model.weights import load_whole
 
 _ALWAYS: tuple[Capability, ...] = (
     "logprobs",
@@ -161,16 +161,7 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
             folder=folder,
         )
     kind = _("causal language model")
-    model, missing = load_weights(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
-    if missing:  # transformers would draw them at random.
-        raise ModelError(
-            "The files in {folder} lack {count} of the weights that a {kind} needs, such as "
-            "{first}; download the model again, or choose one that writes text.",
-            folder=folder,
-            count=len(missing),
-            kind=kind,
-            first=min(missing),
-        )
+    model = load_whole(transformers.AutoModelForCausalLM, folder, settings, kind=kind)
     if settings.adapter is not None:
         model = extras.load("avalan.model.engine.adapter", extra="transformers").merged(
             model, Path(settings.adapter).expanduser()

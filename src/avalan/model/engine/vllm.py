@@ -19,12 +19,12 @@ from typing import IO, Any
 import httpx2
 import openai
 
-from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
+from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
+from avalan.model.decode.constraint import cut_short
 from avalan.model.engine import Capability, check_room
 from avalan.model.engine.remote import broken_off, explained, take_report
 from avalan.model.entities import (
-    CONSTRAINTS,
     EngineSettings,
     GenerationReport,
     GenerationSettings,
@@ -80,12 +80,7 @@ class VllmEngine:
         if report.finish_reason in (None, "interrupted"):
             raise broken_off(_("it ended without an end"), self._service)
         if settings.constraint is not None and report.finish_reason == "length":
-            raise TruncatedAnswer(
-                "The answer ended after {num_tokens} tokens, before the {kind} that it was to "
-                "follow was whole; raise --max-new-tokens, or ask for less.",
-                num_tokens=settings.max_new_tokens,
-                kind=_(CONSTRAINTS[settings.constraint]),
-            )
+            raise cut_short(settings.max_new_tokens, settings.constraint)
 
     def close(self) -> None:
         """Close the connections, and stop the server if it was started here."""

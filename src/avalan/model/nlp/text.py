@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Self
 
 from avalan.errors import AvalanError, ConfigurationError, ModelError
-from avalan.model.decode.batch import BATCH_SIZE, Answered, decode_batch
+from avalan.model.decode.batch import Answered, decode_batch
 from avalan.model.engine import SteppingEngine
 from avalan.model.entities import (
+    BATCH_SIZE,
     EngineSettings,
     GenerationReport,
     GenerationSettings,
