@@ -34,7 +34,7 @@ def test_no_extra_names_the_project_because_poetry_could_not_lock_it() -> None:
 
 
 def test_extras_contain_what_they_build_on() -> None:
-    for name in ("cpu", "export", "train", "translation", "vision", "all"):
+    for name in ("cpu", "export", "train", "translation", "vision", "quantization", "all"):
         assert set(EXTRAS["transformers"]) <= set(EXTRAS[name]), name
     assert set(EXTRAS["export"]) <= set(EXTRAS["train"])
     assert set(EXTRAS["all"]) - {"torch>=2.6"} <= set(EXTRAS["test"])

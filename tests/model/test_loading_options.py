@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from avalan import testing
-from avalan.errors import ConfigurationError, ModelError
+from avalan.errors import ConfigurationError, MissingExtra, ModelError
 from avalan.hub.found import code_files, find_cached
 from avalan.hub.remote import RemoteFile, RemoteModel, patterns_for
 from avalan.model.engine import SteppingEngine, load_engine
@@ -36,6 +36,33 @@ def logits(folder: Path, name: str = "transformers", **settings: Any) -> Any:
     engine = load_engine(name, folder, EngineSettings(num_threads=1, **settings))
     assert isinstance(engine, SteppingEngine)
     return engine.feed(engine.start(), IDS)
+
+
+# --- number formats -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("weight_type", "least", "most"), [("int8", 1e-6, 0.2), ("int4", 0.01, 2)])
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # bitsandbytes' own, of torch.
+def test_weights_are_quantised_while_they_are_loaded(
+    pico_folder: Path, weight_type: str, least: float, most: float
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    difference = np.abs(logits(pico_folder) - logits(pico_folder, weight_type=weight_type)).mean()
+    assert least < difference < most
+
+
+def test_what_quantises_is_named_where_it_is_missing(
+    pico_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.setattr("avalan.extras.is_installed", lambda _package: False)
+    with pytest.raises(MissingExtra, match=r"'int8' needs .*bitsandbytes.*\[quantization\]"):
+        logits(pico_folder, weight_type="int8")
+
+
+def test_an_adapter_is_not_merged_into_quantised_weights(pico_folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"adapter is merged .*'int4'"):
+        logits(pico_folder, weight_type="int4", adapter="adapter")
 
 
 # --- attention ----------------------------------------------------------------------------------

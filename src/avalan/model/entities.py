@@ -24,7 +24,7 @@ CONSTRAINTS: dict[ConstraintKind, str] = {
 BATCH_SIZE = 32
 """Prompts that are answered together, unless told otherwise."""
 
-WEIGHT_TYPES = ("auto", "fp32", "f32", "bf16", "fp16", "f16")
+WEIGHT_TYPES = ("auto", "fp32", "f32", "bf16", "fp16", "f16", "int8", "int4")
 ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2", "flex_attention")
 
 
@@ -75,6 +75,8 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the prompt that the model had in mind from the turn before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,8 @@ class EngineSettings:
     device: str = "cpu"
     """Where it computes: cpu, cuda, cuda:1, mps."""
     weight_type: str = "auto"
-    """Number format of the weights: auto, fp32, bf16, fp16 (f32 and f16 are the same)."""
+    """Number format of the weights: auto, fp32, bf16, fp16 (f32 and f16 are the same); int8 and
+    int4 quantise them while loading, with bitsandbytes, which pays on CUDA."""
     attention: str = "auto"
     """Attention of the transformers engine: auto, eager, sdpa, and on CUDA flash_attention_2 and
     flex_attention."""

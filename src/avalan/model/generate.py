@@ -19,11 +19,14 @@ def generate(
     *,
     settings: GenerationSettings,
     report: GenerationReport,
+    goes_on: bool = False,
 ) -> Iterator[Token]:
     """The answer of `model` to `prompt`; nothing is computed before it is iterated.
 
     Args:
         prompt: token ids; messages for an engine that does not declare `token_prompt`.
+        goes_on: it is a conversation's next turn, so that what the model has in mind of the turns
+            before need not be read again. An engine that decodes by itself sees to that itself.
 
     Raises:
         ConfigurationError: a setting is out of its range, or the engine cannot honour it.
@@ -40,14 +43,7 @@ def generate(
         )
     settings = for_one_answer(settings, len(token_ids))
     if isinstance(engine, SteppingEngine):
-        return decode(
-            engine,
-            engine.start(),
-            token_ids,
-            tokenizer=model.tokenizer,
-            settings=settings,
-            report=report,
-        )
+        return _decoded(model, engine, token_ids, settings, report, goes_on=goes_on)
     if not settings.use_cache:
         raise ConfigurationError(
             "The engine of {model!r} decodes by itself and keeps its own cache, so use_cache "
@@ -55,6 +51,38 @@ def generate(
             model=model.name,
         )
     return _timed(model, engine, prompt, settings, report)
+
+
+def _decoded(
+    model: Model,
+    engine: SteppingEngine,
+    token_ids: list[int],
+    settings: GenerationSettings,
+    report: GenerationReport,
+    *,
+    goes_on: bool,
+) -> Iterator[Token]:
+    """The tokens of our own loop; what the model has read and said is kept for the next turn."""
+    if not goes_on:
+        model.last_turn.forget()
+    state, num_held = model.last_turn.take(engine, token_ids)
+    held = list(token_ids)
+    tokens = decode(
+        engine,
+        state,
+        token_ids,
+        tokenizer=model.tokenizer,
+        settings=settings,
+        report=report,
+        num_held=num_held,
+    )
+    try:
+        for token in tokens:
+            held.append(token.token_id)
+            yield token
+    finally:  # Also where the reader has heard enough.
+        if settings.use_cache:
+            model.last_turn.keep(state, held)
 
 
 def _timed(

@@ -1,7 +1,7 @@
 """From a model's name to a model that can run: find its files, choose its engine, load both."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ from avalan.model import bundled
 from avalan.model.engine import ENGINES, Engine, SteppingEngine, load_engine
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import Tokenizer, configured_eos_ids, load_tokenizer, read_json
+from avalan.model.turns import LastTurn
 from avalan.model.uri import EngineUri, parse_uri
 from avalan.model.vocabulary import DEFINITION, add_tokens
 
@@ -37,6 +38,8 @@ class Model:
     engine: Engine
     engine_name: str = ""
     """As in `ENGINES`."""
+    last_turn: LastTurn = field(default_factory=LastTurn)
+    """What a conversation goes on from."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -70,6 +73,7 @@ class Model:
 
     def close(self) -> None:
         """Free what the engine holds."""
+        self.last_turn.forget()
         self.engine.close()
 
     def __enter__(self) -> Self:

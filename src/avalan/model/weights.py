@@ -15,7 +15,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils import is_flash_attn_2_available
 from transformers.utils import logging as transformers_logging
 
-from avalan.errors import ConfigurationError, ModelError, reason_of
+from avalan import extras
+from avalan.errors import ConfigurationError, MissingExtra, ModelError, reason_of
 from avalan.hub.found import code_files
 from avalan.hub.headers import read_headers
 from avalan.locale import _
@@ -30,7 +31,11 @@ _WEIGHT_TYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
     "f16": torch.float16,
+    "int8": torch.bfloat16,
+    "int4": torch.bfloat16,
 }
+"""What is computed with; quantised weights become bf16 where they are used."""
+QUANTISED = ("int8", "int4")
 LOADING_ERRORS = (Exception, SystemExit)
 """What comes out of transformers for files that it cannot use: code that came with a model raises
 whatever it likes while it is imported and built."""
@@ -80,13 +85,14 @@ def load_weights(
     config = read_json(folder / "config.json")
     check_consent(str(folder), config, trusted=settings.trust_remote_code)
     read_headers(folder)  # Says which file is damaged.
+    options = _options(settings, device) | options
     try:
         model, info = model_class.from_pretrained(
             folder,
             local_files_only=True,
             trust_remote_code=settings.trust_remote_code,
             output_loading_info=True,
-            **_options(settings, device) | options,
+            **options,
         )
     except LOADING_ERRORS as error:
         is_pickled = settings.allow_pickle and not any(folder.glob("*.safetensors"))
@@ -103,6 +109,8 @@ def load_weights(
             "nothing else is taken from them; get the model with safetensors.",
             folder=folder,
         ) from error
+    if settings.weight_type in QUANTISED:
+        return model.eval(), info["missing_keys"]  # It is where it belongs.
     if device.type == "cpu" and settings.weight_type == "auto" and model.dtype == torch.float16:
         # Processors have no arithmetic for fp16; converting once is faster than at every product.
         model = model.float()
@@ -179,9 +187,32 @@ def _options(settings: EngineSettings, device: torch.device) -> dict[str, Any]:
     }
     if settings.attention != "auto":
         options["attn_implementation"] = settings.attention
-    if settings.low_cpu_mem_usage:
+    if settings.weight_type in QUANTISED:
+        options["quantization_config"] = _quantisation(settings.weight_type)
+    if settings.low_cpu_mem_usage or settings.weight_type in QUANTISED:
         options["device_map"] = {"": device}  # Tensor by tensor to where it belongs.
     return options
+
+
+def _quantisation(weight_type: str) -> Any:
+    """LLM.int8() (Dettmers et al., 2022, arXiv:2208.07339) or NF4 (Dettmers et al., 2023,
+    arXiv:2305.14314).
+
+    Raises:
+        MissingExtra: bitsandbytes is not installed.
+    """
+    if not extras.is_installed("bitsandbytes"):
+        raise MissingExtra(
+            "The weight type {name!r} needs the package 'bitsandbytes', which is not installed; "
+            "run: {command}",
+            name=weight_type,
+            command=extras.install_command("quantization"),
+        )
+    if weight_type == "int8":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
 
 
 def find_device(name: str) -> torch.device:

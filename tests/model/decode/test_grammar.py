@@ -134,6 +134,8 @@ def test_no_control_token_is_allowed_where_its_letters_are(model: Model) -> None
             "unevaluatedProperties",
         ),
         (GenerationSettings(schema={"$ref": "http://x.example/y"}), "cannot be enforced"),
+        (GenerationSettings(schema={"$ref": "#"}), "because no text follows it"),
+        (GenerationSettings(schema={"allOf": [{"$ref": "#"}]}), "because no text follows it"),
     ],
 )
 def test_what_cannot_be_enforced_is_refused_in_one_line(

@@ -80,7 +80,15 @@ def check(settings: GenerationSettings) -> None:
 
 
 def _check_compiled(matcher: Any, settings: GenerationSettings) -> None:
-    if matcher.is_error():
+    if not matcher.is_error():
+        matcher.compute_bitmask()
+        if matcher.is_error():  # As for {"$ref": "#"}, which only ever refers to itself.
+            raise ConfigurationError(
+                "The {kind} cannot be enforced, because no text follows it; change it, or ask "
+                "without it.",
+                kind=_(CONSTRAINTS[settings.constraint or "schema"]),
+            )
+    else:
         raise ConfigurationError(
             "The {kind} cannot be enforced ({reason}); change it, or ask without it.",
             kind=_(CONSTRAINTS[settings.constraint or "schema"]),

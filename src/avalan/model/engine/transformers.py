@@ -1,6 +1,7 @@
 """Any causal language model that transformers can load, on torch."""
 
 import copy
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,15 @@ from typing import Any
 
 import torch
 import transformers
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from avalan import extras
-from avalan.errors import ModelError
+from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
+from avalan.model.engine.cache import GrowingLayer, new_cache
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
-from avalan.model.weights import load_whole
+from avalan.model.weights import QUANTISED, load_whole
 
 _ALWAYS: tuple[Capability, ...] = (
     "logprobs",
@@ -50,13 +51,16 @@ class TransformersEngine:
         self.vocab_size = int(config.vocab_size)
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2048)
         self.capabilities: frozenset[Capability] = frozenset(_ALWAYS)
+        # transformers calls it `cache` since 5.24; code that came with a model may not.
+        names = inspect.signature(type(model).forward).parameters
+        self._cache_name = "cache" if "cache" in names else "past_key_values"
         # Recurrent layers hold one running state, and window layers forget: neither goes back.
-        if all(type(layer) is DynamicLayer for layer in self.start().cache.layers):
+        if all(isinstance(layer, GrowingLayer) for layer in self.start().cache.layers):
             self.capabilities |= {"rewind"}
 
     def start(self) -> _State:
         """An empty state."""
-        return _State(DynamicCache(config=self._model.config), 0)
+        return _State(new_cache(self._model.config), 0)
 
     def feed(self, state: _State, token_ids: Sequence[int], *, every: bool = False) -> Logits:
         """Append tokens to `state`; see `SteppingEngine.feed`."""
@@ -65,9 +69,9 @@ class TransformersEngine:
         with torch.inference_mode():
             output = self._model(
                 torch.tensor([list(token_ids)], device=self._model.device),
-                past_key_values=state.cache,
                 use_cache=True,
                 logits_to_keep=0 if every else 1,
+                **{self._cache_name: state.cache},
             )
         state.length += len(token_ids)
         rows: Logits = output.logits[0].float().cpu().numpy()
@@ -88,9 +92,7 @@ class TransformersEngine:
         check_rewind(state.length, num_tokens)
         state.length -= num_tokens
         for layer in state.cache.layers:
-            if layer.keys is not None:
-                layer.keys = layer.keys[..., : state.length, :]
-                layer.values = layer.values[..., : state.length, :]
+            layer.crop(-num_tokens)
 
     def start_batch(self, prompts: Sequence[Sequence[int]]) -> tuple[_Batch, Logits]:
         """Read prompts, padded on the left; see `BatchingEngine.start_batch`."""
@@ -102,7 +104,7 @@ class TransformersEngine:
         ids = [[0] * num + list(prompt) for num, prompt in zip(padding, prompts, strict=True)]
         mask = [[0] * num + [1] * (longest - num) for num in padding]
         device = self._model.device
-        batch = _Batch(DynamicCache(config=self._model.config), torch.tensor(mask, device=device))
+        batch = _Batch(new_cache(self._model.config), torch.tensor(mask, device=device))
         return batch, self._feed_batch(batch, torch.tensor(ids, device=device))
 
     def step_batch(self, batch: _Batch, token_ids: Sequence[int]) -> Logits:
@@ -125,9 +127,9 @@ class TransformersEngine:
                 ids,
                 attention_mask=batch.mask,
                 position_ids=positions,
-                past_key_values=batch.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{self._cache_name: batch.cache},
             )
         rows: Logits = output.logits[:, -1].float().cpu().numpy()
         return rows
@@ -152,6 +154,8 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
     """The engine over the checkpoint in `folder`.
 
     Raises:
+        ConfigurationError: the settings do not go together.
+        MissingExtra: what quantises is not installed.
         ModelError: transformers cannot load it, or the device or weight type does not exist.
     """
     if read_json(folder / "config.json").get("is_encoder_decoder"):
@@ -159,6 +163,12 @@ def load(folder: Path, settings: EngineSettings) -> TransformersEngine:
             "The model in {folder} turns one text into another and continues none; run it from "
             "Python with avalan.model.nlp.sequence, or choose a model that writes text.",
             folder=folder,
+        )
+    if settings.adapter is not None and settings.weight_type in QUANTISED:
+        raise ConfigurationError(
+            "An adapter is merged into the weights, and those of the weight type {name!r} are too "
+            "coarse for that; choose another weight type, or leave the adapter out.",
+            name=settings.weight_type,
         )
     kind = _("causal language model")
     model = load_whole(transformers.AutoModelForCausalLM, folder, settings, kind=kind)

@@ -188,7 +188,8 @@ class TextGenerationModel:
         messages = model.tokenizer.fit(asked)
         report = GenerationReport(system_merged=messages is not asked)
         token_ids = model.tokenizer.encode_chat(messages)
-        tokens = generate(model, token_ids, settings=settings, report=report)
+        goes_on = settings.use_cache and any(each.role == "assistant" for each in asked)
+        tokens = generate(model, token_ids, settings=settings, report=report, goes_on=goes_on)
         return _told_apart(tokens, model.tokenizer, messages, settings, report), report
 
 
