@@ -69,6 +69,12 @@ def test_onnx_is_counted_where_avalan_would_run_it() -> None:
     assert (needs.engine, needs.weight_bytes) == ("onnx", 300)
 
 
+def test_a_gguf_file_is_counted_with_all_its_parts() -> None:
+    files = [file("m-00001-of-00002.gguf", 300), file("m-00002-of-00002.gguf", 200)]
+    needs = needs_of(files, {})
+    assert (needs.engine, needs.weight_bytes, needs.read_bytes) == ("gguf", 500, 500)
+
+
 def test_a_short_context_needs_less() -> None:
     short = needs_of([], {**QWEN, "max_position_embeddings": 1000})
     assert short.kv_cache_bytes == 1000 * 114_688

@@ -308,7 +308,8 @@ def test_the_card_the_tokenizer_and_one_set_of_weights_are_chosen() -> None:
         ".gitattributes",
         "images/cat.png",
     ]
-    chosen = choose(remote(*wanted, *unwanted).files)
+    model = remote(*wanted, *unwanted)
+    chosen = choose(model.files, patterns_for(model))
     assert [file.path for file in chosen] == wanted
 
 
@@ -316,9 +317,9 @@ def test_the_card_the_tokenizer_and_one_set_of_weights_are_chosen() -> None:
     ("paths", "sentence"),
     [
         (["pytorch_model.bin"], "has only pickled weights (pytorch_model.bin), which can run any"),
-        (["m.Q4_K_M.gguf"], "no weights that avalan reads (safetensors or ONNX); it has GGUF."),
-        (["a.gguf", "b.h5"], "(safetensors or ONNX); it has GGUF, Keras. Choose another"),
-        ([], "no weights that avalan reads (safetensors or ONNX). Choose another"),
+        (["m.npz"], "no weights that avalan reads (safetensors, ONNX or GGUF); it has NumPy."),
+        (["a.npz", "b.h5"], "(safetensors, ONNX or GGUF); it has Keras, NumPy. Choose another"),
+        ([], "no weights that avalan reads (safetensors, ONNX or GGUF). Choose another"),
     ],
 )
 def test_a_model_that_could_not_be_run_is_refused(paths: list[str], sentence: str) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from avalan import extras
 from avalan.errors import ModelError
-from avalan.hub.folder import check_folder
-from avalan.locale import _
+from avalan.hub.folder import find_model
+from avalan.hub.formats import GGUF, ONNX, split_format
+from avalan.locale import _, _n
 
-_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?(?<!\.gguf)")
 _TOKENIZER = "tokenizer.json"
 _TOKENIZER_FILES = ("*token*.json", "chat_template.jinja", "generation_config.json")
 
@@ -28,13 +29,15 @@ def resolve(
     token: str | None = None,
     pickled: bool = False,
     code: bool = False,
+    tensors: bool = False,
     check: Check | None = None,
 ) -> Path:
-    """The local folder of the model called `name`, downloading it if need be.
+    """The local folder of the model called `name`, downloading it if need be; or its one file.
 
     Args:
-        name: a folder (with a slash in front or a dot, or one that exists), or a hub id such as
-            `Qwen/Qwen3-0.6B`.
+        name: a folder (with a slash in front or a dot, or one that exists), a GGUF or ONNX file, or
+            a hub id such as `Qwen/Qwen3-0.6B`. After a colon, a folder's or a repository's format
+            or file: `unsloth/Qwen3-0.6B-GGUF:Q8_0`.
         cache_dir: the hub's cache; left open, where huggingface_hub keeps it.
         revision: branch, tag or commit on the hub.
         offline: never use the network; `HF_HUB_OFFLINE=1` does the same.
@@ -42,6 +45,7 @@ def resolve(
             `HF_TOKEN`) or the one that `hf auth login` has stored.
         pickled: pickled weights will do where there are no others.
         code: the Python files that came with the model belong to it.
+        tensors: of what is in the cache only safetensors will do, or a format that `name` gives.
         check: called before the weights come; what it raises ends it.
 
     Raises:
@@ -50,32 +54,33 @@ def resolve(
 
     What is downloaded can be watched: `avalan.hub.events.watching`.
     """
-    folder = Path(name).expanduser()
+    path = Path(name).expanduser()
+    if path.suffix in (GGUF, ONNX) and path.is_file():
+        return path
+    model, wanted = split_format(name)
+    folder = Path(model).expanduser()
     if folder.is_dir():
-        return check_folder(folder, pickled=pickled)
-    if not is_hub_id(name):
-        raise ModelError(
+        return find_model(folder, wanted, pickled=pickled)
+    if not is_hub_id(model):
+        problem = _n(
             "There is no model folder {name!r}; give a folder that exists, a hub id such as "
-            "'Qwen/Qwen3-0.6B', or 'bundled'.",
-            name=name,
+            "'Qwen/Qwen3-0.6B', or 'bundled'."
         )
-    found: Path | None = extras.load("avalan.hub.found").find_cached(
-        name, cache_dir=cache_dir, revision=revision, pickled=pickled, code=code
-    )
+        if path.suffix == GGUF:
+            problem = _n(
+                "There is no file {name!r}; give a GGUF file that exists, a model folder, a hub id "
+                "or 'bundled'."
+            )
+        raise ModelError(problem, name=name)
+    options: dict[str, Any] = {"cache_dir": cache_dir, "revision": revision, "wanted": wanted}
+    options |= {"pickled": pickled, "code": code}
+    find = extras.load("avalan.hub.found").find_cached
+    found: Path | None = find(model, **options, tensors=tensors)
     if found is None and offline:
         reason = _("the network is switched off")
-        raise extras.load("avalan.hub.failure").unreachable(name, reason, cache_dir)
-    if found is None:
-        found = _download(
-            name,
-            check,
-            cache_dir=cache_dir,
-            revision=revision,
-            token=token,
-            pickled=pickled,
-            code=code,
-        )
-    return check_folder(found, pickled=pickled)
+        raise extras.load("avalan.hub.failure").unreachable(model, reason, cache_dir)
+    found = found or _download(model, check, token=token, **options)
+    return find_model(found, wanted, pickled=pickled)
 
 
 def resolve_tokenizer(
@@ -87,6 +92,7 @@ def resolve_tokenizer(
         ModelError: there is no such model, or the hub cannot be reached.
         StateError: the disk is full or cannot be written.
     """
+    name, _wanted = split_format(name)
     found: Path | None = extras.load("avalan.hub.found").find_snapshot(
         name, cache_dir=cache_dir, revision=revision, file=_TOKENIZER
     )
@@ -113,4 +119,5 @@ def _download(
 
 def is_hub_id(name: str) -> bool:
     """Whether a name may be a model's on the hub, and cannot be a path."""
-    return not name.startswith((".", "/", "~")) and _HUB_ID.fullmatch(name) is not None
+    name, _wanted = split_format(name)
+    return not name.startswith((".", "/", "~")) and bool(_HUB_ID.fullmatch(name))

@@ -7,7 +7,7 @@ delete(plan_deletion(find("org/model"), ["10e842"]))
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from huggingface_hub.errors import CacheNotFound
 
 from avalan.errors import ModelError, StateError
 from avalan.hub.failure import disk_error
+from avalan.hub.formats import default_weights, find_format, no_such_format
 from avalan.hub.layout import PREFIX, Place, cache_root, listing, looks_root, name_of, size_of
 from avalan.locale import _, _n
 
@@ -97,7 +98,9 @@ class Deletion:
     kept: tuple[CachedRevision, ...]
     """The revisions that stay; none: the whole model goes, with its unfinished downloads."""
     freed_bytes: int
-    """What is shared with a revision that stays is not freed."""
+    """What is shared with something that stays is not freed."""
+    files: tuple[CachedFile, ...] = ()
+    """Where one format goes and others stay, the files that go; then all revisions stay."""
 
 
 def scan(cache_dir: str | Path | None = None) -> CacheListing:
@@ -152,6 +155,49 @@ def plan_deletion(model: CachedModel, revisions: Sequence[str] = ()) -> Deletion
     )
 
 
+def plan_format_deletion(model: CachedModel, wanted: str) -> Deletion:
+    """What deleting one format or file of the model means: all of it, where no other weights stay.
+
+    Raises:
+        ModelError: nothing of the model is in this format.
+    """
+    found = [find_format(_paths(revision.files), wanted) for revision in model.revisions]
+    gone = {path for weights in found if weights for path in weights.files}
+    files = [file for revision in model.revisions for file in revision.files]
+    if not gone:
+        raise no_such_format(model.name, _paths(files), wanted)
+    stays = [file for file in files if file.path not in gone]
+    if not default_weights(_paths(stays)):
+        return plan_deletion(model)
+    held = {file.blob for file in stays}
+    freed = {file.blob: file for file in files if file.path in gone}
+    return Deletion(
+        model=model,
+        revisions=(),
+        kept=model.revisions,
+        freed_bytes=sum(file.size_bytes for blob, file in freed.items() if blob not in held),
+        files=tuple(freed.values()),
+    )
+
+
+def _paths(files: Iterable[CachedFile]) -> list[str]:
+    return [file.path for file in files]
+
+
+def _delete_files(deletion: Deletion) -> None:
+    place, gone = Place(deletion.model.folder), _paths(deletion.files)
+    rows = [(each.commit, file) for each in deletion.model.revisions for file in each.files]
+    held = {file.blob for _commit, file in rows if file.path not in gone}
+    try:
+        for commit, file in rows:
+            if file.path in gone:
+                (place.snapshot(commit) / file.path).unlink(missing_ok=True)
+        for blob in {file.blob for file in deletion.files} - held:
+            place.blob(blob).unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(error, place.cache) from None
+
+
 def delete(deletion: Deletion) -> None:
     """Do what was planned, and nothing more.
 
@@ -159,6 +205,9 @@ def delete(deletion: Deletion) -> None:
         StateError: the system refused; what could be deleted is.
     """
     folder = deletion.model.folder
+    if deletion.files:
+        _delete_files(deletion)
+        return
     if not deletion.kept:
         try:
             shutil.rmtree(folder)

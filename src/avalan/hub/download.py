@@ -20,6 +20,7 @@ from avalan import __version__
 from avalan.errors import StateError
 from avalan.hub import events
 from avalan.hub.failure import explained
+from avalan.hub.formats import ONNX
 from avalan.hub.found import find_cached
 from avalan.hub.layout import Place, place_of, size_of
 from avalan.hub.remote import RemoteFile, RemoteModel, choose, look_up, patterns_for
@@ -76,6 +77,7 @@ def plan(
     revision: str | None = None,
     token: str | None = None,
     files: Sequence[str] | None = None,
+    wanted: str | None = None,
     pickled: bool = False,
     code: bool = False,
 ) -> Plan:
@@ -84,6 +86,7 @@ def plan(
     Args:
         files: patterns of the files to fetch; None for all that make a model, which must then
             have weights that an engine here reads.
+        wanted: without `files`, the format or the file to take.
         pickled: without `files`, pickled weights will do where there are no others.
         code: without `files`, the Python files that came with the model belong to it.
 
@@ -92,7 +95,7 @@ def plan(
     """
     model = look_up(name, revision=revision, token=token, cache_dir=cache_dir)
     if files is None:
-        files = patterns_for(model, pickled=pickled, code=code)
+        files = patterns_for(model, wanted, pickled=pickled, code=code)
     return Plan(
         model=model,
         revision=revision or "main",
@@ -103,10 +106,17 @@ def plan(
 
 
 def plan_on_disk(
-    name: str, *, cache_dir: str | Path | None, revision: str | None, pickled: bool
+    name: str,
+    *,
+    cache_dir: str | Path | None,
+    revision: str | None,
+    wanted: str | None,
+    pickled: bool,
 ) -> Plan | None:
     """The plan for the model as it is in the cache, if it is whole there; the hub is not asked."""
-    folder = find_cached(name, cache_dir=cache_dir, revision=revision, pickled=pickled)
+    folder = find_cached(
+        name, cache_dir=cache_dir, revision=revision, wanted=wanted, pickled=pickled
+    )
     if folder is None:
         return None
     files = tuple(
@@ -165,8 +175,11 @@ def run(plan: Plan) -> Path:
     _check_space(plan)
     with _explained(plan):
         _fetch(plan, plan.files)
-        # The configuration last: by it a snapshot is found.
-        for file in sorted(plan.files, key=lambda file: file.path == CONFIG):
+        # The configuration last: by it a snapshot is found. A graph after the numbers that lie
+        # beside it, for snapshots that have had the configuration since another format came.
+        for file in sorted(
+            plan.files, key=lambda file: (file.path == CONFIG, file.path.endswith(ONNX))
+        ):
             _link(plan, file)
         _write_ref(plan)
     events.tell(events.Finished(folder=plan.folder))

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import errors
-from huggingface_hub.file_download import try_to_load_from_cache
-
-from avalan.hub.folder import has_weights
+from avalan.hub.folder import has_tensors, has_weights, weights_in
+from avalan.hub.formats import GGUF
+from avalan.hub.layout import place_of
 
 # One of them turns a text or a picture into numbers; without any, the weights are of no use.
 _INPUTS = ("tokenizer.json", "vocab.*", "*.model", "merges.txt", "preprocessor_config.json")
@@ -19,30 +18,33 @@ def find_cached(
     *,
     cache_dir: str | Path | None,
     revision: str | None,
+    wanted: str | None = None,
     pickled: bool = False,
     code: bool = False,
+    tensors: bool = False,
 ) -> Path | None:
     """The snapshot of a hub model in the local cache, if it is whole.
 
     Args:
+        wanted: the format, or the file, that has to be there.
         pickled: pickled weights will do.
         code: the Python files that its configuration names belong to it.
+        tensors: without `wanted`, only safetensors will do, or `pickled` ones.
     """
-    folder = find_snapshot(name, cache_dir=cache_dir, revision=revision)
-    if folder is None or not _is_whole(folder, pickled=pickled):
+    folder = find_snapshot(name, cache_dir=cache_dir, revision=revision, file="")
+    if folder is None or (tensors and wanted is None and not has_tensors(folder, pickled=pickled)):
         return None
-    return None if code and not _has_code(folder) else folder
+    return folder if _is_whole(folder, wanted, pickled=pickled, code=code) else None
 
 
 def find_snapshot(
     name: str, *, cache_dir: str | Path | None, revision: str | None, file: str = "config.json"
 ) -> Path | None:
     """The snapshot, whole or not, if it has this file."""
-    try:
-        path = try_to_load_from_cache(name, file, cache_dir=cache_dir, revision=revision)
-    except errors.HFValidationError:
-        return None
-    return Path(path).parent if isinstance(path, str) else None
+    place, wanted = place_of(name, cache_dir), revision or "main"
+    ref = place.ref(wanted)
+    folder = place.snapshot(ref.read_text(encoding="ascii").strip() if ref.is_file() else wanted)
+    return folder if (folder / file).exists() else None
 
 
 def _has_code(folder: Path) -> bool:
@@ -64,20 +66,29 @@ def code_files(config: Mapping[str, Any]) -> list[str]:
     return sorted({f"{name.partition('.')[0]}.py" for name in map(str, names) if "--" not in name})
 
 
-def _is_whole(folder: Path, *, pickled: bool) -> bool:
+def _is_whole(folder: Path, wanted: str | None, *, pickled: bool, code: bool) -> bool:
     """Whether there are weights, every shard that an index names, and what prepares the input."""
-    if not any(next(folder.glob(pattern), None) for pattern in _INPUTS):
+    weights = weights_in(folder, wanted)
+    if weights is not None and weights.files[0].endswith(GGUF):
+        return True  # All in one file.
+    if missing_inputs(folder) or (code and not _has_code(folder)):
         return False
+    if wanted is not None:
+        return weights is not None
     return not missing_shards(folder) and has_weights(folder, pickled=pickled)
 
 
 def missing_files(folder: Path) -> list[str]:
     """What a snapshot with weights lacks of a model that runs."""
-    if not has_weights(folder):
-        return missing_shards(folder)
+    needs_more = has_weights(folder) and weights_in(folder) is None
+    return [*(missing_inputs(folder) if needs_more else []), *missing_shards(folder)]
+
+
+def missing_inputs(folder: Path) -> list[str]:
+    """The configuration and what prepares the input, where they are not there."""
     has_inputs = any(next(folder.glob(pattern), None) for pattern in _INPUTS)
     config = [] if (folder / "config.json").is_file() else ["config.json"]
-    return [*config, *([] if has_inputs else [_INPUTS[0]]), *missing_shards(folder)]
+    return [*config, *([] if has_inputs else [_INPUTS[0]])]
 
 
 def missing_shards(folder: Path) -> list[str]:

@@ -19,8 +19,9 @@ CONTEXT = 4096
 """Tokens of context that the estimate leaves room for, where the model can read as many."""
 WORK_SHARE = 0.1
 """Of the weights' size, for activations and the engine itself."""
-LAYER_S = {"transformers": 6e-4, "onnx": 6e-5}
+LAYER_S = {"transformers": 6e-4, "onnx": 6e-5, "gguf": 6e-5}
 """What a layer costs whatever its size, in seconds; measured on small models on one processor."""
+_WEIGHTS = {"onnx": ("*.onnx*",), "gguf": ("*.gguf",), "transformers": ("*.safetensors",)}
 _KV_BYTES = 2
 """A number of the key-value cache, in bf16."""
 _MATRIX = (6144, 4096)
@@ -33,7 +34,7 @@ class Needs:
     """What running a model takes."""
 
     engine: str
-    """onnx or transformers, as avalan would choose."""
+    """onnx, gguf or transformers, as avalan would choose."""
     weight_bytes: int
     kv_cache_bytes: int
     """For `context` tokens; 0 where the configuration does not tell."""
@@ -108,12 +109,16 @@ def measure_bandwidth() -> float:
 def needs_of(files: Sequence[RemoteFile], config: Mapping[str, Any]) -> Needs:
     """What the model with these files and this `config.json` needs."""
     text = _text_config(config)
-    onnx = [file for file in files if fits(file.path, ("model.onnx*", "onnx/model.onnx*"))]
-    tensors = [file for file in files if fits(file.path, ("*.safetensors",))]
-    weight_bytes = sum(file.size_bytes for file in onnx or tensors)
+    sizes = {
+        engine: sum(file.size_bytes for file in files if fits(file.path, patterns))
+        for engine, patterns in _WEIGHTS.items()
+    }
+    # The first that has any is the one that avalan chooses.
+    engine = next((name for name, size in sizes.items() if size), "transformers")
+    weight_bytes = sizes[engine]
     context = min(_whole(text, "max_position_embeddings", "n_positions") or CONTEXT, CONTEXT)
     return Needs(
-        engine="onnx" if onnx else "transformers",
+        engine=engine,
         weight_bytes=weight_bytes,
         kv_cache_bytes=context * kv_bytes_per_token(config),
         context=context,

@@ -17,22 +17,12 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 from avalan.errors import ModelError
 from avalan.hub.failure import explained, parsed, require_hub
 from avalan.hub.folder import PICKLED_MODELS
+from avalan.hub.formats import default_weights, find_format, no_such_format
 from avalan.hub.headers import Tensor
 from avalan.locale import _n
 
-READABLE = (
-    "*.json",
-    "*.jinja",
-    "*.txt",
-    "*.model",
-    "README.md",
-    "LICENSE*",
-    "*.safetensors",
-    "model.onnx*",
-    "onnx/model.onnx*",
-)
-"""Files that an engine here, or a person, can read; a repository may hold the same weights in
-other formats too."""
+BESIDE = ("*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*")
+"""Files beside the weights that an engine here, or a person, can read."""
 
 _LEFT_OUT = ("original/*", "*/original/*", "consolidated*.safetensors", ".*")
 
@@ -40,7 +30,7 @@ SMALL = ("*.json", "*.jinja", "README.md")
 """Enough to describe a model."""
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_OTHER = {".gguf": "GGUF", ".h5": "Keras", ".msgpack": "Flax", ".npz": "NumPy"}
+_OTHER = {".h5": "Keras", ".msgpack": "Flax", ".npz": "NumPy"}
 
 _SEARCHED = (
     "downloads",
@@ -223,9 +213,7 @@ def _found(row: Any) -> FoundModel:
     )
 
 
-def choose(
-    files: Iterable[RemoteFile], patterns: Sequence[str] = READABLE
-) -> tuple[RemoteFile, ...]:
+def choose(files: Iterable[RemoteFile], patterns: Sequence[str]) -> tuple[RemoteFile, ...]:
     """Those that fit one of `patterns`, without the same weights once more for other programs."""
     return tuple(
         file for file in files if fits(file.path, patterns) and not fits(file.path, _LEFT_OUT)
@@ -234,23 +222,40 @@ def choose(
 
 def fits(path: str, patterns: Iterable[str]) -> bool:
     """Whether a path fits one of the patterns; an asterisk goes across slashes."""
-    return any(fnmatch(path, pattern) for pattern in patterns)
+    return any(path == pattern or fnmatch(path, pattern) for pattern in patterns)
 
 
-def patterns_for(model: RemoteModel, *, pickled: bool = False, code: bool = False) -> list[str]:
-    """Patterns of the files that make the model.
+def patterns_for(
+    model: RemoteModel,
+    wanted: str | None = None,
+    *,
+    pickled: bool = False,
+    code: bool = False,
+    any_weights: bool = False,
+) -> list[str]:
+    """Patterns of the files that make the model: those beside the weights, and one set of those.
 
     Args:
+        wanted: the weights' format, or their file.
         pickled: take pickled weights where there are no others.
         code: take the Python files that came with it.
+        any_weights: take whatever there is where no engine here reads it.
 
     Raises:
-        ModelError: there are no weights that an engine here reads, or only pickled ones, which can
-            run code when they are loaded.
+        ModelError: there are no weights in that format, none that an engine here reads, or only
+            pickled ones, which can run code when they are loaded.
     """
-    patterns = [*READABLE, *(["*.py"] if code else [])]
-    if has_weights(model):
-        return patterns
+    patterns = [*BESIDE, *(["*.py"] if code else [])]
+    paths = _paths(model)
+    if wanted is not None:
+        weights = find_format(paths, wanted)
+        if weights is None:
+            raise no_such_format(model.name, paths, wanted)
+        return [*patterns, *weights.files]
+    if found := default_weights(paths):
+        return [*patterns, *found]
+    if any_weights:
+        return [*patterns, "*.safetensors", *PICKLED]
     if pickled and any(fits(file.path, PICKLED_MODELS) for file in model.files):
         return [*patterns, *PICKLED_MODELS]
     if held := pickled_weights(model):
@@ -266,23 +271,24 @@ def patterns_for(model: RemoteModel, *, pickled: bool = False, code: bool = Fals
     suffixes = {PurePosixPath(file.path).suffix for file in model.files}
     others = sorted({_OTHER[suffix] for suffix in suffixes if suffix in _OTHER})
     problem = _n(
-        "The model {name!r} has no weights that avalan reads (safetensors or ONNX). Choose another "
-        "repository of the same model."
+        "The model {name!r} has no weights that avalan reads (safetensors, ONNX or GGUF). Choose "
+        "another repository of the same model."
     )
     if others:
         problem = _n(
-            "The model {name!r} has no weights that avalan reads (safetensors or ONNX); it has "
-            "{others}. Choose another repository of the same model."
+            "The model {name!r} has no weights that avalan reads (safetensors, ONNX or GGUF); it "
+            "has {others}. Choose another repository of the same model."
         )
     raise ModelError(problem, name=model.name, others=", ".join(others))
 
 
 def has_weights(model: RemoteModel) -> bool:
     """Whether there are weights that an engine here reads."""
-    # As in `avalan.hub.folder.has_weights`: those of other folders are parts of something larger.
-    paths = [PurePosixPath(file.path) for file in choose(model.files)]
-    kinds = {".": (".safetensors", ".onnx"), "onnx": (".onnx",)}
-    return any(path.suffix in kinds.get(str(path.parent), ()) for path in paths)
+    return bool(default_weights(_paths(model)))
+
+
+def _paths(model: RemoteModel) -> list[str]:
+    return [file.path for file in choose(model.files, ("*",))]
 
 
 def pickled_weights(model: RemoteModel) -> tuple[RemoteFile, ...]:

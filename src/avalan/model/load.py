@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from avalan import extras, hub
 from avalan.errors import ConfigurationError, MissingExtra, ModelError
-from avalan.hub.folder import find_onnx_decoder
+from avalan.hub.folder import find_onnx_decoder, folder_of
+from avalan.hub.formats import GGUF, ONNX, split_format
 from avalan.hub.kind import is_for_another_task
 from avalan.locale import _
 from avalan.model import bundled
@@ -20,7 +21,6 @@ from avalan.model.uri import EngineUri, parse_uri
 from avalan.model.vocabulary import DEFINITION, add_tokens
 
 DEFAULT = "bundled"
-GGUF = ".gguf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,8 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     """Find the model called `name` and load it.
 
     Args:
-        name: `bundled`, a folder, a hub id, or a URI such as `ai://local/Qwen/Qwen3-0.6B`.
+        name: `bundled`, a folder, a file, a hub id, or a URI such as
+            `ai://local/Qwen/Qwen3-0.6B`; after a colon the format, as in `./models/qwen:Q4_K_M`.
 
     Raises:
         ConfigurationError: the name or a setting cannot be used.
@@ -99,7 +100,9 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     if not uri.is_local:
         return _open_served(uri)
     folder = find_folder(name, settings, to_write=True)
-    check_writes(name, {} if folder.suffix == GGUF else read_json(folder / "config.json"))
+    check_writes(
+        name, {} if folder.suffix == GGUF else read_json(folder_of(folder) / "config.json")
+    )
     engine_name = choose_engine(folder, settings)
     read = _read_gguf if engine_name == "gguf" else _read_folder
     tokenizer, config = read(folder, settings)
@@ -124,7 +127,7 @@ def _open_served(uri: EngineUri) -> Model:
 
 
 def find_folder(name: str, settings: EngineSettings, *, to_write: bool = False) -> Path:
-    """The local folder of a model's files, downloaded if need be; or the model's one GGUF file.
+    """The local folder of a model's files, downloaded if need be; or the model's one file.
 
     Args:
         to_write: the model is to write text.
@@ -148,8 +151,6 @@ def find_folder(name: str, settings: EngineSettings, *, to_write: bool = False) 
             "avalan asks or evaluates. Give 'bundled', a folder or a hub id.",
             name=uri.model,
         )
-    if uri.model.endswith(GGUF):
-        return _find_file(uri.model)
     return hub.resolve(
         uri.model,
         cache_dir=settings.cache_dir,
@@ -157,19 +158,9 @@ def find_folder(name: str, settings: EngineSettings, *, to_write: bool = False) 
         token=settings.access_token,
         pickled=settings.allow_pickle,
         code=settings.trust_remote_code,
+        tensors=settings.engine == "transformers",
         check=partial(check_can_run, name, settings, to_write=to_write),
     )
-
-
-def _find_file(name: str) -> Path:
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise ModelError(
-            "There is no file {name!r}; give a GGUF file that exists, a model folder, a hub id "
-            "or 'bundled'.",
-            name=name,
-        )
-    return path
 
 
 def check_can_run(
@@ -180,16 +171,20 @@ def check_can_run(
     *,
     to_write: bool = False,
 ) -> None:
-    """What cannot run without torch or consent is not downloaded without it.
+    """What cannot run without an extra or consent is not downloaded without it.
 
     Raises:
-        MissingExtra: none of the files is for the engine that needs no more than the base install.
+        ConfigurationError: the files are for another engine than was asked for.
+        MissingExtra: none of the files is for an engine that is installed.
         ModelError: the model needs Python code that came with it, which is not trusted.
     """
-    is_onnx = settings.engine == "onnx" or any(file.endswith(".onnx") for file in files)
-    if settings.engine != "transformers" and is_onnx:
+    if any(file.endswith(GGUF) for file in files):
+        _engine_of(name, GGUF, settings)
+        extras.load("avalan.model.gguf", extra=ENGINES["gguf"])
         return
-    if not extras.is_installed("torch"):
+    has_onnx = any(file.endswith(ONNX) for file in files)
+    on_onnx = settings.engine == "onnx" or (settings.engine != "transformers" and has_onnx)
+    if not on_onnx and not extras.is_installed("torch"):
         raise MissingExtra(
             "The model {name!r} runs on torch, which is not installed, and nothing was "
             "downloaded; run: {command}",
@@ -199,7 +194,7 @@ def check_can_run(
     config = read_config()
     if to_write:
         check_writes(name, config)
-    if config.get("auto_map") and not settings.trust_remote_code:
+    if not on_onnx and config.get("auto_map") and not settings.trust_remote_code:
         # It has to import transformers, to know whether that has the code itself.
         extras.load("avalan.model.weights").check_consent(repr(name), config, trusted=False)
 
@@ -228,6 +223,7 @@ def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:
         ConfigurationError: the name is reserved for something else.
         ModelError: there is no such tokenizer.
     """
+    name, _wanted = split_format(name)
     path = Path(name).expanduser()
     if name and path.is_dir():
         return path
@@ -251,11 +247,15 @@ def find_tokenizer_folder(name: str, settings: EngineSettings) -> Path:
 
 
 def choose_engine(folder: Path, settings: EngineSettings) -> str:
-    """The engine's name: the one asked for, or else the lightest that does what was asked."""
+    """The engine's name: the one asked for, or else the lightest that does what was asked.
+
+    Raises:
+        ConfigurationError: the one file that was chosen is for another engine.
+    """
+    if folder.suffix in (GGUF, ONNX):
+        return _engine_of(str(folder), folder.suffix, settings)
     if settings.engine != "auto":
         return settings.engine
-    if folder.suffix == GGUF:
-        return "gguf"
     if find_onnx_decoder(folder) is None:
         return "transformers"
     asks_for_more = (
@@ -264,6 +264,19 @@ def choose_engine(folder: Path, settings: EngineSettings) -> str:
         or bool(settings.tokens or settings.special_tokens or settings.adapter)
     )
     return "transformers" if asks_for_more and any(folder.glob("*.safetensors")) else "onnx"
+
+
+def _engine_of(name: str, suffix: str, settings: EngineSettings) -> str:
+    engine = suffix.removeprefix(".")
+    if settings.engine not in ("auto", "vllm", engine):
+        raise ConfigurationError(
+            "{name} runs on the engine {engine!r} and not on {wanted!r}; leave the engine at "
+            "'auto', or choose other files of the model.",
+            name=name,
+            engine=engine,
+            wanted=settings.engine,
+        )
+    return engine if settings.engine == "auto" else settings.engine
 
 
 def _read_gguf(path: Path, settings: EngineSettings) -> tuple[Tokenizer, Mapping[str, Any]]:
@@ -281,7 +294,8 @@ def _read_gguf(path: Path, settings: EngineSettings) -> tuple[Tokenizer, Mapping
     return load_tokenizer(other), gguf.read_config(file)
 
 
-def _read_folder(folder: Path, settings: EngineSettings) -> tuple[Tokenizer, Mapping[str, Any]]:
+def _read_folder(path: Path, settings: EngineSettings) -> tuple[Tokenizer, Mapping[str, Any]]:
+    folder = folder_of(path)
     return _tokenizer(folder, settings), read_json(folder / "config.json")
 
 

@@ -11,11 +11,12 @@ from time import perf_counter
 from avalan import extras
 from avalan.errors import AvalanError, ModelError
 from avalan.hub.folder import find_onnx_decoder
+from avalan.hub.formats import GGUF
 from avalan.model.decode.loop import decode
 from avalan.model.engine import SteppingEngine
 from avalan.model.entities import EngineSettings, GenerationReport, GenerationSettings
 from avalan.model.generate import generate
-from avalan.model.load import GGUF, Model, find_folder, open_model
+from avalan.model.load import Model, find_folder, open_model
 
 _PACKAGES = {"transformers": "torch", "gguf": "llama_cpp"}
 _TEXT = "the quick brown fox jumps over the lazy dog near the river bank "

@@ -9,6 +9,7 @@ from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
+from avalan.hub.formats import split_format
 from avalan.locale import _, ngettext
 
 
@@ -51,9 +52,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def delete(name: str, revisions: Sequence[str], args: argparse.Namespace, console: Console) -> int:
-    """Delete the model called `name`, or `revisions` of it, once it is agreed to."""
+    """Delete the model called `name`, or its format or `revisions`, once it is agreed to."""
     cache = extras.load("avalan.hub.cache")
-    deletion = cache.plan_deletion(cache.find(name, args.cache_dir), revisions)
+    model, wanted = split_format(name)
+    found = cache.find(model, args.cache_dir)
+    if wanted is None:
+        deletion = cache.plan_deletion(found, revisions)
+    elif revisions:
+        raise UsageError(
+            "A format is deleted of all revisions; leave out --revision, or name the model as "
+            "{name!r}.",
+            name=model,
+        )
+    else:
+        deletion = cache.plan_format_deletion(found, wanted)
     if not args.yes and not console.answers:
         raise UsageError(
             "Nobody can be asked whether {name!r} may be deleted, since the input is no "
@@ -71,7 +83,9 @@ def delete(name: str, revisions: Sequence[str], args: argparse.Namespace, consol
 
 def _show(deletion: Any, console: Console) -> None:
     name = deletion.model.name
-    if not deletion.kept:
+    if deletion.files:
+        console.note((_("Of {name} this would be deleted:", name=name), "bold"))
+    elif not deletion.kept:
         console.note((_("All of {name} would be deleted:", name=name), "bold"))
     else:
         console.note(
@@ -82,6 +96,8 @@ def _show(deletion: Any, console: Console) -> None:
                 name=name,
             )
         )
+    for file in deletion.files:
+        console.note(f"  {file.path}  {bytes_text(file.size_bytes)}")
     for revision in deletion.revisions:
         refs = f" ({', '.join(revision.refs)})" if revision.refs else ""
         files = ngettext("{n:,} file", "{n:,} files", len(revision.files))
@@ -114,11 +130,11 @@ def _report(deletion: Any, console: Console, *, done: bool) -> None:
         console.print(_("Nothing was deleted."))
     elif not console.quiet:
         values = {"model": deletion.model.name, "size": bytes_text(freed)}
-        revisions = ", ".join(commit[:7] for commit in commits)
+        names = [file.path for file in deletion.files] or [commit[:7] for commit in commits]
         console.print(
             _(
                 "Deleted {revisions} of {model}; {size} are free again.",
-                revisions=revisions,
+                revisions=", ".join(names),
                 **values,
             )
             if deletion.kept

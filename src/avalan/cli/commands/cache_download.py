@@ -11,6 +11,7 @@ from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.login import add_login, find_token
 from avalan.cli.parser import Parser
 from avalan.errors import ConfigurationError, ModelError, UsageError
+from avalan.hub.formats import split_format
 from avalan.locale import _, _n, ngettext
 
 
@@ -26,6 +27,7 @@ def configure(parser: Parser) -> None:
     parser.examples = (
         "avalan cache download --model Qwen/Qwen3-0.6B",
         "avalan cache download --model Qwen/Qwen3-0.6B --revision main --json",
+        "avalan cache download --model unsloth/Qwen3-0.6B-GGUF:Q8_0",
     )
     parser.add_argument(
         "--model", "-m", metavar="NAME", required=True, help=_("the model's owner/name on the hub")
@@ -141,19 +143,19 @@ def _plan(
 ) -> Any:
     hub = extras.load("avalan.hub.download")
     remote = extras.load("avalan.hub.remote")
+    name, wanted = split_format(args.model)
     where = {"cache_dir": args.cache_dir, "revision": args.revision}
-    everything = [*remote.READABLE, *remote.PICKLED]
     try:
-        plan = hub.plan(
-            args.model, **where, token=token, files=everything if pickled else None, code=code
-        )
+        plan = hub.plan(name, **where, token=token, files=["*"])
     except extras.load("avalan.hub.failure").Unreachable:
-        plan = hub.plan_on_disk(args.model, **where, pickled=pickled)
+        plan = hub.plan_on_disk(name, **where, wanted=wanted, pickled=pickled)
         if plan is None:
             raise
         console.note(_("The hub cannot be reached, so it may have a newer version."))
-    if not pickled or remote.has_weights(plan.model):
-        return hub.only(plan, [*remote.READABLE, *(["*.py"] if code else [])])
+    patterns = remote.patterns_for(plan.model, wanted, code=code, any_weights=pickled)
+    plan = hub.only(plan, patterns)
+    if not pickled or wanted or remote.has_weights(plan.model):
+        return plan
     console.note(
         _(
             "This model has only pickled weights, which can run any code when they are loaded; "

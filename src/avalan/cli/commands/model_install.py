@@ -11,6 +11,7 @@ from avalan.cli.display.units import bytes_text
 from avalan.cli.options import add_fields, from_args
 from avalan.cli.parser import Parser
 from avalan.errors import ModelError
+from avalan.hub.formats import GGUF, split_format
 from avalan.hub.kind import task_of, writes_text
 from avalan.locale import _, _n
 from avalan.model.entities import EngineSettings
@@ -34,6 +35,7 @@ def configure(parser: Parser) -> None:
     parser.examples = (
         "avalan model install Qwen/Qwen3-0.6B",
         "avalan model run Qwen/Qwen3-0.6B",
+        "avalan model install unsloth/Qwen3-0.6B-GGUF:Q8_0",
     )
     parser.add_argument("model", metavar="MODEL", help=_("the model's owner/name on the hub"))
     add_download_options(parser)
@@ -49,7 +51,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     def check(plan: Any) -> None:
         config = extras.load("avalan.hub.download").read_config(plan)
         check_can_run(plan, settings, config)
-        lines.extend(_lines(plan.model.name, settings, config))
+        _model, wanted = split_format(args.model)
+        name = plan.model.name + (f":{wanted}" if wanted else "")
+        lines.extend(_lines(name, settings, config))
 
     code = settings.trust_remote_code
     plan, folder, document = download(args, console, pickled=False, code=code, check=check)
@@ -90,6 +94,10 @@ def check_can_run(plan: Any, settings: EngineSettings, config: Mapping[str, Any]
         ModelError: it is of a kind that nothing here runs, or needs code that is not trusted.
     """
     name, files = plan.model.name, [file.path for file in plan.files]
+    load = extras.load("avalan.model.load")
+    if any(file.endswith(GGUF) for file in files):
+        load.check_can_run(name, settings, files, lambda: config)
+        return
     if not config:
         raise ModelError(
             "The model {name!r} has no config.json that could be read, so avalan cannot run it; "
@@ -106,7 +114,6 @@ def check_can_run(plan: Any, settings: EngineSettings, config: Mapping[str, Any]
             does=_(_DOES),
             example=_EXAMPLE,
         )
-    load = extras.load("avalan.model.load")
     if task in _IN_PYTHON:
         module, cls = _IN_PYTHON[task]
         kind = getattr(extras.load(module), cls).task

@@ -18,6 +18,7 @@ from avalan.cli.options import add_fields, as_usage, from_args, whole_number
 from avalan.cli.parser import Parser
 from avalan.cli.questions import opened, read_prompt
 from avalan.errors import ModelError, UsageError
+from avalan.hub.formats import split_format
 from avalan.locale import _
 from avalan.model.entities import BATCH_SIZE, EngineSettings, GenerationSettings
 
@@ -249,7 +250,8 @@ def split_words(first: str | None, second: str | None, *, piped: bool) -> tuple[
 
 
 def looks_like_model(word: str) -> bool:
-    """A reserved name, an address, something on disk, or an `owner/name`."""
+    """A reserved name, an address, something on disk, or an `owner/name`; of these, a format."""
+    word, _wanted = split_format(word)
     if word in RESERVED or word.startswith("ai://") or re.fullmatch(r"[\w.-]+/[\w.-]+", word):
         return True
     return Path(word).exists() or (hub_cache() / f"models--{word}").is_dir()

@@ -15,7 +15,10 @@ def configure(parser: Parser) -> None:
         "It says what would go and asks; --yes does not ask. With --json one object: model, "
         "deleted, revisions, kept, freed_bytes."
     )
-    parser.examples = ("avalan model uninstall Qwen/Qwen3-0.6B",)
+    parser.examples = (
+        "avalan model uninstall Qwen/Qwen3-0.6B",
+        "avalan model uninstall unsloth/Qwen3-0.6B-GGUF:Q8_0",
+    )
     parser.add_argument("model", metavar="MODEL", help=_("the model's name in the cache"))
     add_yes(parser)
     parser.set_defaults(run=run)

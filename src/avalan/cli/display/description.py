@@ -9,15 +9,17 @@ from typing import Any
 
 from huggingface_hub import metadata_load
 
+from avalan import extras
 from avalan.compress.llama import read_shape
 from avalan.errors import ModelError
 from avalan.hub import download, found, headers, is_hub_id
 from avalan.hub.failure import why_unreachable
-from avalan.hub.folder import find_onnx_decoder
+from avalan.hub.folder import find_model, find_onnx_decoder, folder_of
+from avalan.hub.formats import GGUF, find_format, gguf_weights, split_format
 from avalan.hub.headers import Tensor
 from avalan.hub.layout import looks_root, place_of
 from avalan.hub.onnx_header import count_formats
-from avalan.hub.remote import SMALL, choose, remote_headers
+from avalan.hub.remote import SMALL, choose, fits, patterns_for, remote_headers
 from avalan.locale import _n
 from avalan.model import bundled
 from avalan.model.entities import EngineSettings
@@ -45,6 +47,8 @@ PARTS = [
     _n("other"),
 ]
 """In the order of a model's own work."""
+
+_WEIGHTS = ("*.safetensors*", "*.onnx*", "*.gguf")
 
 # The first that fits: a norm inside attention is a norm, an expert's output is feed-forward.
 _RULES = (
@@ -113,18 +117,20 @@ def describe(name: str, settings: EngineSettings) -> Description:
     if uri.is_local and uri.model in bundled.RESERVED:
         row = bundled.find(uri.model)
         return _read(name, row.folder, card=row.card, licence=row.licence)
-    if uri.is_local and is_hub_id(uri.model) and not Path(uri.model).is_dir():
+    if uri.is_local and is_hub_id(uri.model) and not Path(split_format(uri.model)[0]).is_dir():
         return _describe_hub(name, uri.model, settings)
     return _read(name, find_folder(name, settings))
 
 
 def _describe_hub(name: str, model: str, settings: EngineSettings) -> Description:
+    model, wanted = split_format(model)
     cache_dir, revision, token = settings.cache_dir, settings.revision, settings.access_token
+    pickled = settings.allow_pickle
     folder = found.find_cached(
-        model, cache_dir=cache_dir, revision=revision, pickled=settings.allow_pickle
+        model, cache_dir=cache_dir, revision=revision, wanted=wanted, pickled=pickled
     )
     if folder is not None:
-        return _read(name, folder)
+        return _read(name, find_model(folder, wanted, pickled=pickled))
     looks = looks_root(cache_dir)
     places = (cache_dir, looks)
     parts = [found.find_snapshot(model, cache_dir=each, revision=revision) for each in places]
@@ -134,37 +140,44 @@ def _describe_hub(name: str, model: str, settings: EngineSettings) -> Descriptio
         return replace(_read(name, part, tensors={}), is_downloaded=False)
     plan = download.plan(model, cache_dir=cache_dir, revision=revision, token=token, files=SMALL)
     plan = replace(plan, place=place_of(model, looks))
+    files = choose(plan.model.files, patterns_for(plan.model, wanted, any_weights=True))
+    has_tensors = any(file.path.endswith(".safetensors") for file in files)
     return _read(
         name,
         download.run(plan),
         licence=plan.model.licence,
-        tensors=remote_headers(model, revision=plan.model.commit, token=token),
-        files=tuple((file.path, file.size_bytes) for file in choose(plan.model.files)),
+        tensors=remote_headers(model, revision=plan.model.commit, token=token)
+        if has_tensors
+        else {},
+        files=tuple((file.path, file.size_bytes) for file in files),
     )
 
 
 def _read(
     name: str,
-    folder: Path,
+    model: Path,
     *,
     card: Path | None = None,
     licence: str | None = None,
     tensors: Mapping[str, Tensor] | None = None,
     files: tuple[tuple[str, int], ...] | None = None,
 ) -> Description:
-    """What the files in `folder` say.
+    """What the files in the folder `model`, or that file and those beside it, say.
 
     Args:
         licence: where it is known from elsewhere than the card.
         tensors: of weights that lie on the hub only.
         files: names and bytes, where they lie on the hub only.
     """
-    config = read_json(folder / "config.json")
+    folder = folder_of(model)
+    config, template = _read_model(model, is_here=files is None)
+    held = _files(model) if files is None else files
     inner = config.get("text_config")
     # Multimodal models keep the language part inside.
     text: Mapping[str, Any] = inner if isinstance(inner, dict) else config
-    found_tensors = headers.read_headers(folder) if tensors is None else tensors
-    parameters = _parameters(found_tensors, folder)
+    if tensors is None:
+        tensors = headers.read_headers(folder) if model.is_dir() else {}
+    parameters = _parameters(tensors, folder)
     tokenizer = _read_optional(folder / "tokenizer_config.json")
     added = _read_optional(folder / "tokenizer.json").get("added_tokens", [])
     heads = _number(text, "num_attention_heads", "n_head", "encoder_attention_heads")
@@ -174,14 +187,14 @@ def _read(
     has_window = text.get("use_sliding_window") is not False
     return Description(
         name=name,
-        folder=folder if files is None else None,
+        folder=model if files is None else None,
         is_downloaded=files is None,
         card=about,
         licence=licence or metadata.get("license_name") or metadata.get("license"),
         architecture=_architecture(config),
         num_parameters=sum(parameters.values()) or None,
         parameters=parameters,
-        dtypes=_dtypes(found_tensors, config, find_onnx_decoder(folder)),
+        dtypes=_dtypes(tensors, config, find_onnx_decoder(model), [path for path, _size in held]),
         vocab_size=_number(text, "vocab_size"),
         context_length=_number(text, "max_position_embeddings", "n_positions"),
         hidden_size=_number(text, "hidden_size", "n_embd", "d_model"),
@@ -193,14 +206,33 @@ def _read(
         sliding_window=_number(text, "sliding_window") if has_window else None,
         special_tokens=tuple(row["content"] for row in added if row.get("special")),
         roles=_roles(tokenizer),
-        chat_template=_chat_template(folder, tokenizer),
-        files=_files(folder) if files is None else files,
+        chat_template=template or _chat_template(folder, tokenizer),
+        files=held,
     )
 
 
-def _files(folder: Path) -> tuple[tuple[str, int], ...]:
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return tuple((path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths)
+def _read_model(model: Path, *, is_here: bool) -> tuple[Mapping[str, Any], str | None]:
+    """The configuration, and the chat template of a GGUF file."""
+    path = folder_of(model) / "config.json"
+    if model.suffix == GGUF and extras.is_installed("llama_cpp"):
+        gguf = extras.load("avalan.model.gguf")
+        file = gguf.GgufFile(model)
+        return gguf.read_config(file) | _read_optional(path), file.chat_template
+    # Repositories of GGUF files alone often have none.
+    return (_read_optional if model.suffix == GGUF or not is_here else read_json)(path), None
+
+
+def _files(model: Path) -> tuple[tuple[str, int], ...]:
+    """Of a file, those that belong to it, and what lies beside it in a model's folder."""
+    folder = folder_of(model)
+    is_whole = model.is_dir() or (folder / "config.json").is_file()
+    found = (path for path in sorted(folder.rglob("*") if is_whole else folder.iterdir()))
+    paths = [path.relative_to(folder).as_posix() for path in found if path.is_file()]
+    if model.is_file():
+        weights = find_format(paths, model.relative_to(folder).as_posix())
+        own = weights.files if weights else (model.relative_to(folder).as_posix(),)
+        paths = [path for path in paths if path in own or (is_whole and not fits(path, _WEIGHTS))]
+    return tuple((path, (folder / path).stat().st_size) for path in paths)
 
 
 def _read_card(path: Path) -> tuple[str, dict[str, str]]:
@@ -248,15 +280,23 @@ def _attention(text: Mapping[str, Any], heads: int | None, kv_heads: int | None)
 
 
 def _dtypes(
-    tensors: Mapping[str, Tensor], config: Mapping[str, Any], onnx: Path | None
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    onnx: Path | None,
+    files: Iterable[str],
 ) -> dict[str, int]:
-    """From the headers, or as the configuration says; of ONNX that tells what was exported."""
+    """From the headers, or as the configuration says; of ONNX that tells what was exported.
+
+    Of GGUF as the file is called, since its formats mix others.
+    """
     counts: Counter[str] = Counter()
     for tensor in tensors.values():
         counts[tensor.dtype] += tensor.num_parameters
     named = config.get("dtype") or config.get("torch_dtype")
     if not counts and onnx is not None:
         return count_formats(onnx)
+    if not counts and (gguf := gguf_weights(files)):
+        return {gguf[0].format: 0}
     if not counts and isinstance(named, str):
         return {named: 0}
     return dict(counts.most_common())

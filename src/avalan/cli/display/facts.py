@@ -84,9 +84,10 @@ def _formats(dtypes: Mapping[str, int]) -> str | None:
 
 
 def _format(name: str) -> str:
-    if name[0] == "Q":
+    if name[0] == "Q" and name[1:].isdigit():
         return _("{bits}-bit blocks", bits=name[1:])
-    return _FORMATS.get(name, name.lower())
+    # GGUF's own formats are spelled as their files are.
+    return _FORMATS.get(name, name if "_" in name else name.lower())
 
 
 def _layers(model: "Description") -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from avalan import extras
 from avalan.cli.display.description import parts_of
 from avalan.hub.folder import find_onnx_decoder
+from avalan.hub.formats import GGUF
 from avalan.locale import _
 from avalan.model.engine import load_engine
 from avalan.model.entities import EngineSettings
@@ -19,7 +20,7 @@ class Loaded:
     """A model in memory."""
 
     engine: str
-    """onnx, or transformers."""
+    """onnx, gguf or transformers."""
     seconds: float
     """It took to load."""
     device: str
@@ -42,20 +43,22 @@ def load(folder: Path, settings: EngineSettings) -> Loaded:
         MissingExtra: transformers is not installed.
         ModelError: it cannot be loaded.
     """
+    if folder.suffix == GGUF:
+        return _load_stepping("gguf", folder, settings)
     may_be_onnx = settings.weight_type == "auto" and settings.engine in ("auto", "onnx")
     if may_be_onnx and find_onnx_decoder(folder) is not None:
-        return _load_onnx(folder, settings)
+        return _load_stepping("onnx", folder, settings)
     return _load_transformers(folder, settings)
 
 
-def _load_onnx(folder: Path, settings: EngineSettings) -> Loaded:
+def _load_stepping(name: str, folder: Path, settings: EngineSettings) -> Loaded:
     started = time.perf_counter()
-    engine = load_engine("onnx", folder, settings)
+    engine = load_engine(name, folder, settings)
     seconds = time.perf_counter() - started
     logits = engine.feed(engine.start(), [0])  # type: ignore[union-attr]
     engine.close()
     return Loaded(
-        engine="onnx",
+        engine=name,
         seconds=seconds,
         device=settings.device,
         vocab_size=int(logits.shape[-1]),

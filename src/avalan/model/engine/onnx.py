@@ -17,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from avalan.errors import ModelError, reason_of
-from avalan.hub.folder import find_onnx_decoder
+from avalan.hub.folder import find_onnx_decoder, folder_of
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
 from avalan.model.engine.cores import physical_cores
 from avalan.model.entities import EngineSettings
@@ -104,7 +104,7 @@ class OnnxEngine:
 
 
 def load(folder: Path, settings: EngineSettings) -> OnnxEngine:
-    """The engine over the ONNX decoder in `folder`.
+    """The engine over the ONNX decoder in `folder`, or of that name.
 
     Raises:
         ModelError: there is no decoder that ONNX Runtime can run, or not on this device.
@@ -117,8 +117,8 @@ def load(folder: Path, settings: EngineSettings) -> OnnxEngine:
             folder=folder,
         )
     _check_built_in(settings)
-    session = _open_session(path, settings)
-    config = read_json(folder / "config.json")
+    session = open_session(path, settings)
+    config = read_json(folder_of(path) / "config.json")
     return OnnxEngine(
         session,
         vocab_size=_vocab_size(session, config, path),
@@ -148,7 +148,12 @@ def _check_built_in(settings: EngineSettings) -> None:
         )
 
 
-def _open_session(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
+def open_session(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
+    """A session over the graph in `path`, whatever it computes.
+
+    Raises:
+        ModelError: ONNX Runtime cannot open it, or not on this device.
+    """
     provider = _provider(settings.device)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
