@@ -9,7 +9,7 @@ import pytest
 
 from avalan import cli, state
 from avalan.cli import demonstration as demo
-from avalan.retrieval.index import Index, named
+from avalan.retrieval.index import SyncIndex, named
 
 ROOT = Path(__file__).parents[2]
 CAPFD = pytest.CaptureFixture[str]
@@ -75,11 +75,11 @@ def test_the_command_is_one_that_a_shell_finds() -> None:
 def test_a_second_run_writes_and_reads_nothing_again(shown: str, capfd: CAPFD) -> None:
     folder = state.home() / "demo" / "python"
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    with Index.open(named("python")) as index:
+    with SyncIndex.open(named("python")) as index:
         passages = index.search("pass statement")
     assert demo.main() == 0
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    with Index.open(named("python")) as index:
+    with SyncIndex.open(named("python")) as index:
         assert index.search("pass statement") == passages
 
 

@@ -57,7 +57,7 @@ def test_adding_says_what_was_done_and_names_what_was_skipped(
     assert output.out == (
         "2 added, 1 skipped; the index 'default' has 2 documents and 2 passages.\n"
     )
-    reason = "its type .png is not one of .txt .md .rst .py .html"
+    reason = "files of its type, .png, are not read"
     assert output.err == f"skipped notes/photo.png: {reason}\n"
 
     assert main(["index", "add", "notes", "--quiet"]) == 0
@@ -90,11 +90,12 @@ def test_adding_as_json_is_a_line_for_each_event(notes: Path, capsys: Captured) 
         {
             "event": "skipped",
             "source": str(notes / "photo.png"),
-            "reason": "its type .png is not one of .txt .md .rst .py .html",
+            "reason": "files of its type, .png, are not read",
         },
         {"event": "added", "source": str(notes / "tea.md"), "passages": 1},
         {"event": "summary", "index": "default", "documents": 2, "passages": 2}
         | {"added": 2, "replaced": 0, "unchanged": 0, "dropped": 0, "skipped": 1},
+        {"event": "embedded", "passages": 2},
     ]
 
 
@@ -106,21 +107,29 @@ def test_searching_shows_passages_with_their_places(notes: Path, capsys: Capture
     assert shown.splitlines()[1:3] == ["   Tea", "   # Tea Green tea brews for two minutes."]
 
     (passage,) = data(capsys, "search", "how long does tea brew?", "--top-k", "1")
-    assert passage.pop("score") > 0
+    assert passage.pop("score") >= passage.pop("dense") > 0
+    assert passage.pop("lexical") > 0
+    assert [passage["text"][slice(*place)] for place in passage.pop("matches")] == [
+        "Tea",
+        "tea",
+        "brews",
+    ]
     assert passage == {
+        "also": [],
         "source": str(notes / "tea.md"),
         "start": 0,
         "end": 39,
         "offsets_in": "file",
         "heading": "Tea",
+        "locator": "line 1",
         "text": "# Tea\n\nGreen tea brews for two minutes.",
     }
 
 
 def test_finding_nothing_is_no_error(notes: Path, capsys: Captured) -> None:
     main(["index", "add", "notes"])
-    assert data_after(capsys, "search", "zeppelin") == []
-    assert complained(capsys, "search", "zeppelin", code=0) == (
+    assert data_after(capsys, "search", "zeppelin", "--mode", "lexical") == []
+    assert complained(capsys, "search", "zeppelin", "--mode", "lexical", code=0) == (
         "No passage in the index 'default' shares a word with the query.\n"
     )
 
@@ -138,14 +147,17 @@ def test_listing(notes: Path, capsys: Captured) -> None:
     (row,) = data_after(capsys, "list")
 
     assert row.pop("size_bytes") == named("mine").stat().st_size
+    assert row.pop("updated") == named("mine").stat().st_mtime
     assert row == {
         "index": "mine",
         "path": str(named("mine")),
         "documents": 2,
         "passages": 2,
+        "embedder": "bundled",
+        "embedded": 2,
         "problem": None,
     }
-    assert said(capsys, "list").splitlines()[1].split()[:3] == ["mine", "2", "2"]
+    assert said(capsys, "list").splitlines()[1].split()[:4] == ["mine", "2", "2", "bundled"]
 
 
 def test_an_index_that_cannot_be_opened_is_listed_with_its_problem(
@@ -214,7 +226,7 @@ def test_documents_of_a_folder_that_is_gone_can_be_forgotten(notes: Path, capsys
     ("words", "code", "complaint"),
     [
         (["add", "missing.txt"], 1, "There is no file or folder at"),
-        (["add", "notes/photo.png"], 1, "cannot be indexed: its type .png"),
+        (["add", "notes/photo.png"], 1, "cannot be indexed: files of its type, .png"),
         (["add", ""], 2, "PATH is empty; name a file or a folder."),
         (["add"], 2, "needed: PATH"),
         (["add", "notes", "--name", "a/b"], 2, "An index cannot be called 'a/b'"),
@@ -341,14 +353,14 @@ def test_a_narrow_terminal_breaks_lines_between_words(notes: Path) -> None:
 
     for line in [*added, *found, *wide, *others, *on_a_terminal("show", "default")]:
         assert cell_width(line) <= NARROW, line
-    assert added[:2] == ["skipped notes/photo.png: its", "type .png is not one of .txt"]
-    assert found[1:5] == [
+    assert added[:2] == ["skipped notes/photo.png: files", "of its type, .png, are not"]
+    assert found[2:6] == [
         "   Notes of several words",
         "   # Notes of several words",
         "   Several tea leaves. Several",
         "   tea leaves. Several tea",
     ]
-    assert wide[1:] == [
+    assert wide[2:] == [
         "   绿茶应该用八十度的水冲泡两",
         "   分钟，红茶则需要沸水。绿茶",
         "   应该用八十度的水冲泡两分钟",

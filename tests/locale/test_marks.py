@@ -38,7 +38,8 @@ LEFT: dict[str, tuple[str, ...]] = {
     # Lists of English words and of tags.
     "reflection/rules.py": ("\\b", "\\d", "^"),
     "retrieval/chunks.py": ("\nmr mrs",),
-    "retrieval/extract.py": ("\naddress article",),
+    "retrieval/formats/html.py": ("\naddress article",),
+    "retrieval/formats/man.py": ("\nAd An",),
     "retrieval/query.py": ("\na about",),
     "retrieval/index.py": ("passages AS p",),
     "train/rows.py": ("dict[",),

@@ -15,7 +15,7 @@ from avalan.reflection.loop import NO_DOCUMENTS, NOT_KNOWN, NOT_THERE, AskSettin
 from avalan.reflection.panel import Panel
 from avalan.reflection.settings import Retrieve
 from avalan.retrieval.entities import Passage
-from avalan.retrieval.index import Index
+from avalan.retrieval.index import SyncIndex
 
 from .conftest import MakePanel, ToldJudge
 
@@ -25,12 +25,12 @@ UNSURE = Draft(text="At nine.", confidence=0.3, utility=2)
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
+def index(tmp_path: Path) -> Iterator[SyncIndex]:
     """Three documents, of which two share words with the question."""
     (tmp_path / "garden.md").write_text("The beds are watered at six in the evening.\n")
     (tmp_path / "pool.txt").write_text("Flower beds beside the pool: watered by nobody.\n")
     (tmp_path / "dogs.txt").write_text("Dogs stay outside.\n")
-    with Index.temporary() as made:
+    with SyncIndex.temporary() as made:
         list(made.add([tmp_path / name for name in ("garden.md", "pool.txt", "dogs.txt")]))
         yield made
 
@@ -47,7 +47,7 @@ GARDEN = reading(
 POOL = reading("Flower beds beside the pool: watered by nobody.", "nobody", 0.6)
 
 
-def told(panel: Panel, index: Index | None, **settings: object) -> list[Event]:
+def told(panel: Panel, index: SyncIndex | None, **settings: object) -> list[Event]:
     return list(ask(QUESTION, panel=panel, index=index, settings=AskSettings(**settings)))  # type: ignore[arg-type]
 
 
@@ -64,7 +64,7 @@ def kinds(events: list[Event]) -> list[type]:
 
 
 def test_a_look_up_is_decided_searched_read_cited_and_answered(
-    panel_of: MakePanel, index: Index
+    panel_of: MakePanel, index: SyncIndex
 ) -> None:
     judge = ToldJudge(need=0.7, draft=SURE, readings={"evening": GARDEN, "pool": POOL})
 
@@ -96,7 +96,7 @@ def test_a_look_up_is_decided_searched_read_cited_and_answered(
 )
 def test_what_is_done_with_documents(
     panel_of: MakePanel,
-    index: Index,
+    index: SyncIndex,
     retrieve: Retrieve,
     need: float,
     draft: Draft | None,
@@ -145,7 +145,7 @@ def test_without_documents_the_answer_is_from_memory_or_says_how_to_add_some(
     ],
 )
 def test_memory_steps_back_where_a_sentence_has_all_words_of_the_question(
-    panel_of: MakePanel, index: Index, question: str, looks_up: bool
+    panel_of: MakePanel, index: SyncIndex, question: str, looks_up: bool
 ) -> None:
     """A small model is sure of the captains of all ships; the documents know theirs."""
     judge = ToldJudge(need=0.1, draft=SURE, readings={"evening": GARDEN})
@@ -154,7 +154,7 @@ def test_memory_steps_back_where_a_sentence_has_all_words_of_the_question(
 
 
 def test_what_the_documents_mention_but_do_not_say_is_still_remembered(
-    panel_of: MakePanel, index: Index
+    panel_of: MakePanel, index: SyncIndex
 ) -> None:
     events = told(panel_of(ToldJudge(need=0.1, draft=SURE)), index)
     assert kinds(events)[:3] == [Decision, Drafted, Found]
@@ -162,7 +162,7 @@ def test_what_the_documents_mention_but_do_not_say_is_still_remembered(
     assert (answer.text, answer.citations, answer.retrieved) == ("At six.", (), True)
 
 
-def test_an_unconfident_draft_is_told_but_never_given(panel_of: MakePanel, index: Index) -> None:
+def test_an_unconfident_draft_is_told_but_never_given(panel_of: MakePanel, index: SyncIndex) -> None:
     judge = ToldJudge(need=0.1, draft=UNSURE)
 
     events = told(panel_of(judge), index)
@@ -171,7 +171,7 @@ def test_an_unconfident_draft_is_told_but_never_given(panel_of: MakePanel, index
     assert (answer_of(events).text, answer_of(events).reason) == (None, NOT_THERE)
 
 
-def test_the_memory_threshold_is_the_panels(panel_of: MakePanel, index: Index) -> None:
+def test_the_memory_threshold_is_the_panels(panel_of: MakePanel, index: SyncIndex) -> None:
     judge = ToldJudge(need=0.1, draft=UNSURE)
     assert answer_of(told(panel_of(judge, memory=0.3), index)).text == "At nine."
     assert answer_of(told(panel_of(judge, memory=0.31), index)).text is None
@@ -190,7 +190,7 @@ def test_the_memory_threshold_is_the_panels(panel_of: MakePanel, index: Index) -
 )
 def test_the_look_up_threshold_is_calibrated_unless_given(
     panel_of: MakePanel,
-    index: Index,
+    index: SyncIndex,
     calibrated: float,
     given_: float | None,
     need: float,
@@ -206,13 +206,13 @@ def test_the_look_up_threshold_is_calibrated_unless_given(
 # --- what is read and quoted --------------------------------------------------------------------
 
 
-def test_the_most_confident_reading_wins(panel_of: MakePanel, index: Index) -> None:
+def test_the_most_confident_reading_wins(panel_of: MakePanel, index: SyncIndex) -> None:
     sure_of_the_pool = reading("Flower beds beside the pool: watered by nobody.", "nobody", 0.81)
     judge = ToldJudge(readings={"evening": GARDEN, "pool": sure_of_the_pool})
     assert answer_of(told(panel_of(judge), index)).text == "nobody"
 
 
-def test_of_two_equal_readings_the_better_rank_wins(panel_of: MakePanel, index: Index) -> None:
+def test_of_two_equal_readings_the_better_rank_wins(panel_of: MakePanel, index: SyncIndex) -> None:
     whole = Reading(relevance=0.5, span=(0, 10), confidence=0.7)
     answer = answer_of(told(panel_of(ToldJudge(readings={"": whole})), index))
     assert answer.text == answer.passages[0].text[:10]
@@ -230,7 +230,7 @@ def test_of_two_equal_readings_the_better_rank_wins(panel_of: MakePanel, index: 
     ],
 )
 def test_a_reading_counts_from_the_calibrated_or_the_given_confidence_on(
-    panel_of: MakePanel, index: Index, calibrated: float, given_: float | None, text: str | None
+    panel_of: MakePanel, index: SyncIndex, calibrated: float, given_: float | None, text: str | None
 ) -> None:
     judge = ToldJudge(readings={"evening": GARDEN})
     events = told(panel_of(judge, reading=calibrated), index, min_confidence=given_)
@@ -240,13 +240,13 @@ def test_a_reading_counts_from_the_calibrated_or_the_given_confidence_on(
 
 
 def test_a_confident_reading_that_quotes_nothing_is_no_answer(
-    panel_of: MakePanel, index: Index
+    panel_of: MakePanel, index: SyncIndex
 ) -> None:
     judge = ToldJudge(readings={"": Reading(relevance=1.0, span=None, confidence=1.0)})
     assert answer_of(told(panel_of(judge), index)).reason == NOT_THERE
 
 
-def test_nothing_found_is_an_abstention(panel_of: MakePanel, index: Index) -> None:
+def test_nothing_found_is_an_abstention(panel_of: MakePanel, index: SyncIndex) -> None:
     events = list(ask("Zeppelins?", panel=panel_of(ToldJudge()), index=index))
     assert kinds(events) == [Decision, Found, Answer]
     assert events[1] == Found(passages=(), num_read=0)
@@ -260,7 +260,7 @@ def test_ten_or_top_k_passages_are_listed_and_top_k_are_read(
     for number in range(15):
         (tmp_path / f"{number}.txt").write_text(f"Note {number}: the beds. " + "More. " * number)
     judge = ToldJudge()
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([tmp_path]))
         events = told(panel_of(judge), index, top_k=top_k)
 
@@ -293,7 +293,7 @@ def test_a_citation_is_exactly_its_bytes_of_the_file(
         text = text.encode("cp1252", "ignore").decode("cp1252")
     path = tmp_path / "notes.txt"
     path.write_bytes(text.encode(encoding))
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([path]))
         passage = index.search(QUESTION)[0]
         start = data.draw(st.integers(0, len(passage.text) - 1))
@@ -322,7 +322,7 @@ def test_a_citation_of_a_page_counts_in_its_extracted_text(
         def read(self, question: str, passage: Passage) -> Reading:
             return reading(passage.text, "pots are watered at six", quote.confidence)
 
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([page]))
         answer = answer_of(told(panel_of(Quoting()), index))
         extracted = index.text(str(page)).encode()
@@ -345,7 +345,7 @@ class Critic(ToldJudge):
 
 
 def test_a_quotation_without_grades_is_graded_by_the_critic(
-    panel_of: MakePanel, index: Index
+    panel_of: MakePanel, index: SyncIndex
 ) -> None:
     critic, rules = Critic("critic"), ToldJudge("rules", readings={"pool": POOL})
 
@@ -356,18 +356,18 @@ def test_a_quotation_without_grades_is_graded_by_the_critic(
     assert answer.timings["critique_s"] >= 0
 
 
-def test_a_graded_quotation_keeps_its_own_grades(panel_of: MakePanel, index: Index) -> None:
+def test_a_graded_quotation_keeps_its_own_grades(panel_of: MakePanel, index: SyncIndex) -> None:
     critic, model = Critic("critic"), ToldJudge("model", readings={"evening": GARDEN})
     answer = answer_of(told(panel_of(critic, critic, model), index))
     assert (answer.support, answer.utility) == ("full", 4)
 
 
-def test_without_a_critic_there_are_no_grades(panel_of: MakePanel, index: Index) -> None:
+def test_without_a_critic_there_are_no_grades(panel_of: MakePanel, index: SyncIndex) -> None:
     answer = answer_of(told(panel_of(ToldJudge(readings={"pool": POOL})), index))
     assert (answer.text, answer.support, answer.utility) == ("nobody", None, None)
 
 
-def test_each_part_is_judged_by_its_judge(panel_of: MakePanel, index: Index) -> None:
+def test_each_part_is_judged_by_its_judge(panel_of: MakePanel, index: SyncIndex) -> None:
     judges = [
         ToldJudge("gate", need=0.1),
         ToldJudge("memory", draft=UNSURE),
@@ -383,7 +383,7 @@ def test_each_part_is_judged_by_its_judge(panel_of: MakePanel, index: Index) -> 
     assert [set(judge.asked) for judge in judges] == [{"need"}, {"remember"}, {"read"}]
 
 
-def test_usage_is_what_this_question_cost(panel_of: MakePanel, index: Index) -> None:
+def test_usage_is_what_this_question_cost(panel_of: MakePanel, index: SyncIndex) -> None:
     judge = ToldJudge(readings={"evening": GARDEN})
     panel = panel_of(judge)
     told(panel, index)
@@ -394,7 +394,7 @@ def test_usage_is_what_this_question_cost(panel_of: MakePanel, index: Index) -> 
     assert (usage.prompt_tokens, usage.completion_tokens) == (15, 3)
 
 
-def test_timings_are_seconds_of_each_step_and_of_all(panel_of: MakePanel, index: Index) -> None:
+def test_timings_are_seconds_of_each_step_and_of_all(panel_of: MakePanel, index: SyncIndex) -> None:
     before = perf_counter()
     answer = answer_of(told(panel_of(ToldJudge(readings={"evening": GARDEN})), index))
     passed = perf_counter() - before

@@ -78,7 +78,7 @@ def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
 
 def passage(text: str) -> Passage:
     return Passage(
-        source="/a", start=0, end=len(text), text=text, heading="", score=1.0, offsets_in="file"
+        source="/a", start=0, end=len(text), text=text, heading="", lexical=1.0, offsets_in="file"
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from avalan.retrieval import chunks
 from avalan.retrieval.chunks import MAX, TARGET, Chunk, sentences, split
+from avalan.retrieval.formats import Cuts
 from avalan.retrieval.headings import HeadingFinder, Layout
 
 # What documents are made of, the awkward included: several alphabets, line ends, white space of
@@ -21,7 +22,8 @@ LAYOUTS = st.sampled_from(["text", "markdown", "rest", "python"])
 
 
 def split_as(text: str, layout: Layout) -> list[Chunk]:
-    return split(text, HeadingFinder(layout).find(text), code=layout == "python")
+    cuts: Cuts = "code" if layout == "python" else "prose"
+    return split(text, HeadingFinder(layout).find(text), cuts=cuts)
 
 
 def prose(num_sentences: int) -> str:

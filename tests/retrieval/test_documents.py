@@ -55,8 +55,8 @@ def test_the_encoding_is_recognised(
         ("a.txt", codecs.BOM_UTF16_LE + b"odd", "it is binary"),
         ("a.txt", codecs.BOM_UTF16_LE + b"\0\xd8\0\xd8", "it is binary"),
         ("a.txt", codecs.BOM_UTF32_LE + "abc".encode("utf-32-le"), "it is binary"),
-        ("a.png", b"text", "its type .png is not one of .txt .md .rst .py .html"),
-        ("README", b"text", "a name without a type is not one of"),
+        ("a.png", b"text", "files of its type, .png, are not read"),
+        ("README", b"zero\0byte", "it is binary"),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path: Path, name: str, data: bytes, reason: str) -> None:

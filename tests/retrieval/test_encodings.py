@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from avalan.retrieval import documents
 from avalan.retrieval.documents import Unreadable, survey
-from avalan.retrieval.index import Index
+from avalan.retrieval.index import SyncIndex
 
 TEXTS = {
     "English": "When are the beds watered? At six in the evening.\r\n",
@@ -89,7 +89,7 @@ def test_offsets_into_it_are_bytes_of_the_file(
     path = written(tmp_path, data)
     assert survey(path).encoding == encoding
 
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([path]))
         passages = index.passages(str(path))
 

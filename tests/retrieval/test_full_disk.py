@@ -13,7 +13,7 @@ import pytest
 
 from avalan.cli import main
 from avalan.errors import StateError
-from avalan.retrieval.index import Index, named
+from avalan.retrieval.index import SyncIndex, named
 
 SIZE_KB = 600
 Captured = pytest.CaptureFixture[str]
@@ -73,7 +73,7 @@ def notes(tmp_path: Path) -> Path:
 
 
 def fill(path: Path, *places: Path) -> None:
-    with Index.open(path, create=True) as index:
+    with SyncIndex.open(path, create=True) as index:
         list(index.add(places))
 
 
@@ -82,7 +82,7 @@ def files(home: Path) -> list[str]:
 
 
 def assert_found() -> None:
-    with Index.open(named()) as index:
+    with SyncIndex.open(named()) as index:
         assert len(index.documents()) == 3
         assert [each.text for each in index.search("tea")] == ["The tea is served at 3 o'clock."]
 
@@ -132,7 +132,10 @@ def test_adding_to_a_full_disk_is_a_sentence_and_what_was_there_is_still_found(
 ) -> None:
     fill(named(), notes)
     disk.fill()
-    with Index.open(named()) as index, pytest.raises(StateError, match="no room left on its disk"):
+    with (
+        SyncIndex.open(named()) as index,
+        pytest.raises(StateError, match="no room left on its disk"),
+    ):
         list(index.add([many_words(tmp_path / "new.txt")]))
     assert_found()
 
@@ -142,7 +145,10 @@ def test_a_disk_that_fills_up_while_adding_loses_nothing(
 ) -> None:
     fill(named(), notes)
     disk.fill(but_kb=250)
-    with Index.open(named()) as index, pytest.raises(StateError, match="no room left on its disk"):
+    with (
+        SyncIndex.open(named()) as index,
+        pytest.raises(StateError, match="no room left on its disk"),
+    ):
         list(index.add([many_words(tmp_path / "new.txt")]))
     assert_found()
     disk.clear()
@@ -151,8 +157,8 @@ def test_a_disk_that_fills_up_while_adding_loses_nothing(
 
 KILLED = """
 import os, sys
-from avalan.retrieval.index import Index, named
-index = Index.open(named(), create=True)
+from avalan.retrieval.index import SyncIndex, named
+index = SyncIndex.open(named(), create=True)
 list(index.add(sys.argv[1:]))
 os.kill(os.getpid(), 9)
 """
@@ -175,7 +181,7 @@ def test_a_disk_that_is_full_when_the_writer_ends_does_not_keep_its_log(
 ) -> None:
     fill(named(), notes)
     (notes / "2.txt").write_text("The milk is served at 9 o'clock.")
-    with Index.open(named()) as index:
+    with SyncIndex.open(named()) as index:
         list(index.add([notes]))
         disk.fill()
     assert files(home) == ["default.sqlite"]
@@ -201,7 +207,7 @@ def test_an_index_that_wants_a_log_is_read_where_none_can_be_made(
     assert_found()
     sentence = "no room left on its disk" if state == "full" else "cannot be read or written"
     with pytest.raises(StateError, match=sentence):
-        Index.open(named(), create=True)
+        SyncIndex.open(named(), create=True)
 
 
 def test_a_log_that_was_left_on_a_read_only_disk_is_read(disk: Disk, notes: Path) -> None:

@@ -51,7 +51,7 @@ def test_underlined_titles(layout: Layout, text: str, expected: list[tuple[int, 
 
 def test_python_definitions() -> None:
     text = "class A(B):\n    @cached\n    async def f(self):\n        pass\n\n\ndef g(): ...\n"
-    assert found("python", text) == [(1, "class A"), (2, "def f"), (1, "def g")]
+    assert found("python", text) == [(1, "class A"), (5, "def f"), (1, "def g")]
 
 
 def test_a_heading_spans_its_marks_and_lines() -> None:

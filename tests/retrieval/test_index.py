@@ -15,17 +15,17 @@ from avalan.retrieval.index import (
     Added,
     Dropped,
     Event,
-    Index,
     Passage,
     Replaced,
     Skipped,
+    SyncIndex,
     Unchanged,
     named,
     names,
 )
 
 
-def added(index: Index, *paths: Path | str) -> list[str]:
+def added(index: SyncIndex, *paths: Path | str) -> list[str]:
     """What happened, as in ["added a.txt", "skipped b.bin"]."""
     return [f"{kind(event)} {Path(place(event)).name}" for event in index.add(paths)]
 
@@ -38,7 +38,7 @@ def place(event: Event) -> str:
     return event.path if isinstance(event, Skipped) else event.source
 
 
-def all_passages(index: Index) -> list[Passage]:
+def all_passages(index: SyncIndex) -> list[Passage]:
     return [each for document in index.documents() for each in index.passages(document.source)]
 
 
@@ -63,7 +63,7 @@ def test_a_passage_is_exactly_its_bytes_of_the_file(
     path.write_bytes(text.encode(encoding, "ignore"))
     data = path.read_bytes()
 
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, path)
         passages = index.passages(str(path))
 
@@ -79,7 +79,7 @@ def test_a_passage_is_exactly_its_bytes_of_the_file(
 def test_offsets_count_the_byte_order_mark_and_keep_line_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9\r\nbar")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, path)
         (passage,) = index.search("bar")
 
@@ -91,7 +91,7 @@ def test_offsets_into_a_page_count_in_the_text_that_is_kept(tmp_path: Path) -> N
     path = tmp_path / "a.html"
     page = "<title>Süßes</title><script>no()</script><h1>Kaffee</h1><p>Two &euro; each.</p>"
     path.write_text(page + "<p>More.</p>" * 3)
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, path)
         path.unlink()
         text = index.text(str(path))
@@ -109,7 +109,7 @@ def test_a_large_file_has_the_passages_of_its_blocks_in_order(
     monkeypatch.setattr("avalan.retrieval.documents.BLOCK_CHARS", 1000)
     path = tmp_path / "a.md"
     path.write_text("# Überschrift\n\n" + "\n\n".join(f"Absatz Nr. {n} – " * 9 for n in range(90)))
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, path)
         passages = index.passages(str(path))
 
@@ -160,19 +160,19 @@ def bm25(question: str) -> dict[str, float]:
 def test_scores_are_bm25(tmp_path: Path, question: str) -> None:
     for name, text in CORPUS.items():
         (tmp_path / f"{name}.md").write_text(text)
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         found = index.search(question)
 
     expected = bm25(question)
-    assert {Path(each.source).stem: each.score for each in found} == pytest.approx(expected)
+    assert {Path(each.source).stem: each.lexical for each in found} == pytest.approx(expected)
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
 
 
 def test_only_top_k_are_given_and_nothing_matches_nothing(tmp_path: Path) -> None:
     for number in range(5):
-        (tmp_path / f"{number}.txt").write_text("the same words")
-    with Index.temporary() as index:
+        (tmp_path / f"{number}.txt").write_text(f"words {number}")
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         assert [Path(each.source).stem for each in index.search("words", 3)] == ["0", "1", "2"]
         assert index.search("words", 0) == index.search("absent") == index.search("?!") == []
@@ -180,7 +180,7 @@ def test_only_top_k_are_given_and_nothing_matches_nothing(tmp_path: Path) -> Non
 
 def test_stems_case_and_accents_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The Café's deliveries were RUNNING late in Hauptstraße")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         for question in ("cafe", "CAFE\u0301", "delivery", "runs", "HAUPTSTRAßE"):
             assert index.search(question), question
@@ -206,7 +206,7 @@ def test_questions_about_the_python_reference_find_their_topic(tmp_path: Path) -
     """BM25 finds the right one of 79 topics among the first five for about nine in ten."""
     for name, text in topics.items():
         (tmp_path / f"{name}.rst").write_text(text)
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         found = [
             bool(expected & {Path(each.source).stem for each in index.search(question, 5)})
@@ -221,7 +221,7 @@ def test_questions_about_the_python_reference_find_their_topic(tmp_path: Path) -
 def test_adding_again_does_only_what_is_needed(tmp_path: Path) -> None:
     for name in "abcd":
         (tmp_path / f"{name}.txt").write_text(f"document {name}")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         assert added(index, tmp_path) == [f"added {name}.txt" for name in "abcd"]
         (tmp_path / "b.txt").write_text("replacement")
         (tmp_path / "c.txt").unlink()
@@ -244,7 +244,7 @@ def test_adding_again_does_only_what_is_needed(tmp_path: Path) -> None:
 def test_events_tell_what_happened(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("text")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         assert list(index.add([path])) == [Added(source=str(path), num_passages=1)]
         assert list(index.add([path])) == [Unchanged(source=str(path))]
         path.write_text("other")
@@ -256,7 +256,7 @@ def test_events_tell_what_happened(tmp_path: Path) -> None:
 def test_passages_of_a_replaced_document_do_not_mix_with_its_neighbours(tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"{name}.txt").write_text(f"{name} words. " * 200)
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         (tmp_path / "b.txt").write_text("b words. " * 400)
         added(index, tmp_path)
@@ -272,7 +272,7 @@ def test_a_relative_path_and_an_absolute_one_are_one_document(
 ) -> None:
     (tmp_path / "a.txt").write_text("text")
     monkeypatch.chdir(tmp_path)
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         assert added(index, "a.txt", "./x/../a.txt", tmp_path / "a.txt", tmp_path) == [
             "added a.txt",
             *["unchanged a.txt"] * 3,
@@ -285,7 +285,7 @@ def test_what_a_folder_ignores_stays_where_it_was_named_itself(tmp_path: Path) -
     (tmp_path / "drafts" / "a.txt").write_text("text")
     (tmp_path / "b.txt").write_text("text")
     (tmp_path / ".ignore").write_text("drafts\n")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path / "drafts", tmp_path)
         assert added(index, tmp_path) == ["unchanged b.txt"]
         (tmp_path / "drafts" / "a.txt").unlink()
@@ -295,7 +295,7 @@ def test_what_a_folder_ignores_stays_where_it_was_named_itself(tmp_path: Path) -
 def test_what_becomes_ignored_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     (tmp_path / "b.txt").write_text("text")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         (tmp_path / ".gitignore").write_text("a.txt\n")
         assert added(index, tmp_path) == ["unchanged b.txt", "dropped a.txt"]
@@ -305,7 +305,7 @@ def test_a_folder_with_a_similar_name_is_another_folder(tmp_path: Path) -> None:
     for name in ("notes", "notes-old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.txt").write_text("text")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path / "notes", tmp_path / "notes-old")
         (tmp_path / "notes" / "b.txt").write_text("text")
         assert added(index, tmp_path / "notes") == ["unchanged a.txt", "added b.txt"]
@@ -324,12 +324,12 @@ def test_in_a_folder_bad_files_are_named_and_skipped(tmp_path: Path) -> None:
     (tmp_path / "e.html").write_text("<script>x</script>")
     (tmp_path / "f.txt").write_text(" \n\n")
 
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         skipped = [event for event in index.add([tmp_path]) if isinstance(event, Skipped)]
         assert [each.source for each in index.documents()] == [str(tmp_path / "a.txt")]
 
     assert {Path(each.path).name: each.reason for each in skipped} == {
-        "b.bin": "its type .bin is not one of .txt .md .rst .py .html",
+        "b.bin": "files of its type, .bin, are not read",
         "c.md": "it is binary, or text that is not UTF-8, UTF-16 or Windows-1252",
         "d.txt": "it is empty",
         "e.html": "it holds no text",
@@ -340,7 +340,7 @@ def test_in_a_folder_bad_files_are_named_and_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("a.bin", b"x", "its type .bin is not one of"),
+        ("a.bin", b"x", "files of its type, .bin, are not read"),
         ("a.txt", b"\0", "it is binary"),
         ("a.txt", b"", "it is empty"),
         ("a.txt", b" \n", "it holds no text"),
@@ -351,7 +351,7 @@ def test_a_bad_file_named_itself_is_an_error_and_what_was_added_stays(
 ) -> None:
     (tmp_path / "good.txt").write_text("text")
     (tmp_path / name).write_bytes(data)
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         with pytest.raises(RetrievalError, match=f"{name} cannot be indexed: {reason}"):
             added(index, tmp_path / "good.txt", tmp_path / name)
         assert [each.source for each in index.documents()] == [str(tmp_path / "good.txt")]
@@ -362,7 +362,7 @@ def test_a_document_that_has_become_unreadable_is_kept_when_its_file_is_named(
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_text("text")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, path)
         path.write_text(" ")
         with pytest.raises(RetrievalError, match="it holds no text"):
@@ -372,7 +372,7 @@ def test_a_document_that_has_become_unreadable_is_kept_when_its_file_is_named(
 
 def test_a_path_that_is_missing_stops_before_anything_is_added(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         with pytest.raises(RetrievalError, match=r"There is no file or folder at .*/b; check"):
             added(index, tmp_path / "a.txt", tmp_path / "b")
         with pytest.raises(RetrievalError, match="A path is empty"):
@@ -383,9 +383,9 @@ def test_a_path_that_is_missing_stops_before_anything_is_added(tmp_path: Path) -
 def test_a_folder_without_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     with (
-        Index.temporary() as index,
+        SyncIndex.temporary() as index,
         pytest.raises(
-            RetrievalError, match=r"holds no text that can be indexed; documents are .txt"
+            RetrievalError, match=r"holds no text that can be indexed; hidden and ignored"
         ),
     ):
         added(index, tmp_path)
@@ -396,7 +396,7 @@ def test_reading_leaves_a_folder_of_documents_untouched(tmp_path: Path) -> None:
     (tmp_path / "a.txt").chmod(0o444)
     tmp_path.chmod(0o555)
     before = tmp_path.stat()
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         assert index.text(str(tmp_path / "a.txt")) == "text"
     after = tmp_path.stat()
@@ -415,7 +415,7 @@ def test_a_document_is_found_by_its_path_or_the_end_of_it(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("text")
     monkeypatch.chdir(tmp_path / "a")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, tmp_path)
         assert index.find("y.txt") == index.find("b/y.txt") == str(tmp_path / "b" / "y.txt")
         assert index.find("x.txt") == str(tmp_path / "a" / "x.txt")
@@ -433,7 +433,7 @@ def test_a_document_is_found_by_its_path_or_the_end_of_it(
 def test_the_text_of_a_file_that_has_changed_is_not_given(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         added(index, path)
         assert index.text(str(path)) == "one\r\ntwo"
         path.write_text("three")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avalan.retrieval.index import Index
-from avalan.retrieval.query import MAX_TERMS, expression
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.query import MAX_TERMS, any_of, words
 from avalan.retrieval.scripts import joined, phrases, spaced, without_vowel_signs
 
 UNSPACED = "数据库的最大连接数データベース接続は도서관매일ห้องสมุดเปิดທຸກວັນមេឃမြန်မာ𠀋々〇"
@@ -57,12 +57,12 @@ def test_text_of_other_scripts_is_left_alone(text: str) -> None:
 def test_a_question_asks_for_words_and_for_pairs_of_characters(
     question: str, expected: str
 ) -> None:
-    assert expression(question) == expected.replace("|", "\x1f")
+    assert any_of(words(question)) == expected.replace("|", "\x1f")
 
 
 def test_a_long_question_without_spaces_is_cut() -> None:
     clause = "".join(chr(0x4E00 + n) for n in range(500))
-    assert expression(clause).count(" OR ") == MAX_TERMS - 1
+    assert any_of(words(clause)).count(" OR ") == MAX_TERMS - 1
 
 
 CORPUS = {
@@ -101,7 +101,7 @@ QUESTIONS = {
 def test_questions_without_spaces_find_their_passage_first(tmp_path: Path) -> None:
     for name, text in CORPUS.items():
         (tmp_path / f"{name}.txt").write_text(text)
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([tmp_path]))
         found = {question: index.search(question, 1) for question in QUESTIONS}
 
@@ -115,7 +115,7 @@ def test_questions_without_spaces_find_their_passage_first(tmp_path: Path) -> No
 def test_headings_and_names_of_files_are_found_and_shown_as_written(tmp_path: Path) -> None:
     (tmp_path / "休假规定.md").write_text("# 带薪休假\n\n" + "每年都有十五天。" * 300)
     (tmp_path / "other.md").write_text("# 图书馆\n\n早上八点。\n")
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([tmp_path]))
         by_name = index.search("规定")
         by_heading = index.search("带薪")
@@ -131,7 +131,7 @@ def test_headings_and_names_of_files_are_found_and_shown_as_written(tmp_path: Pa
 def test_any_part_of_such_a_text_finds_it(tmp_path: Path, text: str, ends: tuple[int, int]) -> None:
     (tmp_path / "a.txt").write_text("the words " + text)
     part = text[min(ends) : max(ends) + 1]
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([tmp_path]))
         found = index.search(part)
     is_word = any(character.isalnum() for character in without_vowel_signs(part))

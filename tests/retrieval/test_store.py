@@ -17,7 +17,7 @@ import pytest
 
 from avalan.errors import AvalanError, RetrievalError, StateError
 from avalan.retrieval import documents, journal, store, tables
-from avalan.retrieval.index import Index, named, names
+from avalan.retrieval.index import SyncIndex, named, names
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +36,18 @@ def notes(tmp_path: Path) -> Path:
 
 
 def fill(path: Path, *places: Path) -> None:
-    with Index.open(path, create=True) as index:
+    with SyncIndex.open(path, create=True) as index:
         list(index.add(places))
 
 
 def sources(path: Path) -> list[str]:
-    with Index.open(path) as index:
+    with SyncIndex.open(path) as index:
         return [Path(document.source).name for document in index.documents()]
 
 
 def assert_sound(path: Path) -> None:
     """Every document has all its passages, and every passage a document."""
-    with Index.open(path) as index:
+    with SyncIndex.open(path) as index:
         total = 0
         for document in index.documents():
             data = Path(document.source).read_bytes()
@@ -57,10 +57,12 @@ def assert_sound(path: Path) -> None:
             assert len(passages) == document.num_passages > 0
             assert all(data[each.start : each.end].decode() == each.text for each in passages)
             total += len(passages)
-        count = index._connection.execute("SELECT count(*) FROM passages").fetchone()[0]
+        count = index._backend._connection.execute("SELECT count(*) FROM passages").fetchone()[0]
         assert count == total
-        index._connection.execute("INSERT INTO passages(passages) VALUES ('integrity-check')")
-        assert index._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        index._backend._connection.execute(
+            "INSERT INTO passages(passages) VALUES ('integrity-check')"
+        )
+        assert index._backend._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_an_index_is_one_private_file(notes: Path) -> None:
@@ -81,8 +83,8 @@ def test_the_text_of_plain_files_is_stored_once(tmp_path: Path) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from avalan.retrieval.index import Index, named
-with Index.open(named(), create=True) as index:
+from avalan.retrieval.index import SyncIndex, named
+with SyncIndex.open(named(), create=True) as index:
     for event in index.add([Path(sys.argv[1])]):
         print(type(event).__name__, flush=True)
 """
@@ -112,7 +114,7 @@ def test_after_a_kill_at_any_point_the_index_is_sound_and_adding_completes_it(
 
 def test_others_read_while_one_writes(notes: Path) -> None:
     fill(named(), notes / "0.txt")
-    with Index.open(named(), rebuild=True) as writer, Index.open(named()) as reader:
+    with SyncIndex.open(named(), rebuild=True) as writer, SyncIndex.open(named()) as reader:
         events = writer.add([notes])
         next(events)
         next(events)
@@ -126,7 +128,7 @@ def test_two_writers_take_turns_and_one_that_waits_too_long_is_told(
 ) -> None:
     monkeypatch.setattr(store, "_BUSY_TIMEOUT_S", 0.05)
     fill(named(), notes / "0.txt")
-    with Index.open(named(), rebuild=True) as first, Index.open(named()) as second:
+    with SyncIndex.open(named(), rebuild=True) as first, SyncIndex.open(named()) as second:
         events = first.add([notes])
         next(events)
         with pytest.raises(StateError, match="is being written by another process; try again"):
@@ -144,8 +146,8 @@ def journal_mode(path: Path) -> str:
 
 def test_no_log_is_kept_at_rest_whoever_closes_last(notes: Path) -> None:
     fill(named(), notes / "0.txt")
-    with Index.open(named()) as reader:
-        with Index.open(named()) as writer:
+    with SyncIndex.open(named()) as reader:
+        with SyncIndex.open(named()) as writer:
             list(writer.add([notes]))
             assert len(reader.search("note", 9)) == 3
             assert named().with_name("default.sqlite-wal").exists()
@@ -181,11 +183,11 @@ def test_who_begins_to_write_waits_for_another_that_does(tmp_path: Path) -> None
 WORKER = """
 import sys
 from pathlib import Path
-from avalan.retrieval.index import Index, named
+from avalan.retrieval.index import SyncIndex, named
 kind, folder = sys.argv[1], Path(sys.argv[2])
 for turn in range(12):
     if kind == "read":
-        with Index.open(named()) as index:
+        with SyncIndex.open(named()) as index:
             assert index.search("note", 5)
             for document in index.documents():
                 assert len(index.passages(document.source)) == document.num_passages
@@ -194,7 +196,7 @@ for turn in range(12):
     for number in range(3):
         # Always of one length, so that a document has as many passages before and after.
         (folder / f"{number}.txt").write_text(f"note {number} of turn {turn:02}. " * 60)
-    with Index.open(named(), create=True) as index:
+    with SyncIndex.open(named(), create=True) as index:
         list(index.add([folder]))
 """
 
@@ -231,12 +233,12 @@ def test_an_index_of_another_version_is_refused_with_the_command_that_rebuilds_i
     for create in (False, True):
         with pytest.raises(
             RetrievalError,
-            match="is of version 99 and this avalan reads version 2; "
+            match="is of version 99 and this avalan reads version 3; "
             "rebuild it with: avalan index add PATH --name mine --rebuild",
         ):
-            Index.open(named("mine"), create=create)
+            SyncIndex.open(named("mine"), create=create)
 
-    with Index.open(named("mine"), rebuild=True) as index:
+    with SyncIndex.open(named("mine"), rebuild=True) as index:
         assert len(list(index.add([notes / "1.txt"]))) == 1
     assert sources(named("mine")) == ["1.txt"]
     assert_sound(named("mine"))
@@ -250,10 +252,10 @@ def test_a_rebuild_replaces_tables_that_this_version_knows_nothing_of(notes: Pat
     connection.execute("PRAGMA user_version = 1")
     connection.execute("CREATE TABLE vectors(x)")
     connection.close()
-    with pytest.raises(RetrievalError, match="is of version 1 and this avalan reads version 2"):
-        Index.open(named())
+    with pytest.raises(RetrievalError, match="is of version 1 and this avalan reads version 3"):
+        SyncIndex.open(named())
 
-    with Index.open(named(), rebuild=True) as index:
+    with SyncIndex.open(named(), rebuild=True) as index:
         list(index.add([notes]))
     assert_sound(named())
     assert len(sources(named())) == 3
@@ -261,7 +263,7 @@ def test_a_rebuild_replaces_tables_that_this_version_knows_nothing_of(notes: Pat
 
 def test_rebuilding_drops_what_is_not_named_and_says_so(notes: Path) -> None:
     fill(named(), notes)
-    with Index.open(named(), create=True, rebuild=True) as index:
+    with SyncIndex.open(named(), create=True, rebuild=True) as index:
         events = [type(event).__name__ for event in index.add([notes / "1.txt"])]
         again = [type(event).__name__ for event in index.add([notes / "2.txt"])]
     assert events == ["Added", "Dropped", "Dropped"]
@@ -272,7 +274,7 @@ def test_rebuilding_drops_what_is_not_named_and_says_so(notes: Path) -> None:
 def test_a_rebuild_that_fails_or_is_left_changes_nothing(notes: Path) -> None:
     fill(named(), notes)
     (notes / "bad.txt").write_bytes(b"\0")
-    with Index.open(named(), rebuild=True) as index:
+    with SyncIndex.open(named(), rebuild=True) as index:
         with pytest.raises(RetrievalError, match="it is binary"):
             list(index.add([notes / "1.txt", notes / "bad.txt"]))
         next(index.add([notes / "1.txt"]))
@@ -287,9 +289,9 @@ def test_a_missing_index_names_the_command_that_makes_it() -> None:
     with pytest.raises(
         RetrievalError, match=r"There is no index at .*; make it with: avalan index add PATH$"
     ):
-        Index.open(named())
+        SyncIndex.open(named())
     with pytest.raises(RetrievalError, match=r"avalan index add PATH --name mine$"):
-        Index.open(named("mine"))
+        SyncIndex.open(named("mine"))
     with pytest.raises(RetrievalError, match="see those there are: avalan index list"):
         store.remove(named())
 
@@ -299,7 +301,7 @@ def test_an_empty_file_is_an_index_to_be_filled(notes: Path) -> None:
     named().parent.mkdir(parents=True)
     named().touch()
     with pytest.raises(RetrievalError, match=r"is empty; fill it with: avalan index add PATH$"):
-        Index.open(named())
+        SyncIndex.open(named())
     fill(named(), notes)
     assert len(sources(named())) == 3
 
@@ -313,7 +315,7 @@ def test_a_file_that_is_no_database_is_a_sentence_and_is_never_replaced(content:
             RetrievalError,
             match=r"is damaged or not a database \(.*\); remove it with 'avalan index remove'",
         ):
-            Index.open(named(), **options)
+            SyncIndex.open(named(), **options)
     assert named().read_bytes() == content
     assert [path.name for path in named().parent.iterdir()] == ["default.sqlite"]
     store.remove(named())
@@ -351,7 +353,7 @@ def test_a_rebuild_replaces_a_damaged_index(notes: Path, damage: str) -> None:
     data = DAMAGES[damage](named().read_bytes())
     named().write_bytes(data)
 
-    with Index.open(named(), rebuild=True) as index:
+    with SyncIndex.open(named(), rebuild=True) as index:
         events = index.add([notes / "1.txt"])
         assert type(next(events)).__name__ == "Added"
         assert named().read_bytes() == data
@@ -369,7 +371,7 @@ def test_a_rebuild_replaces_a_damaged_index(notes: Path, damage: str) -> None:
 def test_a_table_of_other_columns_is_damage_and_not_a_mistake_of_ours(notes: Path) -> None:
     fill(named(), notes)
     named().write_bytes(DAMAGES["a table of other columns"](named().read_bytes()))
-    with Index.open(named()) as index, pytest.raises(RetrievalError, match="is damaged"):
+    with SyncIndex.open(named()) as index, pytest.raises(RetrievalError, match="is damaged"):
         index.documents()
 
 
@@ -379,7 +381,7 @@ def test_a_log_of_what_was_replaced_is_not_taken_for_the_new_ones(notes: Path) -
     with closing(sqlite3.connect(named(), isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("PRAGMA user_version = 1")
-        with Index.open(named(), rebuild=True) as index:
+        with SyncIndex.open(named(), rebuild=True) as index:
             list(index.add([notes / "1.txt"]))
         assert not named().with_name("default.sqlite-wal").exists()
         fill(named(), notes / "2.txt")
@@ -396,7 +398,7 @@ def test_a_rebuild_of_a_damaged_index_that_fails_or_is_left_changes_nothing(
     named().write_bytes(data)
     (notes / "bad.txt").write_bytes(b"\0")
 
-    with Index.open(named(), rebuild=True) as index:
+    with SyncIndex.open(named(), rebuild=True) as index:
         if end == "left":
             next(index.add([notes]))
         else:
@@ -425,7 +427,7 @@ def test_someone_elses_database_is_never_touched(
         path.write_bytes(path.read_bytes()[:5000])
     before = path.read_bytes()
     with pytest.raises(RetrievalError, match=r"is not an avalan index; choose|remove it with"):
-        Index.open(path, **options)
+        SyncIndex.open(path, **options)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["other.sqlite"]
 
@@ -437,7 +439,7 @@ def test_a_file_with_another_programs_name_and_no_tables_is_not_filled(tmp_path:
     connection.close()
     before = path.read_bytes()
     with pytest.raises(RetrievalError, match="is not an avalan index; choose another file"):
-        Index.open(path, create=True)
+        SyncIndex.open(path, create=True)
     assert path.read_bytes() == before
 
 
@@ -456,16 +458,16 @@ def test_whatever_bytes_are_damaged_ends_in_a_sentence_and_a_rebuild_heals_it(
         data[start : start + size] = random.randbytes(min(size, len(data) - start))
     named().write_bytes(data)
 
-    with suppress(AvalanError), Index.open(named()) as index:
+    with suppress(AvalanError), SyncIndex.open(named()) as index:
         for document in index.documents():
             index.passages(document.source)
             index.text(document.source)
-    with suppress(AvalanError), Index.open(named()) as index:
+    with suppress(AvalanError), SyncIndex.open(named()) as index:
         index.search("note number tea")
-    with suppress(AvalanError), Index.open(named()) as index:
+    with suppress(AvalanError), SyncIndex.open(named()) as index:
         list(index.add([notes]))
 
-    with Index.open(named(), rebuild=True) as index:
+    with SyncIndex.open(named(), rebuild=True) as index:
         list(index.add([notes]))
     assert_sound(named())
     assert sources(named()) == ["0.txt", "1.txt", "2.txt", "page.html"]
@@ -477,9 +479,9 @@ def test_whatever_bytes_are_damaged_ends_in_a_sentence_and_a_rebuild_heals_it(
 def test_a_full_disk_is_a_sentence_and_loses_nothing(tmp_path: Path, notes: Path) -> None:
     fill(named(), notes)
     (notes / "9.txt").write_text("".join(f"word{n} is new. " for n in range(40_000)))
-    with Index.open(named()) as index:
-        pages = index._connection.execute("PRAGMA page_count").fetchone()[0]
-        index._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    with SyncIndex.open(named()) as index:
+        pages = index._backend._connection.execute("PRAGMA page_count").fetchone()[0]
+        index._backend._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
         with pytest.raises(StateError, match="has no room left on its disk; free some space"):
             list(index.add([notes]))
         assert len(index.search("number", 9)) == 3
@@ -515,9 +517,9 @@ def test_a_state_folder_that_cannot_be_made_is_a_sentence(
     (tmp_path / "file").touch()
     monkeypatch.setenv("AVALAN_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(StateError, match=r"The state folder .* cannot be made \(Not a directory\)"):
-        Index.open(named(), create=True)
+        SyncIndex.open(named(), create=True)
     with pytest.raises(RetrievalError, match="There is no index"):
-        Index.open(named())
+        SyncIndex.open(named())
 
 
 def test_a_folder_where_an_index_would_be_is_a_sentence(notes: Path) -> None:
@@ -525,7 +527,7 @@ def test_a_folder_where_an_index_would_be_is_a_sentence(notes: Path) -> None:
     sentence = r"There is a folder at .*default\.sqlite, where an index would be a file; move it"
     for options in ({}, {"create": True}, {"rebuild": True}):
         with pytest.raises(RetrievalError, match=sentence):
-            Index.open(named(), **options)
+            SyncIndex.open(named(), **options)
     with pytest.raises(RetrievalError, match=sentence):
         store.remove(named())
     assert (named() / "precious").is_dir()
@@ -535,13 +537,13 @@ def test_a_pipe_where_an_index_would_be_is_a_sentence() -> None:
     named().parent.mkdir(parents=True)
     os.mkfifo(named())
     with pytest.raises(RetrievalError, match="There is a device or pipe at"):
-        Index.open(named(), create=True)
+        SyncIndex.open(named(), create=True)
 
 
 def test_a_file_that_cannot_be_written_is_a_sentence(notes: Path) -> None:
     fill(named(), notes)
-    with Index.open(named()) as index:
-        index._connection.execute("PRAGMA query_only = 1")
+    with SyncIndex.open(named()) as index:
+        index._backend._connection.execute("PRAGMA query_only = 1")
         assert index.search("number")
         (notes / "0.txt").write_text("new")
         with pytest.raises(StateError, match="cannot be read or written"):
@@ -570,14 +572,14 @@ def test_a_file_is_read_in_blocks_and_never_held_whole(
     page = tmp_path / "big.html"
     page.write_text("".join(f"<p>{text}</p>" for text in paragraphs(400_000)))
 
-    with Index.open(named(), create=True) as index:
+    with SyncIndex.open(named(), create=True) as index:
         tracemalloc.start()
         list(index.add([path, page]))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
     assert peak < 400_000
-    with Index.open(named()) as index:
+    with SyncIndex.open(named()) as index:
         assert len(index.passages(str(path))) > 1200
 
 
@@ -623,11 +625,11 @@ def test_a_damaged_or_empty_index_may_be_deleted(home: Path, content: bytes) -> 
 
 
 def test_a_name_that_is_no_unicode_is_one_sentence(tmp_path: Path) -> None:
-    with Index.temporary() as index, pytest.raises(RetrievalError, match="not valid Unicode"):
+    with SyncIndex.temporary() as index, pytest.raises(RetrievalError, match="not valid Unicode"):
         list(index.add([tmp_path / "bad\udcff"]))
 
 
 def test_any_number_of_passages_may_be_asked_for(notes: Path) -> None:
-    with Index.temporary() as index:
+    with SyncIndex.temporary() as index:
         list(index.add([notes]))
         assert len(index.search("note", 2**63)) == 3

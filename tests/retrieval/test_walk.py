@@ -100,9 +100,9 @@ def test_a_file_comes_once_and_by_its_own_path_rather_than_a_links(tmp_path: Pat
         (folder / name).symlink_to(outside / "x.txt")
     (folder / "f.txt").symlink_to(".hidden.txt")
     (folder / "g.txt").symlink_to("gone.txt")
-    (folder / "README").touch()  # Its name tells no type, but that of the link does.
-    (folder / "h.md").symlink_to("README")
-    assert walked(folder) == ["README", "b/real.txt", "d.txt", "f.txt", "g.txt", "h.md"]
+    (folder / "data.bin").touch()  # Its name tells no type, but that of the link does.
+    (folder / "h.md").symlink_to("data.bin")
+    assert walked(folder) == ["data.bin", "b/real.txt", "d.txt", "f.txt", "g.txt", "h.md"]
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from avalan.cli.display.answer import Screen
 from avalan.errors import AvalanError, RetrievalError
 from avalan.locale import _, _n, ngettext
 from avalan.retrieval import store
-from avalan.retrieval.index import Index, named
+from avalan.retrieval.index import SyncIndex, named
 
 INDEX = "python"
 QUESTIONS = (
@@ -81,7 +81,7 @@ def _run(console: Console, model: str | None) -> int:
     return 0
 
 
-def _show_all(panel: Any, index: Index, console: Console) -> None:
+def _show_all(panel: Any, index: SyncIndex, console: Console) -> None:
     console.print(
         ngettext(
             "Asking {n} page of Python's reference text, which came with Python.",
@@ -101,7 +101,7 @@ def _show_all(panel: Any, index: Index, console: Console) -> None:
         console.print(f"    {command()} {words}".rstrip(), wrap=False)
 
 
-def _answer(question: str, panel: Any, index: Index, console: Console) -> None:
+def _answer(question: str, panel: Any, index: SyncIndex, console: Console) -> None:
     screen = Screen(console)
     ask = extras.load("avalan.reflection.loop").ask
     for event in ask(question, panel=panel, index=index):
@@ -120,20 +120,28 @@ def command() -> str:
 # --- the reference text -------------------------------------------------------------------------
 
 
-def _reference(console: Console) -> Index:
+def _reference(console: Console) -> SyncIndex:
     """The index of Python's reference text, up to date; close it."""
     folder = state.folder("demo") / "python"
     console.progress(_("Writing Python's reference text …"))
     write_pages(folder, topics())
     path = named(INDEX)
     # It is made from what Python has, so one of another version is simply made again.
-    index = Index.open(path, create=True, rebuild=store.needs_replacing(path))
+    index = SyncIndex.open(path, create=True, rebuild=store.needs_replacing(path))
     for count, _event in enumerate(index.add([folder]), 1):
         console.progress(
             ngettext(
                 "Reading Python's reference text: {n} page",
                 "Reading Python's reference text: {n} pages",
                 count,
+            )
+        )
+    for event in index.embed():
+        console.progress(
+            ngettext(
+                "Reading it for its meaning: {n} passage left",
+                "Reading it for its meaning: {n} passages left",
+                event.num_left,
             )
         )
     return index

@@ -21,7 +21,7 @@ from avalan.reflection.loop import AskSettings, ask
 from avalan.reflection.matching import best, contains, exact_match, token_f1
 from avalan.reflection.panel import Panel
 from avalan.retrieval.entities import Passage
-from avalan.retrieval.index import Index
+from avalan.retrieval.index import SyncIndex
 
 MAX_WORDS = 60
 """A longer answer scores nothing: quoting a whole page is no answer."""
@@ -65,9 +65,9 @@ class Answered:
 
 
 @contextmanager
-def indexed(questions: QuestionSet) -> Iterator[Index]:
+def indexed(questions: QuestionSet) -> Iterator[SyncIndex]:
     """A temporary index of the set's pages, as files of a folder that lasts as long."""
-    with tempfile.TemporaryDirectory(prefix="avalan-") as name, Index.temporary() as index:
+    with tempfile.TemporaryDirectory(prefix="avalan-") as name, SyncIndex.temporary() as index:
         for page in questions.pages:
             # Bytes, because a text file would turn line ends into the platform's.
             (Path(name) / page.name).write_bytes(page.text.encode())
@@ -77,7 +77,7 @@ def indexed(questions: QuestionSet) -> Iterator[Index]:
 
 
 def answer(
-    panel: Panel, index: Index, questions: Sequence[Question], *, top_k: int
+    panel: Panel, index: SyncIndex, questions: Sequence[Question], *, top_k: int
 ) -> Iterator[Answered]:
     """Ask each question, in order; `top_k` passages are read for each."""
     settings = AskSettings(retrieve="always", top_k=top_k)

@@ -58,6 +58,8 @@ class Citation:
     end: int
     text: str
     offsets_in: OffsetsIn
+    locator: str = ""
+    """Where a person finds it, as in "line 120" or "page 12"; may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

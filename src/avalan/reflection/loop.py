@@ -16,7 +16,7 @@ from avalan.reflection.panel import Panel, check_probability
 from avalan.reflection.rules import speaks_of
 from avalan.reflection.settings import AskSettings, Retrieve
 from avalan.retrieval.entities import Passage
-from avalan.retrieval.index import Index
+from avalan.retrieval.index import SyncIndex
 
 __all__ = [
     "NOT_KNOWN",
@@ -59,7 +59,7 @@ def check_settings(settings: AskSettings) -> None:
 
 
 def ask(
-    question: str, *, panel: Panel, index: Index | None, settings: AskSettings | None = None
+    question: str, *, panel: Panel, index: SyncIndex | None, settings: AskSettings | None = None
 ) -> Iterator[Event]:
     """Answer `question`, telling each step; the last event is the `Answer`.
 
@@ -76,7 +76,7 @@ class _Loop:
     """One question's way through the loop."""
 
     def __init__(
-        self, question: str, panel: Panel, index: Index | None, settings: AskSettings
+        self, question: str, panel: Panel, index: SyncIndex | None, settings: AskSettings
     ) -> None:
         self.question = question
         self.panel = panel
@@ -192,6 +192,7 @@ class _Loop:
             end=end,
             text=passage.text[slice(*span)],
             offsets_in=passage.offsets_in,
+            locator=passage.place(span[0]),
         )
         yield citation
         support, utility = reading.support, reading.utility

@@ -114,7 +114,7 @@ class RulesJudge:
             "sentence_coverage": _share(terms, around),
             "passage_coverage": _share(terms, everywhere),
             "sentence_bm25": scores[best],
-            "passage_bm25": passage.score,
+            "passage_bm25": passage.lexical,
         }
         relevance = features["passage_coverage"]
         confidence = self.reading(features) if self.reading else features["sentence_coverage"]

@@ -92,7 +92,7 @@ class TokenJudge:
             "relevance_logit": logit(relevance),
             "support_logit": logit(float(support[0] + 0.5 * support[1])),
             "span_logprob": mean,
-            "passage_bm25": passage.score,
+            "passage_bm25": passage.lexical,
         }
         calibrator = self._calibrators["reading"]
         return Reading(

@@ -4,7 +4,7 @@ A chunk is a span of its source, never a rewording: `source[chunk.start:chunk.en
 Headings separate chunks; below a heading, the cuts are those of least total cost, where a chunk
 costs more the further its length is from the target, and a cut costs nothing between paragraphs,
 a little between list items and sentences, and most inside a sentence. In code nothing separates:
-definitions are only the cheapest places to cut.
+definitions are only the cheapest places to cut, as the ends of records are in tables and logs.
 """
 
 import re
@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from avalan.retrieval.formats import Cuts, csv
 from avalan.retrieval.headings import Heading, Trail, follow, title
 
 TARGET = 650
@@ -37,6 +38,7 @@ _BOUNDARY = re.compile(
 _BLANK = re.compile(rf"{_NEWLINE}[^\S\r\n]*{_NEWLINE}")
 _ITEM_START = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|[A-Za-z]\))\s|\|")
 _CODE_BLANK = re.compile(rf"{_NEWLINE}(?:[^\S\r\n]*{_NEWLINE})+")
+_LINE_END = re.compile(_NEWLINE)
 _LAST_WORD = re.compile(r"(?:^|[\s(\[\"'“‘])([^\s(\[\"'“‘]+)\Z")
 _NO_SENTENCE_END = """
 mr mrs ms dr prof st sr jr vs e.g i.e cf fig figs sec eq vol pp ed approx dept a.m p.m u.s u.k ph.d
@@ -66,7 +68,7 @@ class _Piece:
 
 
 def split(
-    text: str, headings: Sequence[Heading] = (), *, above: Trail = (), code: bool = False
+    text: str, headings: Sequence[Heading] = (), *, above: Trail = (), cuts: Cuts = "prose"
 ) -> list[Chunk]:
     """The chunks of `text`, in order, without overlap; between them there is only white space.
 
@@ -74,10 +76,12 @@ def split(
         text: a document, or a block of one that ends where a paragraph does.
         headings: those of `text`, in order.
         above: the headings that the start of `text` stands under.
-        code: cut at definitions and blank lines instead of headings and sentences.
+        cuts: "code" is cut at definitions and blank lines instead of headings and sentences,
+            "csv" and "lines" between records.
     """
-    if code:
-        return _split_code(text, headings, above)
+    if cuts != "prose":
+        found = {"code": _code_cuts, "csv": _record_cuts, "lines": _line_cuts}[cuts](text, headings)
+        return _split_at(text, found, headings, above)
     chunks = []
     for start, end, inner in _sections(text, headings):
         above = follow(above, inner)
@@ -155,11 +159,14 @@ def _cost(text: str, gap_start: int, gap_end: int) -> float:
     return _ITEM if has_newline and _ITEM_START.match(text, gap_end) else _SENTENCE
 
 
-# --- code -----------------------------------------------------------------------------------
+# --- code, tables, logs ---------------------------------------------------------------------
 
 
-def _split_code(text: str, headings: Sequence[Heading], above: Trail) -> list[Chunk]:
-    pieces = _fitting(text, _join_small(_code_pieces(text, headings)))
+def _split_at(
+    text: str, cuts: dict[int, float], headings: Sequence[Heading], above: Trail
+) -> list[Chunk]:
+    """Chunks that begin at the places, and for the costs, of `cuts`."""
+    pieces = _fitting(text, _join_small(_pieces_between(text, cuts)))
     chunks = []
     number = 0
     for span in _pack(list(pieces)):
@@ -170,9 +177,20 @@ def _split_code(text: str, headings: Sequence[Heading], above: Trail) -> list[Ch
     return chunks
 
 
-def _code_pieces(text: str, headings: Sequence[Heading]) -> Iterator[_Piece]:
+def _code_cuts(text: str, headings: Sequence[Heading]) -> dict[int, float]:
     cuts = {match.end(): _BLANK_LINE for match in _CODE_BLANK.finditer(text)}
-    cuts |= {heading.start: _ITEM * (heading.level > 1) for heading in headings}
+    return cuts | {heading.start: _ITEM * (heading.level > 1) for heading in headings}
+
+
+def _record_cuts(text: str, _headings: Sequence[Heading]) -> dict[int, float]:
+    return dict.fromkeys(csv.record_ends(text), 0.0)
+
+
+def _line_cuts(text: str, _headings: Sequence[Heading]) -> dict[int, float]:
+    return {match.end(): 0.0 for match in _LINE_END.finditer(text)}
+
+
+def _pieces_between(text: str, cuts: dict[int, float]) -> Iterator[_Piece]:
     start, cost = 0, 0.0
     for end in (*sorted(cuts), len(text)):
         if text[start:end].strip():

@@ -1,34 +1,34 @@
 """Read documents in blocks, whatever their size, and say exactly where each block stands.
 
 A file is read twice: once to see whether it is text, in which encoding, and to take its hash, and
-once to yield its blocks. Neither time is it held whole in memory.
+once to yield its blocks. Neither time is it held whole in memory. Formats that are not text have
+readers of their own (`formats/`), whose parts of a text are gathered into blocks here.
 """
 
 import codecs
+import gzip
 import hashlib
 import os
 import re
 import stat
+import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BufferedIOBase
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from avalan.errors import RetrievalError, reason_of
-from avalan.locale import _, _n
+from avalan.errors import MissingExtra, RetrievalError, reason_of
+from avalan.extras import install_command
+from avalan.locale import _
 from avalan.retrieval import encodings
-from avalan.retrieval.extract import Extraction
-from avalan.retrieval.headings import Heading, HeadingFinder, Layout
+from avalan.retrieval.formats import Format, format_of
+from avalan.retrieval.headings import Heading, HeadingFinder
 
 OffsetsIn = Literal["file", "extracted"]
-
-LAYOUTS: dict[str, Layout] = {
-    ".txt": "text",
-    ".md": "markdown",
-    ".rst": "rest",
-    ".py": "python",
-    ".html": "html",
-}
 
 BLOCK_CHARS = 1 << 18
 _PIECE_BYTES = 1 << 20
@@ -53,6 +53,16 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a reader extracts at a time: a page, a cell, some paragraphs; it ends in a gap."""
+
+    text: str
+    headings: tuple[Heading, ...] = ()
+    locator: str = ""
+    """Where a person finds it, as in "page 12"; "" where headings are all there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """Consecutive text of a document that ends where a paragraph does, if that is possible."""
 
@@ -60,6 +70,20 @@ class Block:
     start: int
     """Bytes before it: in the file, byte order mark included, or in the extracted UTF-8 text."""
     headings: tuple[Heading, ...]
+    places: tuple[tuple[int, str], ...] = ()
+    """(character, locator) of the extracted parts that have a locator, in order."""
+
+    def locator(self, start: int, end: int) -> str:
+        """Where a person finds `text[start:end]`, as in "page 12" or "page 12–13"; may be ""."""
+        if not self.places or start < self.places[0][0]:
+            return ""
+        first, last = (
+            self.places[bisect_right(self.places, at, key=itemgetter(0)) - 1][1]
+            for at in (start, end - 1)
+        )
+        kind, _space, number = last.rpartition(" ")
+        is_next = first != last and number.isdigit() and first.startswith(f"{kind} ")
+        return f"{first}–{number}" if is_next else first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +91,13 @@ class Document:
     """A file that is text."""
 
     path: Path
-    layout: Layout
+    format: Format
     encoding: str
     """How the file's bytes become text."""
     bom_bytes: int = 0
     """Length of the byte order mark that the text comes after."""
     digest: bytes
-    """SHA-256 of the file's bytes."""
+    """SHA-256 of the file's bytes; of those that are compressed in it, if it is a .gz."""
     size_bytes: int
 
     @property
@@ -84,7 +108,7 @@ class Document:
     @property
     def offsets_in(self) -> OffsetsIn:
         """What the blocks' offsets count: bytes of the file, or of its extracted text."""
-        return "extracted" if self.layout == "html" else "file"
+        return "extracted" if self.format.reader else "file"
 
     @property
     def offset_encoding(self) -> str:
@@ -95,31 +119,46 @@ class Document:
         """The text, in order and complete.
 
         Raises:
-            Unreadable: the file is not what it was when it was surveyed.
+            Unreadable: the file is not what it was when it was surveyed, it is damaged, or
+                reading it needs a package that is not installed.
         """
-        if self.layout == "html":
-            return _extracted(self._pieces())
-        return self._plain()
+        return self._extracted() if self.format.reader else self._plain()
 
     def _plain(self) -> Iterator[Block]:
-        finder = HeadingFinder(self.layout)
+        finder = HeadingFinder(self.format.layout)
         start = self.bom_bytes
-        for text in paragraphs(self._pieces(), BLOCK_CHARS):
+        for text in paragraphs(self.pieces(), BLOCK_CHARS):
             yield Block(text=text, start=start, headings=finder.find(text))
             start += width(text, self.encoding)
 
-    def _pieces(self) -> Iterator[str]:
+    def _extracted(self) -> Iterator[Block]:
+        try:
+            reader = self.format.load_reader()
+        except MissingExtra:
+            command = install_command(str(self.format.extra))
+            reason = _("reading it needs a package that is not installed; run: {x}", x=command)
+            raise Unreadable(self.path, reason) from None
+        yield from _gathered(reader.read(self), BLOCK_CHARS)
+        if self.format.is_binary:
+            with _opened(self.path) as file:
+                if hashlib.file_digest(file, "sha256").digest() != self.digest:
+                    raise _changed(self.path)
+
+    def pieces(self) -> Iterator[str]:
+        """The file's text, piece by piece.
+
+        Raises:
+            Unreadable: the file is not what it was when it was surveyed.
+        """
         decoder = codecs.getincrementaldecoder(self.encoding)()
         digest = hashlib.sha256()
         try:
-            with self.path.open("rb") as file:
+            with _opened(self.path) as file:
                 digest.update(file.read(self.bom_bytes))
                 while piece := file.read(_PIECE_BYTES):
                     digest.update(piece)
                     yield decoder.decode(piece)
                 yield decoder.decode(b"", final=True)
-        except OSError as error:
-            raise _unopened(self.path, error) from None
         except UnicodeDecodeError:
             raise _changed(self.path) from None
         if digest.digest() != self.digest:
@@ -130,30 +169,55 @@ def survey(path: Path) -> Document:
     """What kind of text the file at `path` (absolute) is.
 
     Raises:
-        Unreadable: it is missing, empty, binary, of an unknown type, or cannot be opened.
+        Unreadable: it is missing, empty, too large, binary, of an unknown type, or cannot be
+            opened.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise Unreadable(path, _("its name is not valid Unicode; rename it")) from None
-    layout = LAYOUTS.get(path.suffix.lower())
-    if layout is None:
-        reason = _n("a name without a type is not one of {known}")
-        if path.suffix:
-            reason = _n("its type {type} is not one of {known}")
-        raise Unreadable(path, _(reason, type=path.suffix, known=" ".join(LAYOUTS)))
+    form = format_of(path)
+    if form is None:
+        raise Unreadable(path, _("files of its type, {type}, are not read", type=path.suffix))
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise Unreadable(path, _("it is not a regular file"))
-        with path.open("rb") as file:
-            return _surveyed(path, layout, file)
+        status = path.stat()
     except OSError as error:
         raise _unopened(path, error) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable(path, _("it is not a regular file"))
+    if status.st_size > form.max_bytes:
+        raise too_large(path, form.max_bytes)
+    with _opened(path) as file:
+        return _surveyed(path, form, file)
 
 
 def width(text: str, encoding: str) -> int:
     """Bytes of `text` in `encoding`."""
     return len(text) if text.isascii() and encoding[:6] != "utf-16" else len(text.encode(encoding))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
+    """The file's bytes, unpacked if it is a .gz."""
+    try:
+        with path.open("rb") as file:
+            packed = path.suffix.lower() == ".gz"
+            yield gzip.GzipFile(fileobj=file) if packed else file
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise damaged(path) from None
+    except OSError as error:
+        raise _unopened(path, error) from None
+
+
+def damaged(path: Path) -> Unreadable:
+    """What is said of a file that does not hold to its format."""
+    return Unreadable(path, _("it is damaged, or not what its name says"))
+
+
+def too_large(path: Path, max_bytes: int) -> Unreadable:
+    """What is said of a file of which more than `max_bytes` would have to be read."""
+    size = max_bytes >> 20
+    return Unreadable(path, _("it is larger than {size:,} MiB; divide it", size=size))
 
 
 def _shown(path: Path) -> str:
@@ -172,17 +236,21 @@ def _unopened(path: Path, error: OSError) -> Unreadable:
     return Unreadable(path, _("it cannot be opened ({reason})", reason=reason_of(error)))
 
 
-def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:
+def _surveyed(path: Path, form: Format, file: BufferedIOBase) -> Document:
     head = file.read(_HEAD_BYTES)
     if not head:
         raise Unreadable(path, _("it is empty"))
-    candidates = encodings.candidates(head, is_page=layout == "html")
+    candidates = encodings.candidates(head, is_page=form.reader == "html")
+    if form.is_binary:
+        candidates = [encodings.Candidate("latin-1", refused=re.compile(r"(?!)"))]
     digest = hashlib.sha256()
     size = 0
     piece = head
     while piece:
         digest.update(piece)
         size += len(piece)
+        if size > form.max_bytes:
+            raise too_large(path, form.max_bytes)
         candidates = [candidate for candidate in candidates if candidate.accepts(piece)]
         if not candidates:
             break  # Nothing can read it: the rest of a large binary file need not be seen.
@@ -192,7 +260,7 @@ def _surveyed(path: Path, layout: Layout, file: BinaryIO) -> Document:
         raise Unreadable(path, _("it is binary, or text that is not UTF-8, UTF-16 or Windows-1252"))
     return Document(
         path=path,
-        layout=layout,
+        format=form,
         encoding=found.encoding,
         bom_bytes=len(found.bom),
         digest=digest.digest(),
@@ -228,9 +296,30 @@ def _last_gap(text: str, earliest: int) -> int:
     return earliest
 
 
-def _extracted(pieces: Iterable[str]) -> Iterator[Block]:
-    extraction = Extraction(BLOCK_CHARS)
-    start = 0
-    for text, headings in extraction.blocks(pieces):
-        yield Block(text=text, start=start, headings=headings)
-        start += width(text, "utf-8")
+def _gathered(parts: Iterable[Part], size: int) -> Iterator[Block]:
+    """Blocks of at least `size` characters, the last excepted, that are whole parts."""
+    start, length, held = 0, 0, list[Part]()
+    for part in parts:
+        if length >= size:
+            yield (block := _joined(held, start))
+            start, length, held = start + width(block.text, "utf-8"), 0, []
+        held.append(part)
+        length += len(part.text)
+    if held:
+        yield _joined(held, start)
+
+
+def _joined(parts: list[Part], start: int) -> Block:
+    headings: list[Heading] = []
+    places: list[tuple[int, str]] = []
+    position = 0
+    for part in parts:
+        headings += [
+            replace(heading, start=heading.start + position, end=heading.end + position)
+            for heading in part.headings
+        ]
+        if part.locator != (places[-1][1] if places else ""):
+            places.append((position, part.locator))
+        position += len(part.text)
+    text = "".join(part.text for part in parts)
+    return Block(text=text, start=start, headings=tuple(headings), places=tuple(places))

@@ -18,11 +18,32 @@ class Passage:
     """Exactly those bytes, decoded."""
     heading: str
     """The headings it stands under, outermost first, as in "Sequences > Lists"; may be empty."""
-    score: float
-    """BM25, higher is better; 0 where nothing was searched for."""
     offsets_in: OffsetsIn
     encoding: str = "utf-8"
     """Of the bytes that the offsets count."""
+    locator: str = ""
+    """Where a person finds it, as in "line 120", "page 12", or the title above it; may be empty."""
+    score: float = 0.0
+    """What it is ranked by, higher is better; 0 where nothing was searched for."""
+    lexical: float = 0.0
+    """BM25 of the words that it shares with the question."""
+    dense: float | None = None
+    """Cosine similarity to the question, -1 to 1; None where there are no vectors."""
+    also: tuple["Passage", ...] = ()
+    """Passages that say the same, folded into this one."""
+
+    @property
+    def page(self) -> str:
+        """The locator of a document that is no text file, whose offsets nobody can go to."""
+        return self.locator if self.offsets_in == "extracted" else ""
+
+    def place(self, start_char: int) -> str:
+        """The locator of `text[start_char:]`."""
+        kind, _space, number = self.locator.partition(" ")
+        if kind != "line" or self.offsets_in != "file":
+            return self.locator
+        lines_above = self.text.count("\n", 0, start_char)
+        return f"line {int(number) + lines_above}"
 
     def locate(self, start_char: int, end_char: int) -> tuple[int, int]:
         """The byte offsets of `text[start_char:end_char]`, counted as `start` and `end` are."""
@@ -70,4 +91,16 @@ class Dropped:
     source: str
 
 
-Event = Added | Replaced | Unchanged | Dropped | Skipped
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Some more passages can be found by their meaning."""
+
+    num_passages: int
+    """How many have got a vector just now."""
+    num_left: int
+    """How many have none yet."""
+
+
+FileEvent = Added | Replaced | Unchanged | Dropped | Skipped
+"""What became of a file."""
+Event = FileEvent | Embedded

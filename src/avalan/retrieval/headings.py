@@ -1,4 +1,4 @@
-"""Find the headings of a text: Markdown, underlined titles (reStructuredText, plain), Python.
+"""Find the headings of a text: Markdown, underlined titles, definitions, the names of columns.
 
 A finder lives as long as its document and reads it block by block, since what a line means can
 depend on what came before: an open code fence, or which underline was used first.
@@ -7,9 +7,12 @@ depend on what came before: an open code fence, or which underline was used firs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from textwrap import shorten
 
-Layout = Literal["text", "markdown", "rest", "python", "html"]
+from avalan.retrieval.formats import code, csv
+
+Layout = str
+"""As `formats.Format.layout` names it."""
 
 MAX_TITLE = 200
 """Characters; what is longer is not a heading."""
@@ -20,12 +23,6 @@ _MARKDOWN = re.compile(
     re.MULTILINE,
 )
 _UNDERLINE = re.compile(r"""^([=\-~^"*#+_'`])\1{2,}[ \t]*\r?$""", re.MULTILINE)
-# Ten decorators at most, so that a file of nothing else is still read in linear time.
-_DEFINITION = re.compile(
-    r"^(?:[ \t]*@[^\r\n]*\r?\n){0,10}(?P<indent>[ \t]*)(?:async[ \t]+)?"
-    r"(?P<title>(?:def|class)[ \t]+\w+)[^\r\n]*",
-    re.MULTILINE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +66,22 @@ class HeadingFinder:
         """The headings of the next block; offsets are into it."""
         if self._layout == "markdown":
             return tuple(self._markdown(block))
-        if self._layout == "python":
-            return tuple(_definitions(block))
-        return tuple(self._underlined(block))
+        if self._layout in code.FAMILIES:
+            return tuple(
+                _heading(match.start(), match.end(), 1 + indent, name)
+                for match, indent, name in code.definitions(self._layout, block)
+                if len(name) <= MAX_TITLE
+            )
+        if self._layout == "csv":
+            return tuple(self._columns(block))
+        return () if self._layout == "none" else tuple(self._underlined(block))
+
+    def _columns(self, block: str) -> Iterator[Heading]:
+        """The names of a table's columns stand above all of its rows."""
+        self._layout = "none"
+        words, end = csv.columns(block)
+        if words:
+            yield _heading(0, end, 1, shorten(words, MAX_TITLE, placeholder=" …"))
 
     def _markdown(self, block: str) -> Iterator[Heading]:
         for match in _MARKDOWN.finditer(block):
@@ -131,14 +141,6 @@ def _line_before(block: str, position: int) -> tuple[int, str]:
     end = max(position - 1, 0)
     start = block.rfind("\n", 0, end) + 1
     return start, block[start:end]
-
-
-def _definitions(block: str) -> Iterator[Heading]:
-    for match in _DEFINITION.finditer(block):
-        level = 1 + len(match["indent"].expandtabs(4)) // 4
-        words = " ".join(match["title"].split())
-        if len(words) <= MAX_TITLE:
-            yield _heading(match.start(), match.end(), level, words)
 
 
 def _heading(start: int, end: int, level: int, words: str) -> Heading:

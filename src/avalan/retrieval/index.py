@@ -1,54 +1,88 @@
 """An index of documents: add files and folders, and get the passages that a question is about.
 
-Passages are ranked by BM25 (Robertson and Zaragoza, 2009, doi:10.1561/1500000019) over the words'
-stems, as SQLite's FTS5 computes it. Each file is added, replaced or dropped in a transaction of
-its own, so that a kill at any point leaves an index that can be searched and added to.
+Each file is added, replaced or dropped in a transaction of its own, so that a kill at any point
+leaves an index that can be searched and added to. It can be searched by words at once, and by
+meaning as the vectors arrive.
 """
 
 import os
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Literal, Self
 
+from avalan import extras
 from avalan.errors import ConfigurationError, RetrievalError
 from avalan.locale import _, _n
-from avalan.retrieval import journal, query, store, tables, walk
-from avalan.retrieval.documents import LAYOUTS, Skipped, Unreadable, survey
+from avalan.retrieval import ranking, store, walk
+from avalan.retrieval.backend import Backend, Embedding, Lexical, Totals
+from avalan.retrieval.documents import Skipped, Unreadable, survey
 from avalan.retrieval.entities import (
     Added,
     DocumentInfo,
     Dropped,
+    Embedded,
     Event,
+    FileEvent,
     Passage,
     Replaced,
     Unchanged,
 )
-from avalan.retrieval.scripts import joined
+from avalan.retrieval.sqlite import SqliteBackend
+
+if TYPE_CHECKING:  # Whoever searches by words alone need not wait for what embeds.
+    from avalan.model.nlp.sentence import Embedder
+    from avalan.retrieval.vectors import Vectors
 
 __all__ = [
     "DEFAULT_INDEX",
+    "MODES",
+    "NO_EMBEDDER",
     "Added",
     "DocumentInfo",
     "Dropped",
+    "Embedded",
     "Event",
-    "Index",
+    "FileEvent",
+    "Mode",
     "Passage",
     "Replaced",
     "Skipped",
+    "SyncIndex",
     "Unchanged",
+    "located",
     "named",
     "names",
 ]
 
-_MOST_PASSAGES = 1_000_000  # SQLite counts in 64 bits; nobody reads more.
-DEFAULT_INDEX = "default"
+Mode = Literal["hybrid", "lexical", "dense"]
+MODES: tuple[Mode, ...] = ("hybrid", "lexical", "dense")
 
-# What a word counts in the file's name, in the headings above a passage, and in the passage.
-_NAME_WEIGHT, _HEADING_WEIGHT, _TEXT_WEIGHT = 0.5, 0.5, 1.0
+DEFAULT_INDEX = "default"
+NO_EMBEDDER = "none"
+"""The name of an embedder that makes no vectors."""
+_DEFAULT_EMBEDDER = "bundled"
+_POSTGRES = ("postgresql://", "postgres://")
+
+_MOST_PASSAGES = 1_000_000  # SQLite counts in 64 bits; nobody reads more.
+_BATCH = 64
+"""Passages that are embedded and stored at a time."""
+_NUM_LEXICAL, _NUM_DENSE = 1000, 200
+"""How many passages of each search are fused; whatever is asked for, at least this many."""
+_LEAST_READ = 50
+"""How many passages are read at least, so that there are others where some say the same."""
 
 _INDEX_NAME = re.compile(r"\w[\w.-]{0,99}")
+
+
+def located(name: str = DEFAULT_INDEX) -> Path | str:
+    """Where the index called `name` is: a file, as in `named`, or the address that it is.
+
+    Raises:
+        ConfigurationError: the name cannot be a file's.
+    """
+    return name if name.startswith(_POSTGRES) else named(name)
 
 
 def named(name: str = DEFAULT_INDEX) -> Path:
@@ -59,64 +93,79 @@ def named(name: str = DEFAULT_INDEX) -> Path:
     """
     if not _INDEX_NAME.fullmatch(name):
         raise ConfigurationError(
-            "An index cannot be called {name!r}; use letters, digits, '_', '-' and '.'.", name=name
+            "An index cannot be called {name!r}; use letters, digits, '_', '-' and '.', or give "
+            "the address of a database: postgresql://…",
+            name=name,
         )
     return store.folder() / f"{name}.sqlite"
 
 
 def names() -> list[str]:
-    """The names of the indexes there are."""
+    """The names of the indexes there are on this machine."""
     return sorted(path.stem for path in store.folder().glob("*.sqlite"))
 
 
-class Index:
-    """Documents, cut into passages that can be searched. Close it, or use it in a `with`."""
+def open_backend(place: Path | str, *, create: bool, rebuild: bool) -> Backend:
+    """The database of the index at `place`: a file's path, or an address."""
+    if isinstance(place, str) and place.startswith(_POSTGRES):
+        postgres = extras.load("avalan.retrieval.postgres", extra="postgres")
+        backend: Backend = postgres.PostgresBackend.open(place, create=create)
+        return backend
+    return SqliteBackend.open(Path(place), create=create, rebuild=rebuild)
+
+
+class SyncIndex:
+    """Documents, cut into passages that can be searched. Close it, or use it in a `with`.
+
+    For one thread at a time; `avalan.retrieval.Index` is for many, and for event loops.
+    """
 
     def __init__(
-        self,
-        connection: sqlite3.Connection,
-        path: Path | None,
-        *,
-        rebuild: bool = False,
-        replacement: Path | None = None,
+        self, backend: Backend, *, rebuild: bool = False, embedder: str | None = None
     ) -> None:
-        self.path = path
-        self._connection = connection
+        self.place = backend.place
+        self._backend = backend
         self._rebuild = rebuild
-        # The file that takes the index's place when it is filled; until then, what is open.
-        self._replacement = replacement
+        self._asked = embedder
+        self._embedder: Embedder | None = None
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = False, rebuild: bool = False) -> Self:
-        """The index in the file at `path`.
+    def open(
+        cls,
+        place: Path | str,
+        *,
+        create: bool = False,
+        rebuild: bool = False,
+        embedder: str | None = None,
+    ) -> Self:
+        """The index in the file at `place`, or in the database of that address.
 
         Args:
             create: make it if there is none.
             rebuild: the next `add` replaces all it holds, at once or not at all; who reads it
                 meanwhile reads on. An index that is damaged or of another version is accepted:
                 a new file is filled, and then takes its place.
+            embedder: which model makes vectors, as in `open_embedder`, or "none"; left open, the
+                index's own, and the one in the box for a new one.
 
         Raises:
             RetrievalError: there is none, it is no index, it is damaged or of another version.
             StateError: it cannot be read or written.
         """
-        if rebuild and store.needs_replacing(path):
-            made = store.beside(path)
-            store.discard(made)
-            return cls(store.connect(made, create=True), path, replacement=made)
-        return cls(store.connect(path, create=create), path, rebuild=rebuild)
+        backend = open_backend(place, create=create, rebuild=rebuild)
+        return cls(backend, rebuild=rebuild, embedder=embedder)
 
     @classmethod
-    def temporary(cls) -> Self:
+    def temporary(cls, *, embedder: str | None = None) -> Self:
         """An empty index that is gone when it is closed."""
-        return cls(store.temporary(), None)
+        return cls(SqliteBackend.temporary(), embedder=embedder)
 
     def close(self) -> None:
-        """Close the file; closing twice is harmless."""
-        with store.speaking(self.path):
-            journal.close(self._connection)
-        if self._replacement:
-            store.discard(self._replacement)
+        """Let go of the database and the embedder; closing twice is harmless."""
+        self._backend.close()
+        if self._embedder is not None:
+            self._embedder.close()
+            self._embedder = None
 
     def __enter__(self) -> Self:
         return self
@@ -124,12 +173,18 @@ class Index:
     def __exit__(self, *_args: object) -> None:
         self.close()
 
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.place.stem if isinstance(self.place, Path) else self.place or ""
+
     # --- writing ----------------------------------------------------------------------------
 
-    def add(self, paths: Iterable[Path | str]) -> Iterator[Event]:
+    def add(self, paths: Iterable[Path | str]) -> Iterator[FileEvent]:
         """Bring files and folders into the index, or up to date in it.
 
-        Each file is done when its event is read; events that are not read do not happen.
+        Each file is done when its event is read; events that are not read do not happen. Passages
+        are found by their words from then on, and by their meaning after `embed`.
 
         Raises:
             RetrievalError: a path does not exist, a file named itself cannot be indexed, or a
@@ -139,12 +194,53 @@ class Index:
         places = [_place(path) for path in paths]
         for place in places:
             self._require(place)
-        if self._rebuild:
-            yield from self._add_anew(places)
-        else:
+        if not self._rebuild:
             for place in places:
                 yield from self._add_place(place)
-            self._take_its_place()
+            return
+        before = self._known_sources()
+        with self._backend.anew():
+            for place in places:
+                yield from self._add_place(place)
+            now = set(self._known_sources())
+            yield from (Dropped(source=source) for source in before if source not in now)
+        self._rebuild = False
+
+    def embed(self) -> Iterator[Embedded]:
+        """Give a vector to every passage that has none; each event is a batch that is stored.
+
+        Raises:
+            ConfigurationError: the index has vectors of another embedder than the one asked for.
+            ModelError: the embedder cannot be loaded or asked.
+            StateError: the index cannot be written.
+        """
+        embedding = self._backend.embedding()
+        name = self._asked or (embedding.name if embedding else _DEFAULT_EMBEDDER)
+        if name == NO_EMBEDDER:
+            if embedding is None:
+                none = Embedding(name=NO_EMBEDDER, fingerprint="", dimension=0)
+                self._backend.use(none)
+            elif embedding.name != NO_EMBEDDER:
+                raise self._of_another(embedding, name, 0)
+            return
+        if embedding and embedding.name == name and not self._backend.pending(1):
+            return
+        embedder = self._open_embedder(name)
+        found = Embedding(name=name, fingerprint=embedder.fingerprint, dimension=embedder.dimension)
+        if embedding is None or (embedding.name == name and embedding != found):
+            self._backend.use(found)
+        elif embedding != found:
+            raise self._of_another(embedding, name, embedder.dimension)
+        yield from self._embed_pending(embedder)
+
+    def _embed_pending(self, embedder: "Embedder") -> Iterator[Embedded]:
+        while pending := self._backend.pending(_BATCH):
+            numbers = [number for number, _ in pending]
+            vectors = embedder.embed([text for _, text in pending], kind="passage")
+            self._backend.put_vectors(numbers, vectors)
+            totals = self._backend.totals()
+            num_left = totals.num_passages - totals.num_embedded
+            yield Embedded(num_passages=len(numbers), num_left=num_left)
 
     def remove(self, name: str) -> list[str]:
         """Forget the document called `name`, as in `find`, or all below that folder; their sources.
@@ -152,51 +248,34 @@ class Index:
         Raises:
             RetrievalError: there is none.
         """
-        with store.writing(self.path, self._connection):
+        with self._backend.writing():
             below = [source for source, _ in self._sources_below(_place(name))]
             sources = below or [self.find(name)]
             for source in sources:
-                tables.forget(self._connection, source)
+                self._backend.forget(source)
         return sources
 
     def _require(self, place: Path) -> None:
         if os.path.lexists(place):
             return
         sentence = _n("There is no file or folder at {path}; check the path.")
-        if self.path and self._sources_below(place):
+        if self.place and self._sources_below(place):
             sentence = _n(
                 "There is no file or folder at {path}; to forget its documents: "
                 "avalan index remove {index} '{path}'."
             )
-        raise RetrievalError(sentence, path=place, index=self.path and self.path.stem)
+        raise RetrievalError(sentence, path=place, index=self.name)
 
-    def _add_anew(self, places: list[Path]) -> Iterator[Event]:
-        with store.writing(self.path, self._connection):
-            before = [info.source for info in self.documents()]
-            tables.drop(self._connection)
-            tables.create(self._connection)
-            for place in places:
-                yield from self._add_place(place)
-            now = {info.source for info in self.documents()}
-            yield from (Dropped(source=source) for source in before if source not in now)
-        self._rebuild = False
+    def _known_sources(self) -> list[str]:
+        return [info.source for info in self.documents()]
 
-    def _take_its_place(self) -> None:
-        if self.path is None or self._replacement is None:
-            return
-        with store.speaking(self.path):
-            journal.close(self._connection)
-        store.replace(self.path, self._replacement)
-        self._replacement = None
-        self._connection = store.connect(self.path, create=False)
-
-    def _add_place(self, place: Path) -> Iterator[Event]:
+    def _add_place(self, place: Path) -> Iterator[FileEvent]:
         if place.is_dir():
             yield from self._add_folder(place)
         else:
             yield self._add_file(place, root="")
 
-    def _add_folder(self, folder: Path) -> Iterator[Event]:
+    def _add_folder(self, folder: Path) -> Iterator[FileEvent]:
         seen: set[str] = set()
         unlisted: list[str] = []
         for found in walk.files(folder):
@@ -214,22 +293,20 @@ class Index:
         yield from self._drop_vanished(folder, seen, tuple(unlisted))
         if not seen and not self._sources_below(folder):
             raise RetrievalError(
-                "The folder {folder} holds no text that can be indexed; documents are {types} "
-                "files that are neither hidden nor ignored.",
+                "The folder {folder} holds no text that can be indexed; hidden and ignored files "
+                "are passed over, and so are types that 'avalan index add --help' does not name.",
                 folder=folder,
-                types=" ".join(LAYOUTS),
             )
 
     def _add_file(self, path: Path, *, root: str) -> Added | Replaced | Unchanged:
         document = survey(path)
-        with store.speaking(self.path):
-            if tables.is_unchanged(self._connection, document, root):
-                return Unchanged(source=document.source)
-            with store.writing(self.path, self._connection):
-                was_known = tables.forget(self._connection, document.source)
-                num_passages = tables.insert(self._connection, document, root)
-                if not num_passages:
-                    raise Unreadable(path, _("it holds no text"))
+        if self._backend.is_unchanged(document, root):
+            return Unchanged(source=document.source)
+        with self._backend.writing():
+            was_known = self._backend.forget(document.source)
+            num_passages = self._backend.insert(document, root)
+            if not num_passages:
+                raise Unreadable(path, _("it holds no text"))
         kind = Replaced if was_known else Added
         return kind(source=document.source, num_passages=num_passages)
 
@@ -242,30 +319,91 @@ class Index:
             # A subfolder that was named itself may hold what this folder's ignore files hide.
             was_walked = root and (str(folder) + os.sep).startswith(_prefix(root))
             if was_walked or not os.path.lexists(source):
-                with store.writing(self.path, self._connection):
-                    tables.forget(self._connection, source)
+                with self._backend.writing():
+                    self._backend.forget(source)
                 yield Dropped(source=source)
 
     # --- reading ----------------------------------------------------------------------------
 
-    def search(self, question: str, top_k: int = 10) -> list[Passage]:
-        """The passages that share words with the question, best first, at most `top_k`."""
-        expression = query.expression(question)
-        if not expression or top_k < 1:
+    def search(
+        self,
+        question: str,
+        top_k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+    ) -> list[Passage]:
+        """The passages that a question is about, best first, at most `top_k` different texts.
+
+        Args:
+            mode: by words and meaning together, by words alone, or by meaning alone. While there
+                are no vectors, hybrid goes by words.
+
+        Raises:
+            RetrievalError: the mode needs vectors, and the index has none, or of a model that is
+                no longer the same.
+            ModelError: the embedder cannot be loaded or asked.
+        """
+        if not question.strip() or top_k < 1:
             return []
         top_k = min(top_k, _MOST_PASSAGES)
-        weights = f"{_NAME_WEIGHT}, {_HEADING_WEIGHT}, {_TEXT_WEIGHT}"
-        # Ranked first and read afterwards, so that only the best are read.
-        ranking = (
-            f"SELECT rowid AS number, bm25(passages, {weights}) AS cost FROM passages "
-            "WHERE passages MATCH ? ORDER BY cost, rowid LIMIT ?"
-        )
-        return self._passages(
-            f"(SELECT * FROM ({ranking})) JOIN passages AS p ON p.rowid = number",
-            "ORDER BY cost, number",
-            (expression, top_k),
-            score="-cost",
-        )
+        lexical = Lexical(scores={}, most=0.0)
+        if mode != "dense":
+            lexical = self._backend.lexical(question, max(_NUM_LEXICAL, 2 * top_k))
+        dense = self._similar(question, mode, lexical, max(_NUM_DENSE, 2 * top_k))
+        scores = ranking.fuse(lexical.scores, dense, most_lexical=lexical.most)
+        passages = self._scored(scores, lexical, dense, max(2 * top_k, _LEAST_READ))
+        return ranking.fold(passages, top_k)
+
+    def _similar(self, question: str, mode: Mode, lexical: Lexical, limit: int) -> dict[int, float]:
+        """Cosines of the passages nearest to a question, and of those that share words with it."""
+        query = self._query(question, mode)
+        if query is None:
+            return {}
+        found = self._backend.nearest(query, limit)
+        others = [number for number in lexical.scores if number not in found]
+        return self._backend.similarities(query, others[:_NUM_LEXICAL]) | found
+
+    def _query(self, question: str, mode: Mode) -> "Vectors | None":
+        """The question's vector; None where the search goes by words alone."""
+        if mode == "lexical":
+            return None
+        embedding = self._backend.embedding()
+        if embedding is None or not embedding.dimension or not self._backend.totals().num_embedded:
+            if mode == "dense":
+                raise RetrievalError(
+                    "The index {name!r} has no vectors, so it cannot be searched by meaning; make "
+                    "them with: {command}, or search with --mode lexical.",
+                    name=self.name,
+                    command=self._add_command(),
+                )
+            return None
+        embedder = self._open_embedder(embedding.name)
+        if embedder.fingerprint != embedding.fingerprint:
+            raise RetrievalError(
+                "The vectors of the index {name!r} come from another version of the embedder "
+                "{embedder!r}; make them again with: {command}, or search with --mode lexical.",
+                name=self.name,
+                embedder=embedding.name,
+                command=self._add_command(),
+            )
+        vector: Vectors = embedder.embed([question], kind="query")[0]
+        return vector
+
+    def _scored(
+        self, scores: dict[int, float], lexical: Lexical, dense: dict[int, float], limit: int
+    ) -> list[Passage]:
+        numbers = ranking.best(scores, limit)
+        passages = self._backend.numbered(numbers)
+        return [
+            replace(
+                passages[number],
+                score=scores[number],
+                lexical=lexical.scores.get(number, 0.0),
+                dense=dense.get(number),
+            )
+            for number in numbers
+            if number in passages
+        ]
 
     def passages(self, source: str) -> list[Passage]:
         """All passages of the document at `source`, in its order.
@@ -273,18 +411,21 @@ class Index:
         Raises:
             RetrievalError: there is no such document.
         """
-        sql = "SELECT first_passage, num_passages FROM documents WHERE source = ?"
-        first, num_passages = self._one(sql, source)
-        where = "WHERE p.rowid BETWEEN ? AND ? ORDER BY p.rowid"
-        return self._passages("passages AS p", where, (first, first + num_passages - 1), score="0")
+        if found := self._backend.passages(source):
+            return found
+        raise self._unknown(source)
 
     def documents(self) -> list[DocumentInfo]:
         """The documents, by path."""
-        sql = "SELECT source, num_passages, size_bytes, offsets_in FROM documents ORDER BY source"
-        return [
-            DocumentInfo(source=row[0], num_passages=row[1], size_bytes=row[2], offsets_in=row[3])
-            for row in self._all(sql)
-        ]
+        return self._backend.documents()
+
+    def totals(self) -> Totals:
+        """How much there is."""
+        return self._backend.totals()
+
+    def embedding(self) -> Embedding | None:
+        """Which model its vectors come from; None if nobody has said yet."""
+        return self._backend.embedding()
 
     def text(self, source: str) -> str:
         """The text that the offsets of a document's passages count in, without byte order mark.
@@ -292,12 +433,12 @@ class Index:
         Raises:
             RetrievalError: there is no such document, or its file has changed since it was added.
         """
-        number, offsets_in, digest = self._one(
-            "SELECT id, offsets_in, digest FROM documents WHERE source = ?", source
-        )
+        content = self._backend.content(source)
+        if content is None:
+            raise self._unknown(source)
+        offsets_in, digest, extracted = content
         if offsets_in == "extracted":
-            sql = "SELECT text FROM extracts WHERE document = ? ORDER BY position"
-            return "".join(text for (text,) in self._all(sql, (number,)))
+            return extracted
         document = survey(Path(source))
         if document.digest != digest:
             raise RetrievalError(
@@ -329,49 +470,38 @@ class Index:
         return meant[0]
 
     def _unknown(self, name: str) -> RetrievalError:
-        if self.path is None:
+        if self.place is None:
             return RetrievalError("The temporary index has no document {name!r}.", name=name)
         return RetrievalError(
             "The index has no document {name!r}; see those it has: avalan index show {index}",
             name=name,
-            index=self.path.stem,
+            index=self.name,
         )
+
+    def _of_another(self, held: Embedding, name: str, dimension: int) -> ConfigurationError:
+        return ConfigurationError(
+            "The index {index!r} holds {held}-dimensional vectors of {embedder!r} and {name!r} "
+            "makes {dimension}; rebuild it with: {command}",
+            index=self.name,
+            held=held.dimension,
+            embedder=held.name,
+            name=name,
+            dimension=dimension,
+            command=self._add_command("--embedder", name, "--rebuild"),
+        )
+
+    def _add_command(self, *options: str) -> str:
+        return store.add_command(self.place, *options)
+
+    def _open_embedder(self, name: str) -> "Embedder":
+        if self._embedder is None or self._embedder.name != name:
+            sentence = extras.load("avalan.model.nlp.sentence")
+            self._embedder = sentence.open_embedder(name)
+        embedder: Embedder = self._embedder
+        return embedder
 
     def _sources_below(self, folder: Path) -> list[tuple[str, str]]:
-        prefix = _prefix(str(folder))
-        sql = "SELECT source, root FROM documents WHERE substr(source, 1, ?) = ? ORDER BY source"
-        return self._all(sql, (len(prefix), prefix))
-
-    def _passages(
-        self, table: str, order: str, values: tuple[object, ...], *, score: str
-    ) -> list[Passage]:
-        sql = (
-            "SELECT d.source, p.start_byte, p.end_byte, p.text, p.heading, "
-            f"{score}, d.offsets_in, d.encoding "
-            f"FROM {table} JOIN documents AS d ON d.id = p.document {order}"
-        )
-        return [
-            Passage(
-                source=row[0],
-                start=row[1],
-                end=row[2],
-                text=joined(row[3]),
-                heading=joined(row[4]),
-                score=float(row[5]),
-                offsets_in=row[6],
-                encoding=row[7],
-            )
-            for row in self._all(sql, values)
-        ]
-
-    def _one(self, sql: str, source: str) -> Any:
-        if not (rows := self._all(sql, (source,))):
-            raise self._unknown(source)
-        return rows[0]
-
-    def _all(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:
-        with store.speaking(self.path):
-            return self._connection.execute(sql, values).fetchall()
+        return self._backend.sources_below(_prefix(str(folder)))
 
 
 def _place(path: Path | str) -> Path:

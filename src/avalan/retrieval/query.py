@@ -1,6 +1,7 @@
 """From a person's question to a search expression of SQLite's FTS5."""
 
 import re
+from collections.abc import Sequence
 from unicodedata import normalize
 
 from avalan.retrieval.scripts import phrases, without_vowel_signs
@@ -33,11 +34,15 @@ def _words(question: str) -> list[str]:
     return list(dict.fromkeys(_WORD.findall(normalize("NFC", question).lower())))
 
 
-def expression(question: str) -> str:
-    """Any of the words, each quoted, so that nothing in a question is search syntax; may be "".
+def words(question: str) -> list[str]:
+    """What a search by words looks for: the question's words; in some scripts, pairs of letters."""
+    plain = terms(without_vowel_signs(question))
+    return list(dict.fromkeys(phrase for word in plain for phrase in phrases(word)))[:MAX_TERMS]
+
+
+def any_of(words: Sequence[str]) -> str:
+    """Any of the words, each quoted, so that nothing in a question is search syntax.
 
     Source: https://www.sqlite.org/fts5.html, "Full-text Query Syntax".
     """
-    words = terms(without_vowel_signs(question))
-    sought = dict.fromkeys(phrase for word in words for phrase in phrases(word))
-    return " OR ".join(f'"{phrase}"' for phrase in list(sought)[:MAX_TERMS])
+    return " OR ".join(f'"{word}"' for word in words)

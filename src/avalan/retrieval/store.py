@@ -126,9 +126,13 @@ def remove(path: Path) -> None:
 LIST = "avalan index list"
 
 
-def add_command(path: Path, *options: str) -> str:
-    """The command that fills the index at `path`."""
-    name = ["--name", path.stem] if path.parent == folder() and path.stem != "default" else []
+def add_command(place: Path | str | None, *options: str) -> str:
+    """The command that fills the index at `place`."""
+    name: list[str] = []
+    if isinstance(place, str):
+        name = ["--name", f"'{place}'"]
+    elif place and place.parent == folder() and place.stem != "default":
+        name = ["--name", place.stem]
     return " ".join(["avalan index add", _("PATH"), *name, *options])
 
 

@@ -9,7 +9,7 @@ from avalan.retrieval.documents import Document, width
 from avalan.retrieval.headings import Trail, follow
 from avalan.retrieval.scripts import spaced
 
-VERSION = 2
+VERSION = 3
 """Of the tables below, and of how text is cut into chunks and written; another is not read."""
 
 APPLICATION_ID = 0x61766C6E  # "avln"
@@ -24,17 +24,22 @@ _TABLES = (
         digest BLOB NOT NULL,       -- SHA-256 of the file
         size_bytes INTEGER NOT NULL,
         first_passage INTEGER NOT NULL,  -- rowid in passages; a document's are consecutive
-        num_passages INTEGER NOT NULL
+        num_passages INTEGER NOT NULL,
+        num_embedded INTEGER NOT NULL DEFAULT 0  -- the first so many have a vector
     )""",
     # The only copy of a passage's text is the full-text table's own, as `scripts.spaced` writes it.
     """CREATE VIRTUAL TABLE passages USING fts5(
         name, heading, text, document UNINDEXED, start_byte UNINDEXED, end_byte UNINDEXED,
+        locator UNINDEXED,
         tokenize = 'porter unicode61 remove_diacritics 2'
     )""",
     """CREATE TABLE extracts(
         document INTEGER NOT NULL, position INTEGER NOT NULL, text TEXT NOT NULL,
         PRIMARY KEY(document, position)
     ) WITHOUT ROWID""",
+    # The vector of the passage `first` and of those that follow, as `vectors.packed` writes them.
+    "CREATE TABLE vectors(first INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+    "CREATE TABLE embedding(name TEXT NOT NULL, fingerprint TEXT NOT NULL, dimension INTEGER)",
 )
 
 
@@ -149,27 +154,34 @@ _INSERT_DOCUMENT = (
     "num_passages) VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
 )
 _INSERT_PASSAGE = (
-    "INSERT INTO passages(rowid, document, name, heading, text, start_byte, end_byte) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO passages(rowid, document, name, heading, text, start_byte, end_byte, "
+    "locator) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
 def _passages(
     connection: sqlite3.Connection, document: Document, number: int | None
-) -> Iterator[tuple[str, str, int, int]]:
-    """(heading, text, start_byte, end_byte) of each chunk; text that was extracted is kept."""
+) -> Iterator[tuple[str, str, int, int, str]]:
+    """(heading, text, start_byte, end_byte, locator) of each chunk; extracted text is kept."""
     above: Trail = ()
-    is_code = document.layout == "python"
+    line = 1
     encoding = document.offset_encoding
     for position, block in enumerate(document.blocks()):
         if document.offsets_in == "extracted":
             sql = "INSERT INTO extracts VALUES (?, ?, ?)"
             connection.execute(sql, (number, position, block.text))
         char, end = 0, block.start
-        for chunk in split(block.text, block.headings, above=above, code=is_code):
+        for chunk in split(block.text, block.headings, above=above, cuts=document.format.cuts):
+            line += block.text.count("\n", char, chunk.start)
             start = end + width(block.text[char : chunk.start], encoding)
+            if document.offsets_in == "file":
+                locator = f"line {line}"
+            else:
+                locator = block.locator(chunk.start, chunk.end) or chunk.heading
             char, end = chunk.end, start + width(chunk.text, encoding)
-            yield spaced(chunk.heading), spaced(chunk.text), start, end
+            line += chunk.text.count("\n")
+            yield spaced(chunk.heading), spaced(chunk.text), start, end, locator
+        line += block.text.count("\n", char)
         above = follow(above, block.headings)
 
 
@@ -182,6 +194,7 @@ def forget(connection: sqlite3.Connection, source: str) -> bool:
     number, first, num_passages = row
     last = first + num_passages - 1
     connection.execute("DELETE FROM passages WHERE rowid BETWEEN ? AND ?", (first, last))
+    connection.execute("DELETE FROM vectors WHERE first BETWEEN ? AND ?", (first, last))
     connection.execute("DELETE FROM extracts WHERE document = ?", (number,))
     connection.execute("DELETE FROM documents WHERE id = ?", (number,))
     return True

@@ -15,7 +15,8 @@ from typing import Any
 from avalan import extras
 from avalan.errors import reason_of
 from avalan.locale import _
-from avalan.retrieval.documents import LAYOUTS, Skipped
+from avalan.retrieval.documents import Skipped
+from avalan.retrieval.formats import format_of
 
 _KEPT_BY_TOOLS = frozenset({"CVS", "_darcs", "__pycache__", "node_modules"})
 _IGNORE_FILES = (".gitignore", ".ignore")
@@ -56,7 +57,7 @@ def files(folder: Path) -> Iterator[Path | Skipped]:
                 links.append(entry.path)
             elif not is_folder:
                 path = Path(entry.path)
-                if path.suffix.lower() in LAYOUTS:  # Others can be read by a link's name only.
+                if format_of(path):  # Others can be read by a link's name only.
                     seen.add(root + entry.path.removeprefix(str(folder)))
                 yield path
         below = [Path(entry.path) for entry in wanted if entry.is_dir(follow_symlinks=False)]

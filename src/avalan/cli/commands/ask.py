@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import Any, get_args
 
 from avalan import extras
 from avalan.cli.arrival import arriving
-from avalan.cli.commands.index import note_skipped, note_unnamed, show_reading
+from avalan.cli.commands.index_add import note_skipped, note_unnamed, show_reading
 from avalan.cli.console import Console
 from avalan.cli.display import answer as show
 from avalan.cli.display.layout import path_text
@@ -21,10 +22,12 @@ from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
 from avalan.reflection.settings import AskSettings, Retrieve
-from avalan.retrieval.index import DEFAULT_INDEX, Index, Skipped, named
+from avalan.retrieval.index import DEFAULT_INDEX, NO_EMBEDDER, Skipped, SyncIndex, located, named
 
 MAX_NAMED = 5
 """How many skipped files are named before the rest are only counted."""
+EMBED_S = 2.0
+"""How long an answer waits for documents that are named with it to be searchable by meaning."""
 
 
 def configure(parser: Parser) -> None:
@@ -105,21 +108,24 @@ def _check_words(args: argparse.Namespace) -> None:
 # --- documents and judges -----------------------------------------------------------------------
 
 
-def open_index(args: argparse.Namespace, console: Console) -> AbstractContextManager[Index | None]:
+def open_index(
+    args: argparse.Namespace, console: Console
+) -> AbstractContextManager[SyncIndex | None]:
     """The documents that were named, the index that was, the default index, or nothing."""
     if args.docs:
-        return _temporary(args.docs, console)
+        # Rules compare words, so they have no use for what only means the same.
+        return _temporary(args.docs, NO_EMBEDDER if args.model == "rules" else None, console)
     if args.index is not None:
         with as_usage():
-            path = named(args.index)
-        return Index.open(path)
-    return Index.open(named()) if named().exists() else nullcontext()
+            place = located(args.index)
+        return SyncIndex.open(place)
+    return SyncIndex.open(named()) if named().exists() else nullcontext()
 
 
 @contextmanager
-def _temporary(paths: list[str], console: Console) -> Iterator[Index]:
+def _temporary(paths: list[str], embedder: str | None, console: Console) -> Iterator[SyncIndex]:
     num_skipped = 0
-    with Index.temporary() as index:
+    with SyncIndex.temporary(embedder=embedder) as index:
         show_reading(paths, console)
         for count, event in enumerate(index.add(paths), 1):
             if isinstance(event, Skipped):
@@ -131,7 +137,17 @@ def _temporary(paths: list[str], console: Console) -> Iterator[Index]:
                     ngettext("{n} file: {path}", "{n} files: {path}", count, path=path)
                 )
         note_unnamed(num_skipped, MAX_NAMED, console)
+        _embed_for_a_while(index, console)
         yield index
+
+
+def _embed_for_a_while(index: SyncIndex, console: Console) -> None:
+    """Few documents are searched by meaning too; with many, an answer is not kept waiting."""
+    deadline = monotonic() + EMBED_S
+    for event in index.embed():
+        if event.num_left and monotonic() > deadline:
+            break
+        console.progress(ngettext("{n:,} passage left", "{n:,} passages left", event.num_left))
 
 
 def open_panel(args: argparse.Namespace, console: Console) -> Any:

@@ -41,7 +41,7 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Train; 130 when it was interrupted, and the next start goes on."""
     _check_words(args)
-    load = extras.load("avalan.train.recipe").load_recipe
+    load = extras.load("avalan.train.kinds").load_any
     recipe = load_changed(load, args.recipe, args.set)
     out = Path(args.out).expanduser() if args.out else Path("runs") / recipe.name
     if args.dry_run:
@@ -63,7 +63,7 @@ def _check_words(args: argparse.Namespace) -> None:
 
 def _check_folder(recipe: Any, out: Path) -> None:
     """What forbids the run is said before torch is loaded, which takes seconds."""
-    size = extras.load("avalan.train.plan").checkpoint_bytes(recipe.model)
+    size = extras.load("avalan.train.plan").checkpoint_size(recipe)
     extras.load("avalan.train.run_folder").check_writable(recipe, out, size_bytes=size)
 
 
@@ -85,8 +85,9 @@ def _show_plan(recipe: Any, out: Path, console: Console) -> int:
 
 def _train(recipe: Any, out: Path, args: argparse.Namespace, console: Console, screen: Any) -> int:
     screen.phase(_n("Loading torch"))
-    trainer = extras.load("avalan.train.pretrain", extra="train")
-    folder = trainer.pretrain(recipe, out, lambda event: _show(event, screen), device=args.device)
+    module, name = recipe.trainer
+    trainer = getattr(extras.load(module, extra="train"), name)
+    folder = trainer(recipe, out, lambda event: _show(event, screen), device=args.device)
     screen.drawing(extras.load("avalan.train.run_folder").reports(out))
     if console.as_json:
         console.json({"event": "done", "model": str(folder)})

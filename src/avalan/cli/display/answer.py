@@ -244,6 +244,7 @@ class Screen:
             place = _bytes(citation, self._draw.dash)
             if citation.offsets_in == "extracted":
                 place = _("{bytes} of its text", bytes=place)
+                place = ", ".join(filter(None, (citation.locator, place)))
             path = path_text(citation.source)
             lead = (f"[{number}] ", "bold")
             self._row(_("source"), lead, path, (f" {place}", "dim"), cut=False)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from html import unescape
 from html.parser import HTMLParser
 
+from avalan.retrieval import documents
 from avalan.retrieval.headings import MAX_TITLE, Heading
 
 _DROPPED = frozenset({"script", "style", "template", "svg", "math"})
@@ -22,6 +23,12 @@ _CELLS = frozenset({"td", "th"})
 _LEVELS = {"title": 0, "h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
 _SPACE = re.compile(r"\s+")
+
+
+def read(document: documents.Document) -> Iterator[documents.Part]:
+    """The page's text, at paragraphs."""
+    for text, headings in Extraction(documents.BLOCK_CHARS).blocks(document.pieces()):
+        yield documents.Part(text=text, headings=headings)
 
 
 class Extraction(HTMLParser):

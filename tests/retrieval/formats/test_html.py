@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.retrieval.extract import Extraction
+from avalan.retrieval.formats.html import Extraction
 
 TAGS = ["<h1>", "</h1>", "<h2>A title</h2>", "<p>", "</p>", "<div>", "<br>", "<li>", "<td>"]
 MORE = ["<pre>", "</pre>", "<script>x</script>", "<style>p{}</style>", "<b>", "</b>", "<!-- c -->"]

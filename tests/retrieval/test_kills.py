@@ -1,0 +1,101 @@
+"""Whatever moment `avalan index add` is killed at, what it reported is there, and it goes on."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avalan.cli.demonstration import topics, write_pages
+from avalan.retrieval.index import SyncIndex, named
+
+NUM_PAGES = 24
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Some pages of Python's reference, and where indexes are kept."""
+    monkeypatch.setenv("AVALAN_HOME", str(tmp_path / "home"))
+    write_pages(tmp_path / "pages", dict(sorted(topics().items())[:NUM_PAGES]))
+    return tmp_path / "pages"
+
+
+def start(pages: Path, name: str) -> "subprocess.Popen[str]":
+    words = [sys.executable, "-m", "avalan", "index", "add", str(pages), "--name", name, "--json"]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ)
+
+
+def killed(pages: Path, name: str, after_s: float) -> list[dict[str, Any]]:
+    """What a process reported before it was killed."""
+    process = start(pages, name)
+    timer = threading.Timer(after_s, lambda: process.send_signal(signal.SIGKILL))
+    timer.start()
+    output, _ = process.communicate()
+    timer.cancel()
+    # The last line may be cut off.
+    return [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith("}\n")]
+
+
+def content(name: str) -> list[Any]:
+    """Everything an index holds, but for the numbers that it counts its rows with."""
+    with SyncIndex.open(named(name)) as index:
+        backend: Any = index._backend
+        vectors = backend._loaded()
+        rows = backend._all(
+            "SELECT source, digest, num_passages, num_embedded, first_passage FROM documents ORDER BY source"
+        )
+        found = []
+        for source, digest, num_passages, num_embedded, first in rows:
+            numbers = list(range(first, first + num_passages))
+            places = [vectors.numbers.searchsorted(number) for number in numbers]
+            found.append(
+                (source, digest, num_embedded, backend.passages(source), vectors.rows[places])
+            )
+        assert backend._all("PRAGMA integrity_check") == [("ok",)]
+        return found
+
+
+def assert_survives(pages: Path, num_kills: int) -> None:
+    whole = start(pages, "whole")
+    whole.communicate()
+    assert whole.returncode == 0
+    generator = random.Random(7)
+    reported: set[str] = set()
+    num_killed = 0
+    while num_killed < num_kills:
+        events = killed(pages, "torn", generator.uniform(0.15, 1.6))
+        num_killed += 1
+        reported |= {each["source"] for each in events if each["event"] in ("added", "unchanged")}
+        if named("torn").exists() and reported:
+            with SyncIndex.open(named("torn")) as index:
+                assert reported <= {info.source for info in index.documents()}
+                index.search("What does a nonlocal statement do?", mode="lexical")
+        # Some get through; then everything begins again.
+        if any(each["event"] == "embedded" for each in events):
+            subprocess.run(
+                [sys.executable, "-m", "avalan", "index", "remove", "torn"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            reported.clear()
+    last = start(pages, "torn")
+    last.communicate()
+    assert last.returncode == 0
+    for torn, expected in zip(content("torn"), content("whole"), strict=True):
+        assert torn[:4] == expected[:4]
+        assert abs(torn[4] - expected[4]).max() < 2e-3  # Batches are cut elsewhere.
+
+
+def test_a_few_kills_harm_nothing(pages: Path) -> None:
+    assert_survives(pages, 4)
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_harm_nothing(pages: Path) -> None:
+    assert_survives(pages, 100)
