@@ -15,15 +15,18 @@ import pytest
 from avalan.cli.demonstration import topics, write_pages
 from avalan.retrieval.index import SyncIndex, named
 
-NUM_PAGES = 24
+MANY, FEW = 24, 5
 
 
-@pytest.fixture
-def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Some pages of Python's reference, and where indexes are kept."""
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVALAN_HOME", str(tmp_path / "home"))
-    write_pages(tmp_path / "pages", dict(sorted(topics().items())[:NUM_PAGES]))
-    return tmp_path / "pages"
+
+
+def some_pages(folder: Path, count: int) -> Path:
+    """Pages of Python's reference."""
+    write_pages(folder / "pages", dict(sorted(topics().items())[:count]))
+    return folder / "pages"
 
 
 def start(pages: Path, name: str) -> "subprocess.Popen[str]":
@@ -48,7 +51,8 @@ def content(name: str) -> list[Any]:
         backend: Any = index._backend
         vectors = backend._loaded()
         rows = backend._all(
-            "SELECT source, digest, num_passages, num_embedded, first_passage FROM documents ORDER BY source"
+            "SELECT source, digest, num_passages, num_embedded, first_passage FROM documents "
+            "ORDER BY source"
         )
         found = []
         for source, digest, num_passages, num_embedded, first in rows:
@@ -92,10 +96,10 @@ def assert_survives(pages: Path, num_kills: int) -> None:
         assert abs(torn[4] - expected[4]).max() < 2e-3  # Batches are cut elsewhere.
 
 
-def test_a_few_kills_harm_nothing(pages: Path) -> None:
-    assert_survives(pages, 4)
+def test_a_few_kills_harm_nothing(tmp_path: Path) -> None:
+    assert_survives(some_pages(tmp_path, FEW), 3)
 
 
 @pytest.mark.slow
-def test_a_hundred_kills_harm_nothing(pages: Path) -> None:
-    assert_survives(pages, 100)
+def test_a_hundred_kills_harm_nothing(tmp_path: Path) -> None:
+    assert_survives(some_pages(tmp_path, MANY), 100)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.retrieval.query import MAX_TERMS, any_of, words, terms
+from avalan.retrieval.query import MAX_TERMS, any_of, terms, words
 
 
 @pytest.mark.parametrize(
