@@ -18,10 +18,17 @@ override DOCS := $(value DOCS)
 export Q DOCS
 
 # Where the wheel of llama-cpp-python is kept, whatever becomes of this checkout.
-WHEELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/avalan/wheels
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/avalan
+WHEELS ?= $(CACHE)/wheels
 LLAMA := llama-cpp-python==0.3.36
 
-.PHONY: help run test check bench recordings translations gguf-wheel clean
+# The tests of served GGUF files run with the llama-server that was built, or another.
+LLAMA_SERVER := $(CACHE)/llama-server/llama-server
+ifneq ($(wildcard $(LLAMA_SERVER)),)
+export AVALAN_LLAMA_SERVER ?= $(LLAMA_SERVER)
+endif
+
+.PHONY: help run test check bench recordings translations gguf-wheel llama-server clean
 
 help:
 	@echo 'make run                    answer three questions from real documents, with evidence'
@@ -32,6 +39,7 @@ help:
 	@echo 'make recordings             record the bundled model and draw the pictures in docs/images'
 	@echo 'make translations           extract the texts to translate, merge and compile them'
 	@echo 'make gguf-wheel             build llama.cpp for GGUF files, keep the wheel, install it'
+	@echo 'make llama-server           build its server for the tests, and keep it; needs cmake'
 	@echo 'make clean                  remove what these commands made'
 
 run: .venv/base.stamp
@@ -68,6 +76,17 @@ gguf-wheel: .venv/base.stamp
 		CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" $(PIP) wheel --quiet --no-deps \
 			--wheel-dir "$(WHEELS)" "$(LLAMA)"; }
 	@$(PIP) install --quiet --quiet --find-links "$(WHEELS)" "llama-cpp-python[server]==0.3.36"
+
+# From the same sources; as long again.
+llama-server: .venv/base.stamp
+	@[ -x "$(LLAMA_SERVER)" ] || { mkdir -p build/llama "$(dir $(LLAMA_SERVER))"; \
+		$(PIP) download --quiet --no-deps --no-binary :all: --dest build/llama "$(LLAMA)"; \
+		tar --extract --gzip --file build/llama/llama_cpp_python-*.tar.gz --directory build/llama; \
+		cmake -S build/llama/llama_cpp_python-*/vendor/llama.cpp -B build/llama/out \
+			-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_CURL=OFF \
+			-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=ON > /dev/null; \
+		cmake --build build/llama/out --target llama-server --parallel 2 > /dev/null; \
+		cp build/llama/out/bin/llama-server "$(LLAMA_SERVER)"; }
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

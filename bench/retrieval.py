@@ -79,7 +79,7 @@ def quality(asked: list[Question], embedder: str, split: str) -> None:
         rate = totals.num_embedded / (perf_counter() - started)
         print(f"{totals.num_documents} documents, {totals.num_passages} passages, {rate:.0f}/s")
         rankings: dict[str, Callable[[str], list[Passage]]] = {
-            mode: partial(index.search, top_k=200, mode=mode) for mode in MODES
+            mode: partial(index.search, top_k=100, mode=mode) for mode in MODES
         }
         rankings["ranks fused"] = lambda text: reciprocal_ranks(index, text)
         found = {name: judged(asked, search) for name, search in rankings.items()}
@@ -123,7 +123,7 @@ def reciprocal_ranks(index: SyncIndex, text: str, k0: int = 60) -> list[Passage]
     scores: dict[tuple[str, int], float] = {}
     known: dict[tuple[str, int], Passage] = {}
     for mode in ("lexical", "dense"):
-        for rank, passage in enumerate(index.search(text, 200, mode=mode), 1):
+        for rank, passage in enumerate(index.search(text, 100, mode=mode), 1):
             key = (passage.source, passage.start)
             known[key] = passage
             scores[key] = scores.get(key, 0.0) + 1 / (k0 + rank)

@@ -62,7 +62,9 @@ def install(folder: Path) -> None:
         shutil.copy(file, target / file.name)
         files[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
     row = {"folder": NAME, "licence": "Apache-2.0", "card": f"{NAME}/card.md", "files": files}
-    (PACKAGE / "catalogue.json").write_text(json.dumps({"bundled": row}, indent=1) + "\n")
+    catalogue = PACKAGE / "catalogue.json"
+    rows = json.loads(catalogue.read_text()) | {"bundled": row}
+    catalogue.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def paired(reference: Path, other: Path) -> str:

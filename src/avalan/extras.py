@@ -36,7 +36,8 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
         if extra in BUILT:
             sentence = _n(
                 "This needs the package {package!r}, which is not installed; it is built from "
-                "source, which takes 3 to 18 minutes: {command}"
+                "source, which takes 3 to 18 minutes: {command}; a llama-server that runs needs no "
+                "build: ai://llama-server:8080/NAME"
             )
         raise MissingExtra(
             sentence,

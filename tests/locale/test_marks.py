@@ -41,7 +41,8 @@ LEFT: dict[str, tuple[str, ...]] = {
     "retrieval/formats/html.py": ("\naddress article",),
     "retrieval/formats/man.py": ("\nAd An",),
     "retrieval/query.py": ("\na about",),
-    "retrieval/index.py": ("passages AS p",),
+    "retrieval/sqlite.py": ("{} FROM",),
+    "train/embedding_texts.py": ("what ", "how ", "why ", "where ", "{} not"),
     "train/rows.py": ("dict[",),
     # Commands to copy, and questions for a model that reads English.
     "cli/commands/cache_serve.py": ("export ",),

@@ -162,7 +162,9 @@ def test_what_the_documents_mention_but_do_not_say_is_still_remembered(
     assert (answer.text, answer.citations, answer.retrieved) == ("At six.", (), True)
 
 
-def test_an_unconfident_draft_is_told_but_never_given(panel_of: MakePanel, index: SyncIndex) -> None:
+def test_an_unconfident_draft_is_told_but_never_given(
+    panel_of: MakePanel, index: SyncIndex
+) -> None:
     judge = ToldJudge(need=0.1, draft=UNSURE)
 
     events = told(panel_of(judge), index)

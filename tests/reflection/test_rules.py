@@ -15,7 +15,13 @@ from avalan.retrieval.entities import Passage
 def passage(text: str, *, heading: str = "", score: float = 2.0) -> Passage:
     end = len(text.encode())
     return Passage(
-        source="/a.md", start=0, end=end, text=text, heading=heading, lexical=score, offsets_in="file"
+        source="/a.md",
+        start=0,
+        end=end,
+        text=text,
+        heading=heading,
+        lexical=score,
+        offsets_in="file",
     )
 
 

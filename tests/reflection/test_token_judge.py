@@ -33,7 +33,13 @@ Held = tuple[int, ...]
 def passage(text: str = BEDS, *, heading: str = "", score: float = 3.0) -> Passage:
     end = len(text.encode())
     return Passage(
-        source="/a.md", start=0, end=end, text=text, heading=heading, lexical=score, offsets_in="file"
+        source="/a.md",
+        start=0,
+        end=end,
+        text=text,
+        heading=heading,
+        lexical=score,
+        offsets_in="file",
     )
 
 

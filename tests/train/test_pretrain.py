@@ -310,7 +310,7 @@ def test_a_second_interrupt_does_not_wait(recipe: Recipe, tmp_path: Path) -> Non
     progress = silent(tmp_path)
 
     def interrupt_twice() -> None:
-        with training._stopping_between_steps(progress):
+        with training.stopping_between_steps(progress):
             signal.raise_signal(signal.SIGINT)
             assert progress.is_stopping
             signal.raise_signal(signal.SIGINT)
@@ -378,5 +378,5 @@ def test_a_device_that_is_not_there_is_a_sentence(recipe: Recipe, tmp_path: Path
 
 
 def test_what_is_not_about_the_disk_stays_an_error_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="a bug"), training._writing("It", tmp_path / "x"):
+    with pytest.raises(RuntimeError, match="a bug"), training.writing("It", tmp_path / "x"):
         raise RuntimeError("a bug")

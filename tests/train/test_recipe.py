@@ -10,6 +10,7 @@ import pytest
 from avalan.cli import main
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
+from avalan.train.kinds import load_any
 from avalan.train.recipe import (
     EXAMPLE,
     Loss,
@@ -30,10 +31,10 @@ def written(folder: Path, text: str) -> str:
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_recipe_that_ships_can_be_loaded_with_and_without_its_ending(name: str) -> None:
-    recipe = load_recipe(name)
-    assert recipe == load_recipe(f"{name}.toml")
+    recipe = load_any(name)
+    assert recipe == load_any(f"{name}.toml")
     assert recipe.name == name
-    assert recipe.stages[-1].until == 1.0
+    assert not isinstance(recipe, Recipe) or recipe.stages[-1].until == 1.0
 
 
 def test_the_bundled_recipe_is_about_five_million_parameters_with_context_512() -> None:

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from avalan import cli, extras, locale, state
@@ -22,6 +23,8 @@ from avalan.retrieval import store
 from avalan.retrieval.index import SyncIndex, named
 
 INDEX = "python"
+EMBED_S = 5.0
+"""How long the first question waits for the reference to be searchable by meaning."""
 QUESTIONS = (
     (
         _n("A question that needs a look-up"),
@@ -136,7 +139,10 @@ def _reference(console: Console) -> SyncIndex:
                 count,
             )
         )
+    deadline = monotonic() + EMBED_S
     for event in index.embed():
+        if monotonic() > deadline:
+            break  # By words it can be asked already; the rest follows next time.
         console.progress(
             ngettext(
                 "Reading it for its meaning: {n} passage left",

@@ -115,7 +115,8 @@ def _read_header(path: Path) -> Iterator[tuple[str, StoredTensor]]:
             raise ValueError(_("its header ends after the file"))
         header = json.loads(file.read(header_size))
     for name, entry in header.items():
-        if name != "__metadata__":
+        # Older BERTs keep the numbers from 0 as if they were weights.
+        if name != "__metadata__" and not name.endswith("position_ids"):
             yield name, _place(path, name, entry, 8 + header_size)
 
 

@@ -5,7 +5,7 @@ rotary embedding, MatMulNBits, GatherBlockQuantized), and has the layout that
 `avalan.model.engine.onnx` reads. A tied embedding is stored once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +76,7 @@ def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportR
     shape = read_shape(folder)
     weights = read_weights(folder)
     model = build_graph(shape, weights, precision)
-    # Read before anything is written, so that what fails from then on is the writing.
-    copies = {name: (folder / name).read_bytes() for name in _COPIED if (folder / name).is_file()}
-    with _written(out) as begun:
-        for name, content in copies.items():
-            (begun / name).write_bytes(content)
-        size_bytes = _save(model, begun / _MODEL)
+    size_bytes = write_folder(model, folder, out, _COPIED)
     tied = shape.tied and "lm_head.weight" in weights
     num_parameters = sum(array.size for name, array in weights.items())
     if tied:
@@ -89,6 +84,24 @@ def export(folder: Path, out: Path, *, precision: Precision = "fp32") -> ExportR
     return ExportReport(
         folder=out, precision=precision, num_parameters=num_parameters, size_bytes=size_bytes
     )
+
+
+def write_folder(model: onnx.ModelProto, folder: Path, out: Path, copied: Iterable[str]) -> int:
+    """Write `model`, and the files of `folder` that are `copied`, into `out`: all or nothing.
+
+    Returns:
+        The size of the ONNX files, in bytes.
+
+    Raises:
+        StateError: `out` cannot be written.
+    """
+    # Read before anything is written, so that what fails from then on is the writing.
+    copies = {name: (folder / name).read_bytes() for name in copied if (folder / name).is_file()}
+    with _written(out) as begun:
+        for name, content in copies.items():
+            (begun / name).parent.mkdir(exist_ok=True)
+            (begun / name).write_bytes(content)
+        return _save(model, begun / _MODEL)
 
 
 @contextmanager
@@ -116,9 +129,10 @@ def _written(out: Path) -> Iterator[Path]:
 
 
 def _move(begun: Path, out: Path) -> None:
-    names = [path.name for path in begun.iterdir()]
+    names = [str(path.relative_to(begun)) for path in begun.rglob("*") if path.is_file()]
     # The model last: its presence means that everything else is there.
     for name in sorted(names, key=_MODEL.__eq__):
+        (out / name).parent.mkdir(exist_ok=True)
         (begun / name).replace(out / name)
     if _WEIGHTS not in names:
         (out / _WEIGHTS).unlink(missing_ok=True)

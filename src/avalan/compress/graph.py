@@ -5,23 +5,14 @@ one product out; norm, one product for gate and up, SiLU, one product down. Weig
 layout of the checkpoint, (outputs, inputs).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from avalan.compress.llama import LlamaShape
-from avalan.compress.quantize import BLOCK, Bits, quantize
-from avalan.errors import ModelError
-
-Array = NDArray[np.float32]
-_RUNTIME = "com.microsoft"
-_BITS: dict[str, Bits] = {"int8": 8, "int4": 4}
-# Lets ONNX Runtime round the inputs of a product to int8 as well: about twice as fast.
-_INT8_INPUTS = 4
+from avalan.compress.nodes import RUNTIME, Array, Nodes
 
 
 def build_graph(shape: LlamaShape, weights: Mapping[str, Array], precision: str) -> onnx.ModelProto:
@@ -33,12 +24,7 @@ def build_graph(shape: LlamaShape, weights: Mapping[str, Array], precision: str)
     graph = _Graph(shape, weights, precision)
     graph.build()
     inputs, outputs = _signature(shape)
-    return helper.make_model(
-        helper.make_graph(graph.nodes, "llama", inputs, outputs, graph.initializers),
-        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(_RUNTIME, 1)],
-        producer_name="avalan",
-        ir_version=8,
-    )
+    return graph.model("llama", inputs, outputs)
 
 
 def _signature(
@@ -65,15 +51,10 @@ def _signature(
 _CACHED = ("key", "value")
 
 
-class _Graph:
-    """Collects nodes and constants; a method adds one part and returns its output's name."""
-
+class _Graph(Nodes):
     def __init__(self, shape: LlamaShape, weights: Mapping[str, Array], precision: str) -> None:
+        super().__init__(weights, precision)
         self.shape = shape
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self._weights = weights
-        self._bits = _BITS.get(precision)
 
     def build(self) -> None:
         shape = self.shape
@@ -113,20 +94,7 @@ class _Graph:
     def _embedding(self) -> str:
         shape = self.shape
         table = self._weight("model.embed_tokens.weight", shape.vocab_size, shape.hidden_size)
-        if self._bits is None:
-            self._constant("embedding", table)
-            return self._node("Gather", ["embedding", "input_ids"], ["embedded"])
-        self._quantized("embedding", table, 8)
-        return self._node(
-            "GatherBlockQuantized",
-            ["embedding.values", "input_ids", "embedding.scales"],
-            ["embedded"],
-            domain=_RUNTIME,
-            bits=8,
-            block_size=BLOCK,
-            gather_axis=0,
-            quantize_axis=1,
-        )
+        return self._lookup("embedding", table, "input_ids", "embedded")
 
     def _norm(self, hidden: str, skipped: str | None, name: str) -> tuple[str, str]:
         """Norm of the residual stream, after adding a branch to it; returns (normed, stream)."""
@@ -147,7 +115,7 @@ class _Graph:
             "SkipSimplifiedLayerNormalization",
             [skipped, hidden, name],
             [normed, "", "", stream],
-            domain=_RUNTIME,
+            domain=RUNTIME,
             epsilon=epsilon,
         )
         return normed, stream
@@ -164,7 +132,7 @@ class _Graph:
             "GroupQueryAttention",
             [packed, "", "", *past, *caches],
             [layer + "attended", *present],
-            domain=_RUNTIME,
+            domain=RUNTIME,
             num_heads=shape.num_heads,
             kv_num_heads=shape.num_kv_heads,
             do_rotary=1,
@@ -179,7 +147,7 @@ class _Graph:
         )
         gate, up, silu, inside = (layer + name for name in ("gate", "up", "silu", "inside"))
         self._node("Split", [both], [gate, up], axis=-1)
-        self._node("QuickGelu", [gate], [silu], domain=_RUNTIME, alpha=1.0)
+        self._node("QuickGelu", [gate], [silu], domain=RUNTIME, alpha=1.0)
         self._node("Mul", [silu, up], [inside])
         return self._product(inside, layer, {"down_proj": shape.hidden_size}, inner)
 
@@ -201,79 +169,3 @@ class _Graph:
         self._constant("end", np.array([np.iinfo(np.int64).max], np.int64))
         self._node("Neg", ["logits_to_keep"], ["first_row"])
         return self._node("Slice", [normed, "first_row", "end", "axis"], ["kept_rows"])
-
-    def _product(self, source: str, layer: str, sizes: Mapping[str, int], columns: int) -> str:
-        """One product with the named matrices of a layer stacked, in the order given."""
-        parts = [
-            self._weight(f"{layer}{name}.weight", rows, columns) for name, rows in sizes.items()
-        ]
-        name = layer + "_".join(sizes)
-        bits = self._bits or 8
-        self._constant_matrix(name, np.concatenate(parts), bits)
-        return self._multiply(source, name, name + ".out", sum(sizes.values()), columns, bits)
-
-    def _multiply(
-        self, source: str, matrix: str, out: str, rows: int, columns: int, bits: Bits
-    ) -> str:
-        """source (…, columns) times the transpose of a stored matrix (rows, columns)."""
-        if self._bits is None:
-            return self._node("FusedMatMul", [source, matrix], [out], domain=_RUNTIME, transB=1)
-        return self._node(
-            "MatMulNBits",
-            [source, self._in_blocks(matrix, rows, columns, bits), matrix + ".scales"],
-            [out],
-            domain=_RUNTIME,
-            K=columns,
-            N=rows,
-            bits=bits,
-            block_size=BLOCK,
-            accuracy_level=_INT8_INPUTS,
-        )
-
-    def _in_blocks(self, matrix: str, rows: int, columns: int, bits: Bits) -> str:
-        """The same bytes as (rows, blocks, bytes); folded when the model is loaded."""
-        sizes = np.array([rows, columns // BLOCK, BLOCK * bits // 8], np.int64)
-        self._constant(matrix + ".sizes", sizes)
-        return self._node("Reshape", [matrix + ".values", matrix + ".sizes"], [matrix + ".blocks"])
-
-    def _constant_matrix(self, name: str, matrix: Array, bits: Bits) -> None:
-        if self._bits is None:
-            self._constant(name, matrix)
-        else:
-            self._quantized(name, matrix, bits)
-
-    def _quantized(self, name: str, matrix: Array, bits: Bits) -> None:
-        if matrix.shape[1] % BLOCK:
-            raise ModelError(
-                "The matrix {name} has {columns} columns, which is not a multiple of {block}, "
-                "so it cannot be quantised in blocks; export with the precision fp32.",
-                name=name,
-                columns=matrix.shape[1],
-                block=BLOCK,
-            )
-        packed = quantize(matrix, bits)
-        self._constant(name + ".values", packed.values)
-        self._constant(name + ".scales", packed.scales)
-
-    def _weight(self, name: str, *sizes: int) -> Array:
-        weight = self._weights.get(name)
-        if weight is None:
-            raise ModelError("The weight {name} is missing; download the model again.", name=name)
-        if weight.shape != sizes:
-            raise ModelError(
-                "The weight {name} is of the shape {shape}, but config.json asks for {sizes}; "
-                "the files do not belong together, so download the model again.",
-                name=name,
-                shape=weight.shape,
-                sizes=sizes,
-            )
-        return weight
-
-    def _constant(self, name: str, array: NDArray[Any]) -> None:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-
-    def _node(
-        self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
-    ) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
-        return outputs[0]

@@ -6,7 +6,6 @@ weights were made for.
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,19 +14,12 @@ from weakref import finalize
 import llama_cpp
 
 from avalan.model.engine import llama
+from avalan.model.pieces import Encoding, places
 from avalan.model.prompt import Readings, Tokenizer, is_bracketed
 
 _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
 _ADDED = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED | _CONTROL
 _FIRST_SIZE = 4096
-_MOST_SKIPPED = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoding:
-    ids: list[int]
-    offsets: list[tuple[int, int]]
-    special_tokens_mask: list[int]
 
 
 class GgufFile:
@@ -68,13 +60,11 @@ class VocabularyReading:
         self._vocabulary, self._trusted = file.vocabulary, trusted
         self._num_tokens = int(llama_cpp.llama_vocab_n_tokens(self._vocabulary))
 
-    def encode(self, text: str, /, *, add_special_tokens: bool = True) -> _Encoding:
+    def encode(self, text: str, /, *, add_special_tokens: bool = True) -> Encoding:
         """Token ids, with the characters that each stands for."""
-        data = text.encode()
-        ids = self._ids(data, add_special_tokens)
-        places = _byte_places(data, list(map(self.spelling, ids)))
+        ids = self._ids(text.encode(), add_special_tokens)
         mask = [int(self._is_control(token_id)) for token_id in ids]
-        return _Encoding(ids, _character_places(text, places), mask)
+        return Encoding(ids, places(text, list(map(self.spelling, ids))), mask)
 
     def decode(self, token_ids: Sequence[int], /, *, skip_special_tokens: bool = True) -> str:
         """The text of token ids."""
@@ -196,25 +186,3 @@ def _filled(fill: Callable[[Any, int], int], kind: Any) -> Any:
 
 def _text(fill: Callable[[Any, int], int]) -> str:
     return bytes(_filled(fill, ctypes.c_char)).decode(errors="replace")
-
-
-def _byte_places(data: bytes, pieces: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Where each piece stands in `data`; what the vocabulary added has an empty place."""
-    found, done = [], 0
-    for piece in pieces:
-        if not data.startswith(piece, done):
-            # Some vocabularies put a space before a text, or change a character of it.
-            piece = piece.removeprefix(b" ")
-        start = data.find(piece, done, done + len(piece) + _MOST_SKIPPED)
-        if piece and start >= 0:
-            found.append((start, start + len(piece)))
-            done = start + len(piece)
-        else:
-            found.append((done, done))
-    return found
-
-
-def _character_places(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Places in bytes as places in characters; one inside a character is the whole of it."""
-    at = [index for index, character in enumerate(text) for _ in character.encode()] + [len(text)]
-    return [(at[start], at[end - 1] + 1 if end > start else at[start]) for start, end in places]

@@ -98,7 +98,7 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     settings = settings or EngineSettings()
     uri = parse_uri(name)
     if not uri.is_local:
-        return _open_served(uri)
+        return _open_served(uri, settings)
     folder = find_folder(name, settings, to_write=True)
     check_writes(
         name, {} if folder.suffix == GGUF else read_json(folder_of(folder) / "config.json")
@@ -118,11 +118,18 @@ def open_model(name: str = DEFAULT, settings: EngineSettings | None = None) -> M
     )
 
 
-def _open_served(uri: EngineUri) -> Model:
-    service = extras.load("avalan.model.service").find_service(uri)
-    engine = extras.load("avalan.model.engine.remote", extra="remote").load(service)
+def _open_served(uri: EngineUri, settings: EngineSettings) -> Model:
+    services = extras.load("avalan.model.service")
+    services.check_settings(uri, settings)
+    service = services.find_service(uri)
+    engine = extras.load(f"avalan.model.engine.{service.engine}", extra="remote").load(service)
     return Model(
-        name=uri.shown, folder=None, config={}, vocabulary=None, engine=engine, engine_name="remote"
+        name=uri.shown,
+        folder=None,
+        config={},
+        vocabulary=engine.vocabulary,
+        engine=engine,
+        engine_name=service.engine.replace("_", "-"),
     )
 
 

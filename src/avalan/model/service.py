@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from avalan.errors import ConfigurationError
+from avalan.model.entities import EngineSettings
 from avalan.model.uri import EngineUri
 
 PROVIDERS = {
@@ -14,10 +15,19 @@ PROVIDERS = {
     "deepseek": "https://api.deepseek.com/v1",
     "together": "https://api.together.xyz/v1",
     "ollama": "http://localhost:11434/v1",
+    "llama-server": "http://localhost:8080/v1",
 }
 """Where each serves the OpenAI protocol."""
 
+LLAMA_SERVER = "llama-server"
+"""The provider that is spoken to with token ids."""
+
 OPTIONS = ("base_url", "timeout")
+_LOADED = (
+    "adapter", "tokenizer", "tokens", "special_tokens",
+    "weight_type", "attention", "context_length",
+)  # fmt: skip
+"""What a server has decided when it loaded its model."""
 _DEFAULT_TIMEOUT_S = 60.0
 
 
@@ -32,6 +42,8 @@ class Service:
     key: str | None = field(default=None, repr=False)
     timeout_s: float = _DEFAULT_TIMEOUT_S
     """Longest silence of the server."""
+    engine: str = "remote"
+    """How it is spoken to: `remote`, over the OpenAI protocol, or `llama_server`."""
 
     @property
     def is_openai(self) -> bool:
@@ -43,8 +55,8 @@ def find_service(uri: EngineUri) -> Service:
     """The service that a URI means.
 
     `ai://KEY@openai/gpt-4o`, `ai://env:OPENAI_API_KEY@openai/gpt-4o`, `ai://ollama/qwen3`,
-    `ai://local:8000/model`; `?base_url=https://…/v1` names a server of one's own, `?timeout=120`
-    (seconds) waits longer for it.
+    `ai://local:8000/model`, `ai://llama-server:8080/model`; `?base_url=https://…/v1` names a server
+    of one's own, `?timeout=120` (seconds) waits longer for it.
 
     Raises:
         ConfigurationError: the provider is unknown, an option is, or the key's variable is empty.
@@ -63,14 +75,27 @@ def find_service(uri: EngineUri) -> Service:
         base_url=uri.options.get("base_url") or _base_url(uri),
         key=_key(uri),
         timeout_s=_timeout(uri),
+        engine="llama_server" if uri.provider.partition(":")[0] == LLAMA_SERVER else "remote",
     )
+
+
+def check_settings(uri: EngineUri, settings: EngineSettings) -> None:
+    """Raises ConfigurationError for settings of loading a model that only its server can make."""
+    for name in _LOADED:
+        if getattr(settings, name) != getattr(EngineSettings(), name):
+            raise ConfigurationError(
+                "The server of {model!r} has loaded its model already, so {name} cannot be set "
+                "from here; leave it out, or run the model on this machine.",
+                model=uri.shown,
+                name=name,
+            )
 
 
 def _base_url(uri: EngineUri) -> str:
     host, _, port = uri.provider.partition(":")
     if uri.provider in PROVIDERS:
         return PROVIDERS[uri.provider]
-    if host == "local" and port.isdigit():
+    if host in ("local", LLAMA_SERVER) and port.isdigit():
         return f"http://localhost:{port}/v1"
     raise ConfigurationError(
         "There is no provider {provider!r}; choose from: {known}, local:PORT, or name the server "

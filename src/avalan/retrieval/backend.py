@@ -111,6 +111,9 @@ class Backend(Protocol):
     def use(self, embedding: Embedding) -> None:
         """Take vectors of this model from now on; all that there are go."""
 
+    def has_vectors(self) -> bool:
+        """Whether any passage has one."""
+
     def pending(self, limit: int) -> list[tuple[int, str]]:
         """(number, text) of passages without a vector, each document's in its order."""
 

@@ -109,7 +109,7 @@ def open_backend(place: Path | str, *, create: bool, rebuild: bool) -> Backend:
     """The database of the index at `place`: a file's path, or an address."""
     if isinstance(place, str) and place.startswith(_POSTGRES):
         postgres = extras.load("avalan.retrieval.postgres", extra="postgres")
-        backend: Backend = postgres.PostgresBackend.open(place, create=create)
+        backend: Backend = postgres.PostgresBackend.open(place, create=create, rebuild=rebuild)
         return backend
     return SqliteBackend.open(Path(place), create=create, rebuild=rebuild)
 
@@ -368,7 +368,7 @@ class SyncIndex:
         if mode == "lexical":
             return None
         embedding = self._backend.embedding()
-        if embedding is None or not embedding.dimension or not self._backend.totals().num_embedded:
+        if embedding is None or not self._backend.has_vectors():
             if mode == "dense":
                 raise RetrievalError(
                     "The index {name!r} has no vectors, so it cannot be searched by meaning; make "

@@ -199,6 +199,10 @@ class SqliteBackend:
             self._connection.execute("INSERT INTO embedding VALUES (?, ?, ?)", values)
         self._matrix = None
 
+    def has_vectors(self) -> bool:
+        """Whether any passage has one."""
+        return bool(self._all("SELECT 1 FROM vectors LIMIT 1"))
+
     def pending(self, limit: int) -> list[tuple[int, str]]:
         """(number, text) of passages without a vector, each document's in its order."""
         sql = (

@@ -4,9 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from avalan.retrieval.chunks import split
-from avalan.retrieval.documents import Document, width
-from avalan.retrieval.headings import Trail, follow
+from avalan.retrieval.documents import Document
+from avalan.retrieval.rows import blocks
 from avalan.retrieval.scripts import spaced
 
 VERSION = 3
@@ -141,9 +140,14 @@ def insert(connection: sqlite3.Connection, document: Document, root: str) -> int
     number = connection.execute(_INSERT_DOCUMENT, values).lastrowid
     rowid = first
     name = spaced(document.path.stem)
-    for row in _passages(connection, document, number):
-        connection.execute(_INSERT_PASSAGE, (rowid, number, name, *row))
-        rowid += 1
+    for position, (text, rows) in enumerate(blocks(document)):
+        if document.offsets_in == "extracted":
+            sql = "INSERT INTO extracts VALUES (?, ?, ?)"
+            connection.execute(sql, (number, position, text))
+        for heading, passage, *where in rows:
+            row = (rowid, number, name, spaced(heading), spaced(passage), *where)
+            connection.execute(_INSERT_PASSAGE, row)
+            rowid += 1
     sql = "UPDATE documents SET num_passages = ? WHERE id = ?"
     connection.execute(sql, (rowid - first, number))
     return rowid - first
@@ -157,32 +161,6 @@ _INSERT_PASSAGE = (
     "INSERT INTO passages(rowid, document, name, heading, text, start_byte, end_byte, "
     "locator) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-
-
-def _passages(
-    connection: sqlite3.Connection, document: Document, number: int | None
-) -> Iterator[tuple[str, str, int, int, str]]:
-    """(heading, text, start_byte, end_byte, locator) of each chunk; extracted text is kept."""
-    above: Trail = ()
-    line = 1
-    encoding = document.offset_encoding
-    for position, block in enumerate(document.blocks()):
-        if document.offsets_in == "extracted":
-            sql = "INSERT INTO extracts VALUES (?, ?, ?)"
-            connection.execute(sql, (number, position, block.text))
-        char, end = 0, block.start
-        for chunk in split(block.text, block.headings, above=above, cuts=document.format.cuts):
-            line += block.text.count("\n", char, chunk.start)
-            start = end + width(block.text[char : chunk.start], encoding)
-            if document.offsets_in == "file":
-                locator = f"line {line}"
-            else:
-                locator = block.locator(chunk.start, chunk.end) or chunk.heading
-            char, end = chunk.end, start + width(chunk.text, encoding)
-            line += chunk.text.count("\n")
-            yield spaced(chunk.heading), spaced(chunk.text), start, end, locator
-        line += block.text.count("\n", char)
-        above = follow(above, block.headings)
 
 
 def forget(connection: sqlite3.Connection, source: str) -> bool:

@@ -3,12 +3,14 @@
 * `pico_llama`, `pico_qwen3`, `pico_qwen3_5`, `pico_tokenizer`: random weights and real files;
   `pico_gguf` writes one as a GGUF file.
 * `pico_speaker`: real files too, of a model that always says the same.
-* `pico_detr`, `pico_bart`, `pico_mbart50`: the same for images, summaries and translations.
+* `pico_detr`, `pico_bart`, `pico_mbart50`, `pico_bert`: the same for images, summaries,
+  translations and sentence embeddings.
 * `ScriptedEngine`, `ScriptedGeneratingEngine`, `scripted_model`, `saying`: what they are told to.
 * `LocalHub`: a model hub on this machine, for the code that downloads.
 """
 
 from avalan.testing.detector import pico_detr
+from avalan.testing.encoder import pico_bert
 from avalan.testing.hub import LocalHub
 from avalan.testing.pico import (
     BOS,
@@ -43,6 +45,7 @@ __all__ = [
     "ScriptedEngine",
     "ScriptedGeneratingEngine",
     "pico_bart",
+    "pico_bert",
     "pico_detr",
     "pico_gguf",
     "pico_llama",

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avalan.train import run_folder
-from avalan.train.recipe import ModelShape, Recipe
+from avalan.train.embedder_recipe import EmbedderRecipe, Student
+from avalan.train.kinds import AnyRecipe
+from avalan.train.recipe import ModelShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +31,14 @@ class Plan:
     """From `tokens_per_s`; None until it is measured."""
 
 
-def plan(recipe: Recipe, out: Path) -> Plan:
+def plan(recipe: AnyRecipe, out: Path) -> Plan:
     """The plan of `recipe` in the folder `out`, which may not exist yet.
 
     Raises:
         ConfigurationError: `out` holds another run.
     """
     run_folder.check(recipe, out)
-    tokens_per_step = recipe.run.rows_per_step * recipe.model.context_length
+    tokens_per_step = recipe.run.rows_per_step * _row_length(recipe)
     checkpoint = run_folder.last_checkpoint(out)
     done = run_folder.step_of(checkpoint) if checkpoint else 0
     reports = run_folder.reports(out)
@@ -45,16 +47,49 @@ def plan(recipe: Recipe, out: Path) -> Plan:
     return Plan(
         recipe=recipe.name,
         folder=str(out),
-        num_parameters=num_parameters(recipe.model),
+        num_parameters=size(recipe),
         num_steps=recipe.run.num_steps,
         tokens_per_step=tokens_per_step,
         num_tokens=recipe.run.num_steps * tokens_per_step,
-        checkpoint_bytes=checkpoint_bytes(recipe.model),
+        checkpoint_bytes=checkpoint_size(recipe),
         save_steps=recipe.run.save_steps,
         done_steps=done,
         tokens_per_s=speed,
         remaining_s=left / speed if speed else None,
     )
+
+
+def _row_length(recipe: AnyRecipe) -> int:
+    """Tokens of a row at most."""
+    if isinstance(recipe, EmbedderRecipe):
+        return recipe.corpus.max_tokens
+    return recipe.model.context_length
+
+
+def size(recipe: AnyRecipe) -> int:
+    """Weights of the model that `recipe` makes."""
+    if isinstance(recipe, EmbedderRecipe):
+        return num_student_parameters(recipe.student)
+    return num_parameters(recipe.model)
+
+
+def checkpoint_size(recipe: AnyRecipe) -> int:
+    """Bytes of a checkpoint: float32 weights and what the optimizer remembers of them."""
+    if isinstance(recipe, EmbedderRecipe):
+        return 3 * 4 * size(recipe)
+    return checkpoint_bytes(recipe.model)
+
+
+def num_student_parameters(
+    shape: Student, *, width: int = 384, vocab_size: int = 30_522, num_positions: int = 512
+) -> int:
+    """Weights of a student while it learns; the sizes of the rest are MiniLM's, if nobody says.
+
+    A block has twelve matrices' worth of width times width, 13 vectors and 4 norms' parts.
+    """
+    block = 12 * width * width + 13 * width
+    table = shape.embedding_size * (vocab_size + width) + (num_positions + 4) * width
+    return table + shape.num_layers * block
 
 
 def num_parameters(shape: ModelShape) -> int:

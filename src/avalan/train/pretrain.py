@@ -128,7 +128,7 @@ class RowTrainer(Trainer):
         if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
             raise self._diverged(_("A weight is not a finite number"), self.state.global_step)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        with _writing(_("The checkpoint of step {step}", step=self.state.global_step), folder):
+        with writing(_("The checkpoint of step {step}", step=self.state.global_step), folder):
             super()._save_checkpoint(model, trial)
 
     @property
@@ -174,7 +174,7 @@ def pretrain(
         KeyboardInterrupt: it was interrupted.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE)
-    uses_cpu = _uses_cpu(device)
+    uses_cpu = find_out_cpu(device)
     run_folder.claim(recipe, out)
     run_folder.remove_broken_checkpoints(out)
     tokenizer = _tokenizer(recipe, out / run_folder.TOKENIZER, show)
@@ -190,13 +190,13 @@ def pretrain(
             else _("Starting at step 1")
         )
     )
-    with _stopping_between_steps(progress):
+    with stopping_between_steps(progress):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return _finished(model, out)
 
 
 @contextmanager
-def _stopping_between_steps(progress: Progress) -> Iterator[None]:
+def stopping_between_steps(progress: Progress) -> Iterator[None]:
     """Let the first Ctrl-C wait for the end of the step, and then raise KeyboardInterrupt.
 
     In the middle of one, it would cut off the worker that makes the rows, which complains.
@@ -219,7 +219,12 @@ def _stopping_between_steps(progress: Progress) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _uses_cpu(device: str | None) -> bool:
+def find_out_cpu(device: str | None) -> bool:
+    """Whether a run computes on the processor.
+
+    Raises:
+        ConfigurationError: the device is absent, or torch would use several.
+    """
     if device not in (None, "cpu", "cuda"):
         raise ConfigurationError("Training runs on cpu or cuda, not on {device!r}.", device=device)
     if device == "cuda" and not torch.cuda.is_available():
@@ -250,7 +255,7 @@ def _finished(model: LlamaForCausalLM, out: Path) -> Path:
     final = out / run_folder.MODEL
     partial = out / f"{run_folder.MODEL}.partial"
     model.config.use_cache = True
-    with _writing(_("The finished model"), partial):
+    with writing(_("The finished model"), partial):
         model.to(torch.float16).save_pretrained(partial)
         for file in (out / run_folder.TOKENIZER).iterdir():
             (partial / file.name).write_bytes(file.read_bytes())
@@ -260,7 +265,7 @@ def _finished(model: LlamaForCausalLM, out: Path) -> Path:
 
 
 @contextmanager
-def _writing(what: str, folder: Path) -> Iterator[None]:
+def writing(what: str, folder: Path) -> Iterator[None]:
     """A disk that refuses becomes a sentence, and no half of `folder` stays behind."""
     try:
         yield
@@ -278,23 +283,23 @@ def _writing(what: str, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _trainer(
-    recipe: Recipe,
-    model: LlamaForCausalLM,
-    rows: Rows,
-    out: Path,
-    progress: Progress,
-    *,
-    uses_cpu: bool,
-) -> RowTrainer:
-    run = recipe.run
-    arguments = TrainingArguments(
+def training_arguments(
+    run: Any, out: Path, *, rows: int, bf16: bool, uses_cpu: bool
+) -> TrainingArguments:
+    """What the Trainer is to do for the section `run` of a recipe.
+
+    Args:
+        rows: rows of the dataset in a step.
+    """
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    return TrainingArguments(
         output_dir=str(out),
         max_steps=run.num_steps,
-        per_device_train_batch_size=run.rows_per_step,
+        per_device_train_batch_size=rows,
         learning_rate=run.learning_rate,
         max_grad_norm=run.max_grad_norm,
-        bf16=run.bf16,
+        bf16=bf16,
         use_cpu=uses_cpu,
         save_steps=run.save_steps,
         save_total_limit=2,
@@ -307,8 +312,21 @@ def _trainer(
         dataloader_num_workers=1,
         dataloader_prefetch_factor=4,
     )
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()
+
+
+def _trainer(
+    recipe: Recipe,
+    model: LlamaForCausalLM,
+    rows: Rows,
+    out: Path,
+    progress: Progress,
+    *,
+    uses_cpu: bool,
+) -> RowTrainer:
+    run = recipe.run
+    arguments = training_arguments(
+        run, out, rows=run.rows_per_step, bf16=run.bf16, uses_cpu=uses_cpu
+    )
     optimizer = MuonWithAdamW(model, lr=run.learning_rate, weight_decay=run.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,

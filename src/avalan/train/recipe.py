@@ -5,11 +5,12 @@ The docstrings of the fields, with their units, are the documentation of the TOM
 
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
@@ -97,8 +98,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything about a run."""
+    """Everything about a run that makes a language model."""
 
+    trainer: ClassVar[tuple[str, str]] = ("avalan.train.pretrain", "pretrain")
     name: str
     model: ModelShape = field(default_factory=ModelShape)
     loss: Loss = field(default_factory=Loss)
@@ -107,19 +109,23 @@ class Recipe:
 
 
 def load_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
-    """Read the recipe file `name`, or the one of that name in the package.
+    """Read the recipe of a language model: `read_recipe`, then `recipe_from_table`."""
+    return recipe_from_table(*read_recipe(name, changes))
+
+
+def read_recipe(name: str, changes: dict[str, str] | None = None) -> tuple[dict[str, Any], str]:
+    """What the recipe file `name`, or the one of that name in the package, says; and its name.
 
     Args:
         changes: dotted keys and TOML values, as `{"run.seed": "8"}`, that override the file.
 
     Raises:
-        ConfigurationError: there is no such recipe, it cannot be read, a key is unknown, or a
-            value is of another type or impossible.
+        ConfigurationError: there is no such recipe, or it cannot be read or changed.
     """
     table = read_toml(_find(name), _("The recipe {name}", name=name))
     for key, value in (changes or {}).items():
         _override(table, key, value)
-    return recipe_from_table(table, Path(name).stem)
+    return table, Path(name).stem
 
 
 def shipped_recipes() -> list[str]:
@@ -164,13 +170,15 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
     """The recipe `name` from what its TOML file says.
 
     Raises:
-        ConfigurationError: as `load_recipe`.
+        ConfigurationError: a key is unknown, or a value is of another type or impossible.
     """
     sections = {"model": ModelShape, "loss": Loss, "run": Run}
     stages = table.get("stage", [])
     file = _("The recipe {name}", name=name)
     check_keys(table, [*sections, "stage"], file)
-    made = {key: _fields(kind, table.get(key, {}), key, file) for key, kind in sections.items()}
+    made = {
+        key: read_section(kind, table.get(key, {}), key, file) for key, kind in sections.items()
+    }
     if not stages or not isinstance(stages, list):
         raise ConfigurationError(
             "The recipe {name} has no [[stage]], which says what is read until when; add one "
@@ -178,13 +186,18 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
             name=name,
             keys=EXAMPLE,
         )
-    made["stages"] = tuple(_fields(Stage, stage, "stage", file) for stage in stages)
+    made["stages"] = tuple(read_section(Stage, stage, "stage", file) for stage in stages)
     recipe = Recipe(name=name, **made)
     _check_values(recipe)
     return recipe
 
 
-def _fields(kind: type, values: Any, section: str, file: str) -> Any:
+def read_section(kind: type, values: Any, section: str, file: str) -> Any:
+    """The dataclass `kind` from what the section of a recipe says.
+
+    Raises:
+        ConfigurationError: it is no table, or a key of it is unknown, missing or of another type.
+    """
     if not isinstance(values, dict):
         raise ConfigurationError(
             "{file} has {section} = {values!r}; write it as [{section}].",
@@ -232,17 +245,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 def _check_values(recipe: Recipe) -> None:
     """Raise for the first value that no run could use."""
     model, loss = recipe.model, recipe.loss
-    for name, (least, most) in _RANGES.items():
-        # Written so that not-a-number fails too.
-        if not least <= _value(recipe, name) <= most:
-            demand = _n(
-                "The recipe's {name} is {value}, but it must be from {least:,} to {most:,}."
-            )
-            raise _impossible(recipe, name, demand, least=least, most=most)
-    for name in ("model.rope_theta", "run.learning_rate", "run.max_grad_norm"):
-        if not 0 < _value(recipe, name) < math.inf:
-            demand = _n("The recipe's {name} is {value}, but it must be > 0 and finite.")
-            raise _impossible(recipe, name, demand)
+    check_ranges(recipe, _RANGES, ("model.rope_theta", "run.learning_rate", "run.max_grad_norm"))
     if model.hidden_size % (2 * model.num_heads):
         demand = _n(
             "The recipe's {name} is {value}, but it must divide model.hidden_size ({width}) into "
@@ -258,13 +261,35 @@ def _check_values(recipe: Recipe) -> None:
         _check_stage(stage)
 
 
-def _value(recipe: Recipe, name: str) -> float:
+def check_ranges(
+    recipe: Any, ranges: Mapping[str, tuple[float, float]], positive: Iterable[str]
+) -> None:
+    """Raise for the first number of a recipe that is out of its range.
+
+    Args:
+        ranges: from where to where, by dotted key.
+        positive: keys whose numbers must be above 0 and finite.
+    """
+    for name, (least, most) in ranges.items():
+        # Written so that not-a-number fails too.
+        if not least <= _value(recipe, name) <= most:
+            demand = _n(
+                "The recipe's {name} is {value}, but it must be from {least:,} to {most:,}."
+            )
+            raise _impossible(recipe, name, demand, least=least, most=most)
+    for name in positive:
+        if not 0 < _value(recipe, name) < math.inf:
+            demand = _n("The recipe's {name} is {value}, but it must be > 0 and finite.")
+            raise _impossible(recipe, name, demand)
+
+
+def _value(recipe: Any, name: str) -> float:
     section, _, key = name.partition(".")
     value: float = getattr(getattr(recipe, section), key)
     return value
 
 
-def _impossible(recipe: Recipe, name: str, demand: str, **values: float) -> ConfigurationError:
+def _impossible(recipe: Any, name: str, demand: str, **values: float) -> ConfigurationError:
     return ConfigurationError(demand, name=name, value=_value(recipe, name), **values)
 
 

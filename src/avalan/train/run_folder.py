@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan.errors import ConfigurationError, StateError, reason_of
-from avalan.train.recipe import Recipe, recipe_from_table
+from avalan.train.kinds import AnyRecipe, from_table
 
 RECIPE, METRICS, TOKENIZER, MODEL = "recipe.json", "metrics.jsonl", "tokenizer", "model"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -37,7 +37,7 @@ class StepReport:
     step: int
     num_steps: int
     loss: float
-    """Mean weighted cross-entropy since the last report, in nats."""
+    """Its mean since the last report; of a language model the weighted cross-entropy, in nats."""
     learning_rate: float
     tokens_per_s: float
     remaining_s: float
@@ -47,7 +47,7 @@ class StepReport:
 # --- whose it is ----------------------------------------------------------------------------------
 
 
-def check(recipe: Recipe, out: Path) -> None:
+def check(recipe: AnyRecipe, out: Path) -> None:
     """Check that `out` is free, or belongs to `recipe`.
 
     Raises:
@@ -68,7 +68,7 @@ def check(recipe: Recipe, out: Path) -> None:
         )
 
 
-def check_writable(recipe: Recipe, out: Path, *, size_bytes: int) -> None:
+def check_writable(recipe: AnyRecipe, out: Path, *, size_bytes: int) -> None:
     """Check that the run of `recipe` can be written into `out`, by trying; nothing is left there.
 
     Args:
@@ -99,7 +99,7 @@ def check_writable(recipe: Recipe, out: Path, *, size_bytes: int) -> None:
         )
 
 
-def claim(recipe: Recipe, out: Path) -> None:
+def claim(recipe: AnyRecipe, out: Path) -> None:
     """Make `out` the folder of `recipe`; nothing changes if it is that already.
 
     Raises:
@@ -150,11 +150,12 @@ def _is_ours(name: str) -> bool:
     return name in (METRICS, TOKENIZER, MODEL) or bool(_CHECKPOINT.fullmatch(name))
 
 
-def _written(path: Path) -> Recipe:
+def _written(path: Path) -> AnyRecipe:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        table["stage"] = table.pop("stages")
-        return recipe_from_table(table, table.pop("name"))
+        if "stages" in table:
+            table["stage"] = table.pop("stages")
+        return from_table(table, table.pop("name"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigurationError):
         raise ConfigurationError(
             "{path} cannot be read as a recipe, so the run in its folder cannot go on; choose "
@@ -163,7 +164,7 @@ def _written(path: Path) -> Recipe:
         ) from None
 
 
-def _check_same(recipe: Recipe, other: Recipe, out: Path) -> None:
+def _check_same(recipe: AnyRecipe, other: AnyRecipe, out: Path) -> None:
     here, there = _flat(asdict(recipe)), _flat(asdict(other))
     for key in here | there:
         if key != "name" and here.get(key) != there.get(key):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.errors import ConfigurationError, TruncatedAnswer
-from avalan.model.decode.grammar import Grammar
+from avalan.model.decode.grammar import Grammar, follows
 from avalan.model.decode.loop import decode
 from avalan.model.entities import GenerationReport, GenerationSettings
 from avalan.model.load import Model, open_model
@@ -149,3 +149,13 @@ def test_what_cannot_be_enforced_is_refused_in_one_line(
 def test_two_constraints_are_one_too_many(model: Model) -> None:
     with pytest.raises(ConfigurationError, match="regex, choices"):
         answer(model, regex="a", choices=("a",))
+
+
+@pytest.mark.parametrize(
+    ("text", "keeps"),
+    [('{"a":"x"}', True), ('{\n\t"a" :\n "x"\n}', True), ('{"a": "z"}', False),
+     ('{"a": "x"', False), ("[]", False)],
+)  # fmt: skip
+def test_a_finished_text_follows_a_schema_whatever_its_blanks(text: str, keeps: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x"]}}, "required": ["a"]}
+    assert follows(text, GenerationSettings(schema=schema)) is keeps

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from avalan.model.entities import EngineSettings
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+LLAMA_SERVER = os.environ.get("AVALAN_LLAMA_SERVER") or shutil.which("llama-server")
 BLOCKS = re.findall(r"^```bash run ?(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
@@ -28,7 +30,7 @@ def run(run_block: Callable[..., str], tmp_path: Path) -> Callable[[str], list[s
 
 
 def test_every_block_of_code_is_run_where_its_engine_is() -> None:
-    assert len(BLOCKS) == PAGE.count("\n```") // 2 == 7
+    assert len(BLOCKS) == PAGE.count("\n```") // 2 == 8
 
 
 def check(said: str, kept_by: str = "llguidance") -> None:
@@ -53,6 +55,17 @@ def test_gguf_and_a_server(run: Callable[[str], list[str]]) -> None:
     check(gguf)
     assert "schema kept by ai://local:8123/nano" in remote
     assert remote.count('"finish_reason"') == 2
+
+
+@pytest.mark.skipif(LLAMA_SERVER is None, reason="no llama-server: make llama-server")
+def test_a_llama_server(
+    run: Callable[[str], list[str]],
+    run_block: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", f"{Path(str(LLAMA_SERVER)).parent}{os.pathsep}{os.environ['PATH']}")
+    run_block("bash", "avalan model export models/nano --out nano.gguf --precision fp16")
+    check(run("llama_server")[-1], kept_by="ai://llama-server:8124/nano")
 
 
 @pytest.mark.slow

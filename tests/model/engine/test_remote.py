@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ import pytest
 
 from avalan import testing
 from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
-from avalan.model.entities import GenerationSettings
+from avalan.model.entities import EngineSettings, GenerationSettings
 from avalan.model.load import open_model
 from avalan.model.nlp.text import TextGenerationModel
 
@@ -33,7 +32,7 @@ SCHEMA = {
 
 
 def event(text: str, finish: str = "null") -> bytes:
-    delta = f'{{"content": {text!r}}}'.replace("'", '"') if text else "{}"
+    delta = json.dumps({"content": text} if text else {})
     choice = f'{{"index": 0, "delta": {delta}, "finish_reason": {finish}}}'
     return f'data: {{"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [{choice}]}}\n\n'.encode()  # noqa: E501
 
@@ -140,10 +139,8 @@ def test_failures_that_pass_are_tried_again(serving: Callable[..., Server]) -> N
     assert len(server.requests) == 3
 
 
-def test_nobody_there_is_said_within_seconds() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_nobody_there_is_said_within_seconds(free_port: Callable[[], int]) -> None:
+    port = free_port()
     began = time.monotonic()
     with pytest.raises(ModelError, match=f"Nobody answers at http://localhost:{port}"):
         answer(f"ai://local:{port}/m")
@@ -165,10 +162,32 @@ def test_a_server_that_ignores_the_schema_is_found_out(serving: Callable[..., Se
     assert b'"json_schema"' in server.requests[0]
 
 
+def test_a_schema_leaves_the_white_space_to_the_server(serving: Callable[..., Server]) -> None:
+    pytest.importorskip("llguidance", reason="constraints need llguidance")
+    told = event('{\n\n  "a" :\t4\n}') + event("", '"stop"') + b"data: [DONE]\n\n"
+    text, _report = answer(serving(200, EVENTS, told).uri, schema=SCHEMA)
+    assert text == '{\n\n  "a" :\t4\n}'
+
+
 def test_an_answer_cut_short_under_a_schema_is_an_error(serving: Callable[..., Server]) -> None:
     server = serving(200, EVENTS, event("{") + event("", '"length"') + b"data: [DONE]\n\n")
     with pytest.raises(TruncatedAnswer):
         answer(server.uri, schema=SCHEMA)
+
+
+@pytest.mark.parametrize("pieces", [("Hello",), ("He", "l", "lo"), ("Hel", "lo ")])
+def test_a_stop_string_is_no_part_of_the_answer(
+    serving: Callable[..., Server], pieces: tuple[str, ...]
+) -> None:
+    told = b"".join(map(event, pieces)) + event("", '"stop"') + b"data: [DONE]\n\n"
+    text, report = answer(serving(200, EVENTS, told).uri, stop_strings=("lo",))
+    assert (text, report.finish_reason) == ("Hel", "stop")
+
+
+def test_what_only_begins_a_stop_string_is_told_at_the_end(serving: Callable[..., Server]) -> None:
+    text, report = answer(serving(200, EVENTS, GOOD).uri, stop_strings=("lol",))
+    assert text == "Hello"
+    assert report.finish_reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +220,17 @@ def test_a_uri_that_cannot_be_used_is_explained_without_the_key(uri: str, compla
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"adapter": "x"}, {"tokens": ("x",)}, {"weight_type": "bf16"}, {"context_length": 9}],
+    ids=str,
+)
+def test_what_a_server_has_loaded_cannot_be_changed_from_here(settings: dict[str, Any]) -> None:
+    (name,) = settings
+    with pytest.raises(ConfigurationError, match=f"loaded its model already, so {name} cannot"):
+        open_model("ai://local:80/m", EngineSettings(**settings))
+
+
 def test_a_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVALAN_TEST_KEY", KEY)
     with open_model("ai://env:AVALAN_TEST_KEY@openai/gpt-4o") as model:
@@ -209,27 +239,17 @@ def test_a_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture(scope="module")
-def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def llama_server(
+    tmp_path_factory: pytest.TempPathFactory, run_server: Callable[..., Any]
+) -> Iterator[str]:
     """The URI of a pico model served by llama-cpp-python."""
     pytest.importorskip("llama_cpp.server.app", reason="needs llama-cpp-python[server]")
     folder = tmp_path_factory.mktemp("served")
     file: Path = testing.pico_gguf(folder, testing.pico_llama(folder / "m"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(file), "--port", str(port),
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(file), "--port", "PORT",
                "--n_ctx", "256", "--logits_all", "true"]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(150):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"ai://local:{port}/m"
-    finally:
-        process.kill()
-        process.wait()
+    with run_server(command, "/v1/models", within_s=15) as server:
+        yield f"ai://local:{server.port}/m"
 
 
 def test_a_real_server_says_what_its_model_says_here(llama_server: str) -> None:
@@ -257,3 +277,30 @@ def test_alternatives_come_with_their_log_probabilities(llama_server: str) -> No
     tokens = asyncio.run(ask())
     assert all(token.logprob <= 0 for token in tokens)
     assert max(len(token.alternatives) for token in tokens) == 3
+
+
+@pytest.fixture(scope="module")
+def transformers_server(pico_folder: Path, run_server: Callable[..., Any]) -> Iterator[str]:
+    """The URI of a pico model served by `transformers serve`."""
+    for package in ("fastapi", "uvicorn", "rich"):
+        pytest.importorskip(package, reason="needs what transformers[serving] does")
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(pico_folder),
+               "--host", "127.0.0.1", "--port", "PORT", "--device", "cpu"]  # fmt: skip
+    with run_server(command, "/v1/models", within_s=90) as server:
+        yield f"ai://local:{server.port}/{pico_folder}"
+
+
+@pytest.mark.slow  # It takes 15 s to start, most of it to import.
+def test_transformers_serves_what_its_model_says_here(
+    transformers_server: str, pico_folder: Path
+) -> None:
+    here, report_here = answer(str(pico_folder), max_new_tokens=8)
+    there, report = answer(transformers_server, max_new_tokens=8)
+    assert there == here
+    assert report.usage == report_here.usage
+    text, report = answer(transformers_server, max_new_tokens=8, stop_strings=(here[2],))
+    assert (text, report.finish_reason) == (here[: here.index(here[2])], "stop")
+    with pytest.raises(ModelError, match="gives no log-probabilities"):
+        answer(transformers_server, max_new_tokens=2, num_alternatives=2)
+    with pytest.raises(TruncatedAnswer):
+        answer(transformers_server, max_new_tokens=2, schema=SCHEMA)

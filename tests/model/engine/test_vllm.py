@@ -4,11 +4,17 @@ import asyncio
 import json
 import os
 import signal
+import sys
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
+import torch
+import transformers
 
 from avalan import testing
 from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
@@ -21,6 +27,7 @@ pytest.importorskip("openai", reason="served models need the package openai")
 needs_vllm = pytest.mark.skipif(
     "AVALAN_VLLM" not in os.environ, reason="AVALAN_VLLM names no vLLM: see docs/vllm.md"
 )
+NANO = Path(__file__).parents[3] / "models" / "nano"
 FP32 = EngineSettings(engine="vllm", weight_type="fp32", vllm_options=("enforce-eager",))
 
 
@@ -51,10 +58,33 @@ def test_a_vllm_that_does_not_start_says_its_last_words(pico_folder: Path, tmp_p
         load_engine("vllm", pico_folder, EngineSettings(vllm=str(command)))
 
 
+def test_an_adapter_of_another_model_is_refused_before_anything_is_started(
+    pico_folder: Path, adapter: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"does not fit the model \(its matrices have other"):
+        load_engine("vllm", pico_folder, EngineSettings(vllm=sys.executable, adapter=str(adapter)))
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random LoRA of models/nano, of more ranks than vLLM has room for unasked; by PEFT."""
+    folder = tmp_path_factory.mktemp("adapter")
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_pretrained(NANO, dtype=torch.float32)
+    shape = peft.LoraConfig(
+        r=24, lora_alpha=96, target_modules=["q_proj", "v_proj"], init_lora_weights=False,
+        task_type="CAUSAL_LM",
+    )  # fmt: skip
+    with warnings.catch_warnings():  # PEFT uses a name that transformers is giving up.
+        warnings.simplefilter("ignore", FutureWarning)
+        peft.get_peft_model(model, shape).save_pretrained(str(folder))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama with heads of a size that vLLM has kernels for."""
-    shape = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 4}
+    shape: dict[str, Any] = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 4}
     return testing.pico_llama(tmp_path_factory.mktemp("heads-of-64"), head_dim=64, **shape)
 
 
@@ -70,6 +100,25 @@ def answer(lm: TextGenerationModel, **settings: Any) -> tuple[list[Token], Any]:
         return [token async for token in stream], stream.report
 
     return asyncio.run(ask())
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_an_adapter_gives_the_answer_of_the_merged_model(adapter: Path) -> None:
+    settings = replace(FP32, adapter=str(adapter))
+    merged = EngineSettings(engine="transformers", weight_type="fp32", adapter=str(adapter))
+    asked = {"max_new_tokens": 24}
+    with TextGenerationModel(str(NANO), settings) as lm:
+        ours, _ = answer(lm, **asked)
+    with TextGenerationModel(str(NANO), merged) as lm:
+        theirs, _ = answer(lm, **asked)
+    with TextGenerationModel(str(NANO), replace(merged, adapter=None)) as lm:
+        plain, _ = answer(lm, **asked)
+    assert "".join(map(str, ours)) == "".join(map(str, theirs)) != "".join(map(str, plain))
+    assert [token.token_id for token in ours] == [token.token_id for token in theirs]
+    assert [token.logprob for token in ours] == pytest.approx(
+        [token.logprob for token in theirs], abs=1e-3
+    )
 
 
 @needs_vllm
@@ -113,7 +162,9 @@ class TestRealServer:
         async def ask() -> None:
             await (await lm("a " * 4000)).text()
 
-        with pytest.raises(ModelError, match="too many; shorten it"):
+        with pytest.raises(
+            ModelError, match=r"at most 256 tokens, but the prompt has .*; shorten it"
+        ):
             asyncio.run(ask())
 
     def test_a_server_that_dies_is_a_sentence_and_leaves_nothing(self, folder: Path) -> None:

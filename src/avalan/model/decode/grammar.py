@@ -99,12 +99,22 @@ def _check_compiled(matcher: Any, settings: GenerationSettings) -> None:
 def follows(text: str, settings: GenerationSettings) -> bool:
     """Whether a finished text keeps to the constraint of `settings`, whoever wrote it.
 
+    JSON may have blanks wherever its format allows them.
+
     Raises:
         ConfigurationError: the constraint does not compile.
     """
     matcher = llguidance.LLMatcher(_bytes(), source(settings))
-    data = list(text.encode())
+    data = list((text if settings.schema is None else _respaced(text)).encode())
     return matcher.try_consume_tokens(data) == len(data) and bool(matcher.is_accepting())
+
+
+def _respaced(text: str) -> str:
+    """JSON with the blanks that our grammars know; what is none stays."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except ValueError:
+        return text
 
 
 class _Bytes:

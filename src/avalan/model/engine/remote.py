@@ -4,9 +4,11 @@ The `openai` package speaks it: it is the protocol's own client, and tries again
 pass. What the protocol has no word for is refused here rather than dropped.
 """
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -16,6 +18,7 @@ from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.decode.constraint import cut_short
+from avalan.model.decode.text import StopScanner
 from avalan.model.engine import Capability
 from avalan.model.entities import (
     GenerationReport,
@@ -43,14 +46,11 @@ class RemoteEngine:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._client = openai.OpenAI(
-            base_url=service.base_url,
-            api_key=service.key or "none",
-            timeout=openai.Timeout(service.timeout_s, connect=_CONNECT_S),
-            max_retries=_RETRIES,
-        )
+        self._client = open_client(service)
         self.context_length = 0
         """Not known; the server says when a prompt does not fit."""
+        self.vocabulary = None
+        """The server's alone."""
 
     def generate(
         self,
@@ -62,18 +62,27 @@ class RemoteEngine:
         request = _request(self._service, prompt, settings)
         report.constraint = settings.constraint
         report.enforced_by = self._service.name if settings.constraint else None
-        text = ""
+        text, scanner = "", StopScanner(settings.stop_strings)
         with explained(self._service):
             answer = self._asked(request)
         _check_is_stream(answer, self._service)
-        with explained(self._service, begun=True):
-            for chunk in answer.parse():
-                for token in _tokens(chunk, report):
-                    if settings.num_alternatives and math.isnan(token.logprob):
-                        raise _no_logprobs(self._service)
-                    text += "" if token.reasoning else token.text
-                    yield token
-        _check_end(text, settings, report, self._service)
+        with explained(self._service, begun=True), answer.parse() as chunks:
+            for token in (token for chunk in chunks for token in _tokens(chunk, report)):
+                if settings.num_alternatives and math.isnan(token.logprob):
+                    raise _no_logprobs(self._service)
+                if not token.reasoning:
+                    # Some servers stop after a stop string, and not before it.
+                    token = replace(token, text=scanner.push(token.text))
+                    text += token.text
+                yield token
+                if scanner.stopped:
+                    report.finish_reason = "stop"
+                    break
+        held, usage = scanner.flush(), report.usage
+        if held:
+            yield _token(held, None)
+            report.usage = usage
+        check_end(text + held, settings, report, self._service)
 
     def _asked(self, request: dict[str, Any]) -> Any:
         """The beginning of an answer; some servers know schemas under an older name."""
@@ -90,6 +99,16 @@ class RemoteEngine:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def open_client(service: Service) -> openai.OpenAI:
+    """A client of the server; nothing is asked yet."""
+    return openai.OpenAI(
+        base_url=service.base_url,
+        api_key=service.key or "none",
+        timeout=openai.Timeout(service.timeout_s, connect=_CONNECT_S),
+        max_retries=_RETRIES,
+    )
 
 
 @contextmanager
@@ -245,28 +264,36 @@ def _no_logprobs(service: Service) -> ModelError:
     )
 
 
-def _check_end(
+def check_end(
     text: str, settings: GenerationSettings, report: GenerationReport, service: Service
 ) -> None:
     """Whether the answer came to its end, and is what it was to be.
 
     Raises:
         ModelError: the server stopped in the middle, or did not keep to the schema.
-        TruncatedAnswer: the answer is cut off before the schema is complete.
+        TruncatedAnswer: the answer is cut off before what it was to follow is whole.
     """
     if report.finish_reason in (None, "interrupted"):
         raise broken_off(_("it ended without an end"), service)
+    if settings.constraint is not None and report.finish_reason == "length":
+        raise cut_short(settings.max_new_tokens, settings.constraint)
     if settings.schema is None:
         return
-    if report.finish_reason == "length":
-        raise cut_short(settings.max_new_tokens, "schema")
     checker = extras.load("avalan.model.decode.grammar", extra="grammar")
-    if not checker.follows(text, settings):
+    if not checker.follows(_without_spaces(text), settings):
         raise ModelError(
             "The server of {name!r} did not keep to the schema; choose a server or an engine that "
             "enforces it.",
             name=service.name,
         )
+
+
+def _without_spaces(text: str) -> str:
+    """JSON with no white space between its parts, which no schema forbids; else `text`."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
 
 
 def _sentence(error: openai.OpenAIError, service: Service) -> ModelError:

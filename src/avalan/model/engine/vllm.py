@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ import openai
 
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
+from avalan.model.adapter import check_fits
 from avalan.model.decode.constraint import cut_short
 from avalan.model.engine import Capability, check_room
 from avalan.model.engine.remote import broken_off, explained, take_report
@@ -41,6 +43,7 @@ _STOP_S = 20.0
 _POLL_S = 0.25
 _MARK = "token_id:"
 _ADAPTED = "adapted"
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 _DTYPES = {"fp32": "float32", "f32": "float32", "fp16": "float16", "f16": "float16",
            "bf16": "bfloat16"}  # fmt: skip
 
@@ -175,7 +178,14 @@ def load(folder: Path, settings: EngineSettings) -> VllmEngine:
         base_url = place.rstrip("/")
         base_url = base_url if base_url.endswith("/v1") else f"{base_url}/v1"
         return _connect(base_url, folder, settings, None)
-    process = Process(_command(place), folder, settings)
+    command = _command(place)
+    if settings.adapter is not None:
+        # vLLM takes an adapter of another model, and leaves out what has no place.
+        rank = check_fits(Path(settings.adapter).expanduser(), folder)
+        settings = replace(
+            settings, vllm_options=(f"max-lora-rank={_room(rank)}", *settings.vllm_options)
+        )
+    process = Process(command, folder, settings)
     return _connect(process.base_url, folder, settings, process)
 
 
@@ -195,10 +205,16 @@ def _connect(
         rows = []
     if not rows:
         raise ModelError("The server at {url} is no vLLM; check its address.", url=base_url)
-    adapted = [row for row in rows if row.get("id") == _ADAPTED] if settings.adapter else []
     row = next((row for row in rows if row.get("root") == str(folder)), rows[0])
-    row = row | {"id": adapted[0]["id"]} if adapted else row
-    service = Service(name=service.name, model=row["id"], base_url=base_url, key=key)
+    name = row["id"] if settings.adapter is None else _ADAPTED
+    if name not in [row.get("id") for row in rows]:
+        raise ModelError(
+            "The server at {url} has no adapter of the name {name!r}; start it with --enable-lora "
+            "--lora-modules {name}=FOLDER, or let avalan start it.",
+            url=base_url,
+            name=name,
+        )
+    service = Service(name=service.name, model=name, base_url=base_url, key=key)
     return VllmEngine(service, int(row.get("max_model_len") or 2048), process)
 
 
@@ -215,6 +231,11 @@ def _command(place: str) -> list[str]:
         # The module, since builds that are distributed under another name lack the command.
         return [str(path), "-m", "vllm.entrypoints.openai.api_server", "--model"]
     return [str(path), "serve"]
+
+
+def _room(rank: int) -> int:
+    """The room to ask for, of the sizes that vLLM has; it refuses a larger rank itself."""
+    return next((size for size in _RANKS if size >= rank), _RANKS[-1])
 
 
 def _options(settings: EngineSettings) -> list[str]:

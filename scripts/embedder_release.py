@@ -1,0 +1,55 @@
+"""Put an embedder into the package: `python scripts/embedder_release.py runs/embedder [RANK]`.
+
+Writes the int8 ONNX files and their row of the catalogue below src/avalan/model/bundled/, and the
+float16 checkpoint to models/; the card beside them is written by hand. With a folder that holds no
+run but a model, such as the teacher's, only the package is written.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from avalan.compress.encoder import export_encoder
+from avalan.model.nlp.sentence import BUNDLED
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src/avalan/model/bundled"
+CARD = "card.md"
+
+
+def main(run: Path, rank: int | None) -> None:
+    checkpoint = run / "model" if (run / "recipe.json").is_file() else run
+    target = PACKAGE / BUNDLED
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        size = export_encoder(checkpoint, Path(name), precision="int8", rank=rank)
+        for path in target.rglob("*"):
+            if path.is_file() and path.name != CARD:
+                path.unlink()
+        shutil.copytree(name, target, dirs_exist_ok=True)
+        target.chmod(0o755)  # A temporary folder is its owner's alone.
+    print(f"model.onnx: {size / 1e6:.2f} MB")
+    paths = (path for path in sorted(target.rglob("*")) if path.is_file() and path.name != CARD)
+    files = {
+        path.relative_to(target).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
+    row = {
+        "folder": BUNDLED,
+        "licence": "Apache-2.0",
+        "card": f"{BUNDLED}/{CARD}",
+        "files": files,
+    }
+    catalogue = PACKAGE / "catalogue.json"
+    rows = json.loads(catalogue.read_text()) | {BUNDLED: row}
+    catalogue.write_text(json.dumps(rows, indent=1) + "\n")
+    if checkpoint != run:
+        shutil.rmtree(ROOT / "models" / BUNDLED, ignore_errors=True)
+        shutil.copytree(checkpoint, ROOT / "models" / BUNDLED)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
