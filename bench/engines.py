@@ -1,6 +1,7 @@
 """Our engines beside their peers, in pairs, by the same work on both sides.
 
     python bench/engines.py [transformers] [onnx] [gguf] [batch] [--pairs 15] [--threads 2]
+        [--sizes 30M] [--batches 32] [--new-tokens 16]
 
 Each pair runs both sides, one right after the other, in a random order, in one process; a ratio of
 speeds is formed within the pair. Both sides return the chosen tokens' log-probabilities and the ten
@@ -48,6 +49,7 @@ MAKERS = {
     "Qwen3": testing.pico_qwen3,
     "Qwen3.5": testing.pico_qwen3_5,
 }
+BATCHES, NUM_BATCHED = (8, 32), 48
 NUM_ALTERNATIVES = 10
 Side = Callable[[], int]
 """Generates once; how many tokens."""
@@ -59,11 +61,15 @@ def main() -> None:
     options.add_argument("--pairs", type=int, default=15)
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--sizes", default="1M,5M,30M,120M")
+    options.add_argument("--batches", default="8,32", help="how many prompts together")
+    options.add_argument("--new-tokens", type=int, default=48, help="after each of them")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     sizes = given.sizes.split(",")
+    global BATCHES, NUM_BATCHED
+    BATCHES, NUM_BATCHED = tuple(map(int, given.batches.split(","))), given.new_tokens
     for part in given.parts:
         print(f"\n{part}: pairs {given.pairs}, threads {given.threads}", flush=True)
         for name, size_bytes, ours, theirs in PARTS[part](sizes, given.threads):
@@ -263,10 +269,10 @@ def with_batches(sizes: list[str], threads: int) -> Iterator[tuple[str, int, Sid
     for size in [size for size in sizes if size in ("5M", "30M")]:
         with tempfile.TemporaryDirectory() as folder:
             path = source("Llama", size, Path(folder))
-            peer, num = peer_of(path, torch.float32), 48
+            peer, num = peer_of(path, torch.float32), NUM_BATCHED
             settings = EngineSettings(engine="transformers", num_threads=threads)
             with open_model(str(path), settings) as model:
-                for count in (8, 32):
+                for count in BATCHES:
                     prompts = [prompt_of(16 + 80 * i // count, seed=i) for i in range(count)]
                     ours = partial(together, model, prompts, num)
                     weights = peer.num_parameters() * 4 // count

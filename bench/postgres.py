@@ -17,13 +17,13 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from retrieval import timed, write_texts
 
 from avalan.retrieval import postgres
 from avalan.retrieval.backend import Embedding
 from avalan.retrieval.index import SyncIndex
 from avalan.retrieval.postgres import PostgresBackend
 from avalan.retrieval.vectors import Vectors
+from retrieval import timed, write_texts
 
 NUM_CLUSTERS = 500
 SPREAD = 0.5

@@ -8,7 +8,7 @@ from avalan import extras
 from avalan.cli.console import Console
 
 # As in `avalan.model.bundled.RESERVED`, whose package is too heavy for `--help`.
-RESERVED = ("bundled", "reader", "rules")
+RESERVED = ("bundled", "embedder", "reader", "rules")
 
 
 @contextmanager

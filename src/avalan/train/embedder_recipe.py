@@ -93,6 +93,7 @@ class EmbedderRecipe:
     """Everything about a run."""
 
     trainer: ClassVar[tuple[str, str]] = ("avalan.train.embedder", "distil")
+    trial: ClassVar[str] = "avalan index add DOCS --embedder {folder}"
     name: str
     kind: str = "embedder"
     """What a run makes."""

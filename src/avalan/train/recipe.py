@@ -101,6 +101,7 @@ class Recipe:
     """Everything about a run that makes a language model."""
 
     trainer: ClassVar[tuple[str, str]] = ("avalan.train.pretrain", "pretrain")
+    trial: ClassVar[str] = 'avalan model run {folder} "…"'
     name: str
     model: ModelShape = field(default_factory=ModelShape)
     loss: Loss = field(default_factory=Loss)

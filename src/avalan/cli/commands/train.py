@@ -95,7 +95,8 @@ def _train(recipe: Any, out: Path, args: argparse.Namespace, console: Console, s
         console.print(str(folder))
     else:
         console.print(_("The model is in {folder}; try it with:", folder=folder))
-        console.print((f'  avalan model run {shlex.quote(str(folder))} "…"', "bold"), wrap=False)
+        command = recipe.trial.format(folder=shlex.quote(str(folder)))
+        console.print((f"  {command}", "bold"), wrap=False)
     return 0
 
 

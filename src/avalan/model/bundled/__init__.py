@@ -13,7 +13,7 @@ from pathlib import Path
 
 from avalan.errors import ModelError, reason_of
 
-RESERVED = ("bundled", "reader", "rules")
+RESERVED = ("bundled", "embedder", "reader", "rules")
 """Names that never mean a folder or a model on the hub."""
 _HERE = Path(__file__).parent
 

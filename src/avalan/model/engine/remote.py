@@ -4,7 +4,6 @@ The `openai` package speaks it: it is the protocol's own client, and tries again
 pass. What the protocol has no word for is refused here rather than dropped.
 """
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -280,20 +279,12 @@ def check_end(
     if settings.schema is None:
         return
     checker = extras.load("avalan.model.decode.grammar", extra="grammar")
-    if not checker.follows(_without_spaces(text), settings):
+    if not checker.follows(text, settings):
         raise ModelError(
             "The server of {name!r} did not keep to the schema; choose a server or an engine that "
             "enforces it.",
             name=service.name,
         )
-
-
-def _without_spaces(text: str) -> str:
-    """JSON with no white space between its parts, which no schema forbids; else `text`."""
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return text
 
 
 def _sentence(error: openai.OpenAIError, service: Service) -> ModelError:
