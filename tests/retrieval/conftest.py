@@ -13,6 +13,7 @@ from time import monotonic, sleep
 import pytest
 
 _SETTINGS = ["fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=32MB"]
+_INITIAL = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
 _ACCESS = "local all asked scram-sha-256\nlocal all all trust\n"
 
 
@@ -39,11 +40,10 @@ def postgres_server() -> Iterator[str]:
 
 def _served(binaries: Path, folder: Path, user: str | None) -> Iterator[str]:
     data, log = folder / "data", (folder / "log").open("w+")
-    made = [binaries / "initdb", "-D", data, "-U", "postgres", "--no-sync", "--auth=trust"]
     with log:
         try:
             subprocess.run(
-                [*made, "--encoding=UTF8", "--locale=C"],
+                [binaries / "initdb", "-D", data, *_INITIAL],
                 user=user, cwd=folder, stdout=log, stderr=log, check=True,
             )  # fmt: skip
         except (OSError, subprocess.CalledProcessError) as error:

@@ -356,7 +356,8 @@ class PostgresBackend:
         with speaking(self.place), self._live().transaction():
             self._connection.execute("SELECT set_config(%s, %s, true)", (name, value))
             values = {"query": _written(query), "breadth": breadth, "limit": limit}
-            return dict(self._connection.execute(sql, values).fetchall())
+            # A plan that is kept would not heed the setting.
+            return dict(self._connection.execute(sql, values, prepare=False).fetchall())
 
     def similarities(self, query: "Vectors", numbers: Sequence[int]) -> dict[int, float]:
         """The cosines of certain passages; those without a vector are left out."""

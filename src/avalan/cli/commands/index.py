@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from avalan import extras
 from avalan.cli.options import as_usage
 from avalan.cli.parser import Parser
 from avalan.locale import _, _n
@@ -48,6 +49,15 @@ def place_of(args: Namespace) -> Path | str:
     """Where the index is that the words mean."""
     with as_usage():
         return located(args.name)
+
+
+def shown_name(args: Namespace) -> str:
+    """What to call the index on a screen: an address goes without its password."""
+    place = place_of(args)
+    if isinstance(place, Path):
+        return str(args.name)
+    postgres = extras.load("avalan.retrieval.postgres_tables", extra="postgres")
+    return str(postgres.Address.parse(place).place)
 
 
 def opened(args: Namespace) -> SyncIndex:

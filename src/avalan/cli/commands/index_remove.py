@@ -3,10 +3,10 @@
 from argparse import Namespace
 from pathlib import Path
 
-from avalan.cli.commands.index import add_place, place_of
+from avalan import extras
+from avalan.cli.commands.index import add_place, place_of, shown_name
 from avalan.cli.console import Console
 from avalan.cli.parser import Parser
-from avalan.errors import UsageError
 from avalan.locale import _, ngettext
 from avalan.retrieval import store
 from avalan.retrieval.index import SyncIndex
@@ -33,26 +33,23 @@ def run(args: Namespace, console: Console) -> int:
     elif isinstance(place, Path):
         store.remove(place)
     else:
-        raise UsageError(
-            "A database is not deleted from here; name a document or folder to forget, or drop "
-            "the schema in the database yourself."
-        )
+        extras.load("avalan.retrieval.postgres", extra="postgres").remove(place)
     if console.as_json:
-        console.json({"index": args.name, "deleted": not args.file, "documents": removed})
+        console.json({"index": shown_name(args), "deleted": not args.file, "documents": removed})
     elif args.file:
         console.print(
             ngettext(
                 "Forgot {n:,} document of the index {name!r}.",
                 "Forgot {n:,} documents of the index {name!r}.",
                 len(removed),
-                name=args.name,
+                name=shown_name(args),
             )
         )
     else:
         console.print(
             _(
                 "Deleted the index {name!r}; the documents themselves are untouched.",
-                name=args.name,
+                name=shown_name(args),
             )
         )
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from avalan import extras
-from avalan.cli.commands.index import add_name, opened, passage_json
+from avalan.cli.commands.index import add_name, opened, passage_json, shown_name
 from avalan.cli.console import Console, Part
 from avalan.cli.display.layout import MAX_WIDTH, path_text, wrap
 from avalan.cli.options import whole_number
@@ -57,7 +57,10 @@ def run(args: Namespace, console: Console) -> int:
         console.json([_document(passage) | {"matches": found} for passage, found in pairs])
     elif not passages:
         console.note(
-            _("No passage in the index {name!r} shares a word with the query.", name=args.name)
+            _(
+                "No passage in the index {name!r} shares a word with the query.",
+                name=shown_name(args),
+            )
         )
     for rank, (passage, found) in enumerate(zip(passages, matches, strict=True), 1):
         _show(rank, passage, found, console)
