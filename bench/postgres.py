@@ -26,7 +26,7 @@ from avalan.retrieval.vectors import Vectors
 from retrieval import timed, write_texts
 
 NUM_CLUSTERS = 500
-SPREAD = 0.5
+SPREAD = 1.0
 """Of a passage's vector around its cluster's, which has length 1."""
 TOP_K, ASKED = 10, 200
 

@@ -181,7 +181,7 @@ def test_the_json_document_holds_the_text_and_what_it_cost(
     assert (out.count("\n"), err) == (1, "")
     assert (document["agent"], document["model"]) == ("Leo", "bundled")
     assert (document["text"], document["finish_reason"]) == (HOSTILE, "stop")
-    assert set(document["usage"]) == {"prompt_tokens", "completion_tokens"}
+    assert set(document["usage"]) == {"prompt_tokens", "completion_tokens", "cached_tokens"}
     assert set(document["timings"]) == {"prefill_s", "ttft_s", "decode_s", "tokens_per_s"}
 
 

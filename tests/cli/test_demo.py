@@ -76,11 +76,11 @@ def test_a_second_run_writes_and_reads_nothing_again(shown: str, capfd: CAPFD) -
     folder = state.home() / "demo" / "python"
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     with SyncIndex.open(named("python")) as index:
-        passages = index.search("pass statement")
+        passages = index.search("pass statement", mode="lexical")
     assert demo.main() == 0
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     with SyncIndex.open(named("python")) as index:
-        assert index.search("pass statement") == passages
+        assert index.search("pass statement", mode="lexical") == passages
 
 
 def test_pages_follow_the_text_of_this_python(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_the_json_document_holds_the_text_and_what_it_cost(
     assert err == ""
     assert (document["model"], document["text"]) == ("any", HOSTILE)
     assert document["finish_reason"] == "stop"
-    assert set(document["usage"]) == {"prompt_tokens", "completion_tokens"}
+    assert set(document["usage"]) == {"prompt_tokens", "completion_tokens", "cached_tokens"}
     assert set(document["timings"]) == {"prefill_s", "ttft_s", "decode_s", "tokens_per_s"}
 
 

@@ -135,9 +135,10 @@ def _part(
     if not ends:
         return None
     a, b = words[first][0], words[rng.choice(ends)][1]
-    while b > a and page.text[b - 1] in _EDGES:
+    # Behind the mark of a list stands a space.
+    while b > a and (page.text[b - 1] in _EDGES or page.text[b - 1].isspace()):
         b -= 1
-    while a < b and page.text[a] in _EDGES:
+    while a < b and (page.text[a] in _EDGES or page.text[a].isspace()):
         a += 1
     return (a, b) if a < b else None
 

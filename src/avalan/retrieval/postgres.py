@@ -260,22 +260,24 @@ class PostgresBackend:
         if not held:
             return Lexical(scores={}, most=sum(most.values()))
         rarity = " + ".join(["(words @@ %s::tsquery)::integer * %s::float8"] * len(held))
-        values = [value for lexeme in held for value in (f"'{lexeme}'", most[lexeme])]
+        rarities = [value for lexeme in held for value in (f"'{lexeme}'", most[lexeme])]
         any_of = " | ".join(f"'{lexeme}'" for lexeme in held)
         sql = (
             "WITH best AS MATERIALIZED (SELECT number, num_words, words FROM passages "
             f"WHERE words @@ %s::tsquery ORDER BY {rarity} DESC, "
             "ts_rank('{1, 0, 0, 0.5}', words, %s::tsquery, 1) DESC, number LIMIT %s), "
-            "hits AS (SELECT number, most, 1.2 * (0.25 + 0.75 * num_words / %s::float8) AS norm, "
-            "cardinality(weights) - 0.5 * cardinality(array_positions(weights, 'A')) AS frequency "
-            "FROM best, unnest(words) JOIN unnest(%s::text[], %s::float8[]) AS asked(lexeme, most) "
-            "USING (lexeme)) "
+            # Only the words that are asked for are unpacked, those of the title with weight B.
+            "hits AS (SELECT number, lexeme, 1.2 * (0.25 + 0.75 * num_words / %s::float8) AS norm, "
+            "cardinality(weights) - 0.5 * cardinality(array_positions(weights, 'B')) AS frequency "
+            "FROM best, unnest(ts_filter(setweight(ts_filter(words, '{a}'), 'B', %s::text[]) "
+            "|| setweight(ts_filter(words, '{d}'), 'C', %s::text[]), '{b,c}'))) "
             "SELECT number, sum(most * frequency / (frequency + norm))::float8 AS score FROM hits "
+            "JOIN unnest(%s::text[], %s::float8[]) AS asked(lexeme, most) USING (lexeme) "
             "GROUP BY number ORDER BY score DESC, number LIMIT %s"
         )
-        values = [any_of, *values, any_of, max(_NUM_SCORED, limit), mean_words or 1.0]
-        rows = self._all(sql, [*values, held, [most[lexeme] for lexeme in held], limit])
-        return Lexical(scores=dict(rows), most=sum(most.values()))
+        best = (any_of, *rarities, any_of, max(_NUM_SCORED, limit))
+        scored = (mean_words, held, held, held, [most[lexeme] for lexeme in held], limit)
+        return Lexical(scores=dict(self._all(sql, (*best, *scored))), most=sum(most.values()))
 
     def _counted(self, words: list[str]) -> list[tuple[str, int]]:
         """The stem of each word, and in how many passages it stands."""

@@ -29,7 +29,8 @@ def fuse(
     Args:
         lexical: BM25 by passage; 0 for what shares no word with the question.
         dense: cosine similarity by passage. One that is missing has no vector yet, and counts as
-            the median of those that have.
+            the likest of those that have where it is the best by words, and else as less, down to
+            their median: words have to do for it.
         most_lexical: what BM25 could come to.
         lexical_weight: of the share of it that a passage reaches, beside its cosine.
 
@@ -39,10 +40,17 @@ def fuse(
     """
     if not dense:
         return {number: score / most_lexical for number, score in lexical.items()}
-    middle = median(dense.values())
+    middle, likest = median(dense.values()), max(dense.values())
+    best_found = max(lexical.values(), default=0.0) or 1.0
+
+    def cosine(number: int) -> float:
+        if number in dense:
+            return dense[number]
+        return middle + (likest - middle) * lexical[number] / best_found
+
     most = most_lexical or 1.0
     return {
-        number: dense.get(number, middle) + lexical_weight * lexical.get(number, 0.0) / most
+        number: cosine(number) + lexical_weight * lexical.get(number, 0.0) / most
         for number in {**lexical, **dense}
     }
 

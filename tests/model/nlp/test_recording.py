@@ -104,7 +104,8 @@ def test_a_recording_is_ascii_with_a_line_for_each_token(path: Path) -> None:
     lines = [json.loads(line) for line in data.splitlines()]
     assert len(lines) == 4
     assert (lines[0]["avalan_recording"], lines[0]["model"]) == (1, "bundled")
-    assert lines[-1]["report"]["usage"] == {"prompt_tokens": 9, "completion_tokens": 2}
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "cached_tokens": 0}
+    assert lines[-1]["report"]["usage"] == usage
 
 
 @pytest.mark.parametrize("content", [MARK, "my notes"])

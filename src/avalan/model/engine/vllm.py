@@ -244,6 +244,12 @@ def _options(settings: EngineSettings) -> list[str]:
     structured = {"backend": "guidance", "disable_any_whitespace": True}
     given = ["--structured-outputs-config", json.dumps(structured)]
     if settings.weight_type != "auto":
+        if settings.weight_type not in _DTYPES:
+            raise ConfigurationError(
+                "vLLM quantises by an option of its own, so the weight type {name!r} is not for it; "
+                "give --vllm-option quantization=bitsandbytes.",
+                name=settings.weight_type,
+            )
         given += ["--dtype", _DTYPES[settings.weight_type]]
     if settings.context_length is not None:
         given += ["--max-model-len", str(settings.context_length)]
