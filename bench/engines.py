@@ -49,7 +49,7 @@ MAKERS = {
     "Qwen3": testing.pico_qwen3,
     "Qwen3.5": testing.pico_qwen3_5,
 }
-BATCHES, NUM_BATCHED = (8, 32), 48
+BATCHES, NUM_BATCHED, BESIDE = (8, 32), 48, ["one", "continuous"]
 NUM_ALTERNATIVES = 10
 Side = Callable[[], int]
 """Generates once; how many tokens."""
@@ -62,14 +62,16 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--sizes", default="1M,5M,30M,120M")
     options.add_argument("--batches", default="8,32", help="how many prompts together")
+    options.add_argument("--beside", default="one,continuous", help="what batches run beside")
     options.add_argument("--new-tokens", type=int, default=48, help="after each of them")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     sizes = given.sizes.split(",")
-    global BATCHES, NUM_BATCHED
+    global BATCHES, NUM_BATCHED, BESIDE
     BATCHES, NUM_BATCHED = tuple(map(int, given.batches.split(","))), given.new_tokens
+    BESIDE = given.beside.split(",")
     for part in given.parts:
         print(f"\n{part}: pairs {given.pairs}, threads {given.threads}", flush=True)
         for name, size_bytes, ours, theirs in PARTS[part](sizes, given.threads):
@@ -276,9 +278,11 @@ def with_batches(sizes: list[str], threads: int) -> Iterator[tuple[str, int, Sid
                     prompts = [prompt_of(16 + 80 * i // count, seed=i) for i in range(count)]
                     ours = partial(together, model, prompts, num)
                     weights = peer.num_parameters() * 4 // count
-                    yield f"{size} {count} : one by one", weights, ours(count), ours(1)
-                    beside = continuous(peer, prompts, num)
-                    yield f"{size} {count} : continuous batching", weights, ours(count), beside
+                    if "one" in BESIDE:
+                        yield f"{size} {count} : one by one", weights, ours(count), ours(1)
+                    if "continuous" in BESIDE:
+                        beside = continuous(peer, prompts, num)
+                        yield f"{size} {count} : continuous batching", weights, ours(count), beside
 
 
 PARTS = {

@@ -246,8 +246,8 @@ def _options(settings: EngineSettings) -> list[str]:
     if settings.weight_type != "auto":
         if settings.weight_type not in _DTYPES:
             raise ConfigurationError(
-                "vLLM quantises by an option of its own, so the weight type {name!r} is not for it; "
-                "give --vllm-option quantization=bitsandbytes.",
+                "vLLM quantises by an option of its own, so the weight type {name!r} is not for "
+                "it; give --vllm-option quantization=bitsandbytes.",
                 name=settings.weight_type,
             )
         given += ["--dtype", _DTYPES[settings.weight_type]]
