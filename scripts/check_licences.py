@@ -10,7 +10,7 @@ from importlib.metadata import Distribution, distributions
 
 COPYLEFT = re.compile(r"\b[AL]?GPL|GNU (?:Affero|Lesser|Library)? ?General Public", re.IGNORECASE)
 RUNTIME_EXCEPTION = re.compile(r"[\w.+-]*GPL[\w.+-]*\s+WITH\s+GCC-exception[\w.-]*", re.IGNORECASE)
-# PostgreSQL's own client for Python, in an extra of its own and used as it is: its LGPL asks no more.
+# PostgreSQL's client, in an extra of its own and used as it is: its LGPL asks no more.
 LINKED = ("psycopg", "psycopg-binary", "psycopg_binary")
 LONGEST_NAME = 200
 """Characters; a longer field is the text of a licence, not its name."""
