@@ -577,7 +577,9 @@ BOX = re.compile("[╭┏╔]")
 
 def test_the_last_fifteen_tokens_are_shown_as_boxes(machine: Machine) -> None:
     shown = machine.paste("tokens")
-    assert "".join(COUNTS) in shown.text.replace("\n", " ")
+    # A picture may come between any two, where the machine is slow.
+    in_order = r"[\s\S]*?".join(re.escape(each.strip()) for each in COUNTS)
+    assert re.search(in_order, shown.text)
     assert len(BOX.findall(shown.frames[-1])) == 15
     assert " done. │" in shown.frames[-1].replace("␣", " ")
     assert footer(shown, len(COUNTS) + 1)
