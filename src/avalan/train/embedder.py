@@ -34,7 +34,7 @@ from avalan.train.pretrain import (
     stopping_between_steps,
     training_arguments,
     writing,
-    wsd_factor,
+    wsd_schedule,
 )
 from avalan.train.progress import Event, Phase, Progress
 from avalan.train.teacher_vectors import check_weights, teacher_vectors
@@ -255,15 +255,7 @@ def _trainer(
         weight_decay=run.weight_decay,
         fused=True,
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: wsd_factor(
-            step,
-            num_steps=run.num_steps,
-            warmup_steps=run.warmup_steps,
-            decay_share=run.decay_share,
-        ),
-    )
+    schedule = wsd_schedule(optimizer, run)
     trainer = EmbeddingTrainer(
         model=student,
         # A row is a whole step already.

@@ -71,6 +71,20 @@ def wsd_factor(step: int, *, num_steps: int, warmup_steps: int, decay_share: flo
     return min(1.0, max(0.0, (num_steps - step) / decay_steps))
 
 
+def wsd_schedule(optimizer: torch.optim.Optimizer, run: Any) -> Any:
+    """The learning rate of each step, by `wsd_factor` and a recipe's `run`."""
+
+    def factor(step: int) -> float:
+        return wsd_factor(
+            step,
+            num_steps=run.num_steps,
+            warmup_steps=run.warmup_steps,
+            decay_share=run.decay_share,
+        )
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
 def new_model(recipe: Recipe, *, pad_id: int, eos_id: int) -> LlamaForCausalLM:
     """A Llama with weights drawn from the recipe's seed."""
     shape = recipe.model
@@ -328,15 +342,7 @@ def _trainer(
         run, out, rows=run.rows_per_step, bf16=run.bf16, uses_cpu=uses_cpu
     )
     optimizer = MuonWithAdamW(model, lr=run.learning_rate, weight_decay=run.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: wsd_factor(
-            step,
-            num_steps=run.num_steps,
-            warmup_steps=run.warmup_steps,
-            decay_share=run.decay_share,
-        ),
-    )
+    schedule = wsd_schedule(optimizer, run)
     callbacks: list[TrainerCallback] = [progress]
     trainer = RowTrainer(
         model=model,
