@@ -234,12 +234,13 @@ class SyncIndex:
         yield from self._embed_pending(embedder)
 
     def _embed_pending(self, embedder: "Embedder") -> Iterator[Embedded]:
+        totals = self._backend.totals()  # Counted once: what others add meanwhile is a guess.
+        num_left = totals.num_passages - totals.num_embedded
         while pending := self._backend.pending(_BATCH):
             numbers = [number for number, _ in pending]
             vectors = embedder.embed([text for _, text in pending], kind="passage")
             self._backend.put_vectors(numbers, vectors)
-            totals = self._backend.totals()
-            num_left = totals.num_passages - totals.num_embedded
+            num_left = max(num_left - len(numbers), 0)
             yield Embedded(num_passages=len(numbers), num_left=num_left)
 
     def remove(self, name: str) -> list[str]:
