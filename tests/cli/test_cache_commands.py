@@ -19,11 +19,11 @@ import pytest
 from avalan import locale
 from avalan.cli import main
 from avalan.cli.commands.cache_delete import _is_agreed
-from avalan.cli.commands.cache_list import age
 from avalan.cli.console import Console, cell_width
 from avalan.cli.display.download import Progress, finished_line, progress_lines
 from avalan.cli.display.readiness import rows
 from avalan.cli.display.signs import ASCII, Signs
+from avalan.cli.display.units import age
 from avalan.hub import cache, headers
 from avalan.hub.events import (
     FileAdvanced,

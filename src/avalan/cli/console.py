@@ -183,9 +183,14 @@ class Console:
             text = self._render([(message, "red")], self._stderr, wrap=True)
             _emit(self._stderr, text + "\n")
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether `progress` is seen by anybody."""
+        return not (self.quiet or self.as_json or self._plain) and _is_terminal(self._stderr)
+
     def progress(self, text: str) -> None:
         """A line on stderr that the next one replaces; only where a person can see it move."""
-        if self.quiet or self.as_json or self._plain or not _is_terminal(self._stderr):
+        if not self.shows_progress:
             return
         line = _first_words(neutralise(text).replace("\n", " "), max(self.width - 1, 1))
         _emit(self._stderr, f"\r\x1b[K{line}")

@@ -7,12 +7,11 @@ from typing import Any
 
 from avalan import extras
 from avalan.cli.console import Console
-from avalan.cli.display.units import bytes_text
+from avalan.cli.display.units import age, bytes_text
 from avalan.cli.parser import Parser
 from avalan.errors import ModelError
 from avalan.locale import _, ngettext
 
-_DAY_S = 86400
 _WEIGHTS = (".safetensors", ".onnx", ".gguf", ".bin", ".pt", ".pth", ".h5", ".msgpack")
 
 
@@ -157,20 +156,6 @@ def _print_revision(console: Console, revision: Any) -> None:
     )
     console.print()
     console.print(("  " + revision.commit[:7], "cyan"), f"{refs}  {text}")
-
-
-def age(seconds: float) -> str:
-    """`today`, `yesterday`, `12 days ago`, `5 months ago`."""
-    days = int(max(seconds, 0) // _DAY_S)
-    if days < 2:
-        return (_("today"), _("yesterday"))[days]
-    if days < 2 * 7:
-        return ngettext("{n} day ago", "{n} days ago", days)
-    if days < 2 * 30:
-        return ngettext("{n} week ago", "{n} weeks ago", days // 7)
-    if days < 2 * 365:
-        return ngettext("{n} month ago", "{n} months ago", days // 30)
-    return ngettext("{n} year ago", "{n} years ago", days // 365)
 
 
 def _document(model: Any) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _bring_up_to_date(index: SyncIndex, paths: list[str], rebuild: bool, console
     tally: Counter[str] = Counter()
     is_done = False
     show_reading(paths, console)
-    pace = Pace(_num_files(paths))
+    pace = Pace(_num_files(paths) if console.shows_progress else 0)
     try:
         for event in index.add(paths):
             tally[_kind(event)] += 1
@@ -257,7 +257,7 @@ def _watch(index: SyncIndex, paths: list[str], watching: Any, console: Console) 
     console.note(_("Watching for changes; Ctrl-C ends this."))
     for _changes in watching(*paths, raise_interrupt=True):
         tally: Counter[str] = Counter()
-        pace = Pace(_num_files(paths))
+        pace = Pace(_num_files(paths) if console.shows_progress else 0)
         try:
             for event in index.add(paths):
                 tally[_kind(event)] += 1

@@ -4,9 +4,8 @@ import time
 from argparse import Namespace
 from typing import Any
 
-from avalan.cli.commands.cache_list import age
 from avalan.cli.console import Console
-from avalan.cli.display.units import bytes_text
+from avalan.cli.display.units import age, bytes_text
 from avalan.cli.parser import Parser
 from avalan.errors import AvalanError
 from avalan.locale import _

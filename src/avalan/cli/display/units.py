@@ -1,5 +1,8 @@
 """Numbers for people."""
 
+from avalan.locale import _, ngettext
+
+_DAY_S = 86400
 _BYTES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _COUNTS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 
@@ -28,6 +31,20 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
+
+
+def age(seconds: float) -> str:
+    """`today`, `yesterday`, `12 days ago`, `5 months ago`."""
+    days = int(max(seconds, 0) // _DAY_S)
+    if days < 2:
+        return (_("today"), _("yesterday"))[days]
+    if days < 2 * 7:
+        return ngettext("{n} day ago", "{n} days ago", days)
+    if days < 2 * 30:
+        return ngettext("{n} week ago", "{n} weeks ago", days // 7)
+    if days < 2 * 365:
+        return ngettext("{n} month ago", "{n} months ago", days // 30)
+    return ngettext("{n} year ago", "{n} years ago", days // 365)
 
 
 def _short(value: float) -> str:
