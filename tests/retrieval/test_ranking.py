@@ -53,7 +53,7 @@ def test_the_most_that_bm25_comes_to_is_the_sum_of_what_each_word_saturates_to()
 
 
 def test_the_best_come_first_and_ties_in_the_order_of_numbers() -> None:
-    assert ranking.best({3: 1.0, 1: 0.5, 2: 1.0, 4: 2.0}, 3) == [4, 2, 3]
+    assert ranking.ranked({3: 1.0, 1: 0.5, 2: 1.0, 4: 2.0}) == [4, 2, 3, 1]
 
 
 TEXT = "the quick brown fox jumps over the lazy dog and runs far away into the dark green wood"
@@ -61,16 +61,23 @@ TEXT = "the quick brown fox jumps over the lazy dog and runs far away into the d
 
 def test_the_same_text_is_folded_into_the_first_that_says_it() -> None:
     twice = TEXT.replace("dog", "dog,").upper()
-    found = ranking.fold([passage(TEXT), passage("other words"), passage(twice, 500)], 5)
+    found = ranking.fold([[passage(TEXT), passage("other words"), passage(twice, 500)]], 5)
 
     assert [each.text for each in found] == [TEXT, "other words"]
     assert [each.start for each in found[0].also] == [500]
 
 
 def test_folding_goes_on_for_those_that_are_shown() -> None:
-    found = ranking.fold([passage("a b"), passage("c d"), passage("e f"), passage("a b", 9)], 2)
+    found = ranking.fold([[passage("a b"), passage("c d"), passage("e f"), passage("a b", 9)]], 2)
     assert [each.text for each in found] == ["a b", "c d"]
     assert len(found[0].also) == 1
+
+
+def test_folding_reads_on_until_there_are_enough_and_no_further() -> None:
+    batches = iter([[passage("a b"), passage("a b", 9)], [passage("c d")], [passage("e f")]])
+    found = ranking.fold(batches, 2)
+    assert [each.text for each in found] == ["a b", "c d"]
+    assert [each.text for each in next(batches)] == ["e f"]
 
 
 def test_resemblance_is_the_share_of_runs_of_four_words_that_both_have() -> None:

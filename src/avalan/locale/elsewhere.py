@@ -335,6 +335,7 @@ _n("The server at {url} has no adapter of the name {name!r}; start it with --ena
 _n("The server at {url} is no llama-server; check its address, or ask it over the OpenAI protocol: ai://local:PORT/NAME.")
 _n("The server at {url} is no vLLM; check its address.")
 _n("The server at {url} serves {found!r} and not {name!r}; name that one.")
+_n("The server at {url} serves {found} and not {name!r}; name that one, or start it with --served-model-name {name}.")
 _n("The server of {model!r} has loaded its model already, so {name} cannot be set from here; leave it out, or run the model on this machine.")
 _n("The server of {name!r} answers with {kind}, not with a stream of tokens; check its address {url}.")
 _n("The server of {name!r} answers {count} texts with {found} vectors of the sizes {sizes}; choose an embedding model.")

@@ -12,7 +12,7 @@ from typing import Any
 import openai
 
 from avalan.errors import ModelError
-from avalan.model.engine.remote import explained, open_client
+from avalan.model.engine.remote import explained, found_at, open_client
 from avalan.model.pieces import Encoding, places
 from avalan.model.prompt import Readings, Tokenizer, is_bracketed
 from avalan.model.service import Service
@@ -35,12 +35,7 @@ class LlamaServer:
         Raises:
             ModelError: nobody answers, the key is refused, or it is no llama-server.
         """
-        with explained(self.service):
-            try:
-                answer = self._client.get(path, cast_to=object)
-            except (openai.NotFoundError, openai.APIResponseValidationError):
-                answer = None
-        return self._checked(answer)
+        return self._checked(found_at(path, self._client, self.service))
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """What `path` answers; raises as `get`."""

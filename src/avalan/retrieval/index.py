@@ -70,8 +70,9 @@ _BATCH = 64
 """Passages that are embedded and stored at a time."""
 _NUM_LEXICAL, _NUM_DENSE = 1000, 200
 """How many passages of each search are fused; whatever is asked for, at least this many."""
-_LEAST_READ = 50
-"""How many passages are read at least, so that there are others where some say the same."""
+_READ_AT_ONCE = (20, 1000)
+"""How many passages are read at a time, at least and at most: twice as many as are asked for, since
+some say the same."""
 
 _INDEX_NAME = re.compile(r"\w[\w.-]{0,99}")
 
@@ -352,8 +353,10 @@ class SyncIndex:
             lexical = self._backend.lexical(question, max(_NUM_LEXICAL, 2 * top_k))
         dense = self._similar(question, mode, lexical, max(_NUM_DENSE, 2 * top_k))
         scores = ranking.fuse(lexical.scores, dense, most_lexical=lexical.most)
-        passages = self._scored(scores, lexical, dense, max(2 * top_k, _LEAST_READ))
-        return ranking.fold(passages, top_k)
+        numbers = ranking.ranked(scores)
+        size = min(max(2 * top_k, _READ_AT_ONCE[0]), _READ_AT_ONCE[1])
+        batches = (numbers[start : start + size] for start in range(0, len(numbers), size))
+        return ranking.fold((self._scored(each, scores, lexical, dense) for each in batches), top_k)
 
     def _similar(self, question: str, mode: Mode, lexical: Lexical, limit: int) -> dict[int, float]:
         """Cosines of the passages nearest to a question, and of those that share words with it."""
@@ -391,9 +394,12 @@ class SyncIndex:
         return vector
 
     def _scored(
-        self, scores: dict[int, float], lexical: Lexical, dense: dict[int, float], limit: int
+        self,
+        numbers: list[int],
+        scores: dict[int, float],
+        lexical: Lexical,
+        dense: dict[int, float],
     ) -> list[Passage]:
-        numbers = ranking.best(scores, limit)
         passages = self._backend.numbered(numbers)
         return [
             replace(

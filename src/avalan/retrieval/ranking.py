@@ -55,25 +55,31 @@ def fuse(
     }
 
 
-def best(scores: Mapping[int, float], top_k: int) -> list[int]:
-    """The passages of the highest scores, best first; ties in the order of their numbers."""
-    return sorted(scores, key=lambda number: (-scores[number], number))[:top_k]
+def ranked(scores: Mapping[int, float]) -> list[int]:
+    """The passages, best first; ties in the order of their numbers."""
+    return sorted(scores, key=lambda number: (-scores[number], number))
 
 
-def fold(passages: Iterable[Passage], top_k: int) -> list[Passage]:
-    """The first `top_k` different texts; what repeats one stands in its `also`."""
+def fold(batches: Iterable[Sequence[Passage]], top_k: int) -> list[Passage]:
+    """The first `top_k` different texts; what repeats one stands in its `also`.
+
+    Batches are read until there are that many, and each to its end.
+    """
     kept: list[Passage] = []
     looks: list[frozenset[int]] = []
-    for passage in passages:
-        look = shingles(passage.text)
-        same = next(
-            (i for i, other in enumerate(looks) if resemblance(look, other) >= SAME_TEXT), None
-        )
-        if same is not None:
-            kept[same] = replace(kept[same], also=(*kept[same].also, passage))
-        elif len(kept) < top_k:
-            kept.append(passage)
-            looks.append(look)
+    for batch in batches:
+        for passage in batch:
+            look = shingles(passage.text)
+            same = next(
+                (i for i, other in enumerate(looks) if resemblance(look, other) >= SAME_TEXT), None
+            )
+            if same is not None:
+                kept[same] = replace(kept[same], also=(*kept[same].also, passage))
+            elif len(kept) < top_k:
+                kept.append(passage)
+                looks.append(look)
+        if len(kept) == top_k:
+            break
     return kept
 
 

@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import transformers
 
 from avalan import testing
 from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
-from avalan.model.engine import load_engine
+from avalan.model.engine import GeneratingEngine, load_engine
 from avalan.model.entities import EngineSettings, GenerationSettings, Token
 from avalan.model.nlp.text import TextGenerationModel
 
@@ -56,6 +58,71 @@ def test_a_vllm_that_does_not_start_says_its_last_words(pico_folder: Path, tmp_p
     command.chmod(0o755)
     with pytest.raises(ModelError, match=r"did not start \(ValueError: no such device\)"):
         load_engine("vllm", pico_folder, EngineSettings(vllm=str(command)))
+
+
+@pytest.fixture
+def listing() -> Iterator[Callable[..., str]]:
+    """Starts a server that lists models as vLLM does, or says something else; its address."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def serve(*rows: dict[str, Any], kind: str = "application/json") -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.end_headers()
+                body = "<html>" if kind == "text/html" else json.dumps({"data": rows})
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def row(name: str, root: str, parent: str | None = None) -> dict[str, Any]:
+    return {"id": name, "root": root, "parent": parent, "max_model_len": 77}
+
+
+@pytest.mark.parametrize("named", ["models/nano", "their/nano", "nano"])
+def test_a_server_is_used_where_it_has_the_model(listing: Callable[..., str], named: str) -> None:
+    address = listing(row("other", "other"), row(named, "/there/0123abc"))
+    engine = load_engine("vllm", NANO, EngineSettings(vllm=address))
+    assert isinstance(engine, GeneratingEngine)
+    engine.close()
+
+
+def test_a_model_of_the_hub_is_known_by_its_name(
+    listing: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "models--Qwen--Qwen3-0.6B" / "snapshots" / "0123abc"
+    address = listing(row("chat", "Qwen/Qwen3-0.6B"))
+    load_engine("vllm", folder, EngineSettings(vllm=address)).close()
+    address = listing(row("chat", "Qwen/Qwen3-1.7B"))
+    with pytest.raises(ModelError, match=r"serves 'chat' and not 'Qwen3-0.6B'"):
+        load_engine("vllm", folder, EngineSettings(vllm=address))
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+def test_what_is_no_vllm_is_said(listing: Callable[..., str], kind: str) -> None:
+    with pytest.raises(ModelError, match=r"The server at http://.*/v1 is no vLLM; check its add"):
+        load_engine("vllm", NANO, EngineSettings(vllm=listing(kind=kind)))
+
+
+def test_a_server_of_another_model_is_refused(listing: Callable[..., str]) -> None:
+    rows = [row("their/large", "/there/large"), row("adapted", "/there/nano", "their/large")]
+    with pytest.raises(
+        ModelError,
+        match=r"serves 'their/large', 'adapted' and not 'nano'; .*--served-model-name nano",
+    ):
+        load_engine("vllm", NANO, EngineSettings(vllm=listing(*rows)))
 
 
 def test_an_adapter_of_another_model_is_refused_before_anything_is_started(

@@ -255,7 +255,12 @@ def _counted(kind: str, count: int) -> str:
 def _watch(index: SyncIndex, paths: list[str], watching: Any, console: Console) -> None:
     """Add what changes, as it changes; Ctrl-C ends it."""
     console.note(_("Watching for changes; Ctrl-C ends this."))
-    for _changes in watching(*paths, raise_interrupt=True):
+    is_current = False
+    # Its first pause says that it stands: what changed before that is caught up with then.
+    for changes in watching(*paths, raise_interrupt=True, yield_on_timeout=True):
+        if is_current and not changes:
+            continue
+        is_current = True
         tally: Counter[str] = Counter()
         pace = Pace(_num_files(paths) if console.shows_progress else 0)
         try:

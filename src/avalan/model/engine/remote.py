@@ -132,6 +132,19 @@ def explained(service: Service, *, begun: bool = False) -> Iterator[None]:
         raise broken_off(type(error).__name__, service) from None
 
 
+def found_at(path: str, client: openai.OpenAI, service: Service) -> object:
+    """The JSON value at `path` of the server; None where there is none.
+
+    Raises:
+        ModelError: nobody answers, or the key is refused.
+    """
+    with explained(service):
+        try:
+            return client.get(path, cast_to=object)
+        except (openai.NotFoundError, openai.APIResponseValidationError):
+            return None
+
+
 def load(service: Service) -> RemoteEngine:
     """The engine over a served model; nothing is asked before the first prompt."""
     return RemoteEngine(service)

@@ -21,11 +21,12 @@ import httpx2
 import openai
 
 from avalan.errors import ConfigurationError, ModelError
+from avalan.hub.layout import name_of
 from avalan.locale import _
 from avalan.model.adapter import check_fits
 from avalan.model.decode.constraint import cut_short
 from avalan.model.engine import Capability, check_room
-from avalan.model.engine.remote import broken_off, explained, take_report
+from avalan.model.engine.remote import broken_off, explained, found_at, open_client, take_report
 from avalan.model.entities import (
     EngineSettings,
     GenerationReport,
@@ -55,13 +56,16 @@ class VllmEngine:
         ("logprobs", "grammar", "token_prompt", "prompt_logprobs", "adapters")
     )
 
-    def __init__(self, service: Service, context_length: int, process: "Process | None") -> None:
-        self._service = service
+    def __init__(
+        self,
+        service: Service,
+        client: openai.OpenAI,
+        context_length: int,
+        process: "Process | None",
+    ) -> None:
+        self._service, self._client = service, client
         self._process = process
         self.context_length = context_length
-        self._client = openai.OpenAI(
-            base_url=service.base_url, api_key=service.key or "none", timeout=service.timeout_s
-        )
 
     def generate(
         self,
@@ -186,7 +190,11 @@ def load(folder: Path, settings: EngineSettings) -> VllmEngine:
             settings, vllm_options=(f"max-lora-rank={_room(rank)}", *settings.vllm_options)
         )
     process = Process(command, folder, settings)
-    return _connect(process.base_url, folder, settings, process)
+    try:
+        return _connect(process.base_url, folder, settings, process)
+    except BaseException:
+        process.stop()
+        raise
 
 
 def _connect(
@@ -194,18 +202,20 @@ def _connect(
 ) -> VllmEngine:
     key = os.environ.get("VLLM_API_KEY")
     service = Service(name=base_url, model=str(folder), base_url=base_url, key=key)
-    try:
-        with explained(service):
-            answer = httpx2.get(
-                f"{base_url}/models", headers={"Authorization": f"Bearer {key}"}, timeout=10
-            )
-            answer.raise_for_status()
-            rows = answer.json()["data"]
-    except (KeyError, TypeError):
-        rows = []
+    client = open_client(service)
+    answer = found_at("/models", client, service)
+    rows = answer.get("data") if isinstance(answer, dict) else None
     if not rows:
         raise ModelError("The server at {url} is no vLLM; check its address.", url=base_url)
-    row = next((row for row in rows if row.get("root") == str(folder)), rows[0])
+    row = rows[0] if process else _row_of(rows, folder)
+    if row is None:
+        raise ModelError(
+            "The server at {url} serves {found} and not {name!r}; name that one, or start it with "
+            "--served-model-name {name}.",
+            url=base_url,
+            found=", ".join(repr(row.get("id")) for row in rows),
+            name=_names(folder)[0],
+        )
     name = row["id"] if settings.adapter is None else _ADAPTED
     if name not in [row.get("id") for row in rows]:
         raise ModelError(
@@ -214,8 +224,24 @@ def _connect(
             url=base_url,
             name=name,
         )
-    service = Service(name=service.name, model=name, base_url=base_url, key=key)
-    return VllmEngine(service, int(row.get("max_model_len") or 2048), process)
+    context_length = int(row.get("max_model_len") or 2048)
+    return VllmEngine(replace(service, model=name), client, context_length, process)
+
+
+def _row_of(rows: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any] | None:
+    """What a server says of the model in `folder`; its owner, or where it lies there, is open."""
+    for row in rows:
+        found = {str(row.get(key)).rstrip("/").rpartition("/")[2] for key in ("id", "root")}
+        if not row.get("parent") and found & set(_names(folder)):
+            return row
+    return None
+
+
+def _names(folder: Path) -> list[str]:
+    """What the model in `folder` may be called: by the hub, or by its folder."""
+    if folder.parent.name != "snapshots":
+        return [folder.name]
+    return [name_of(folder.parents[1]).rpartition("/")[2], folder.name]
 
 
 def _command(place: str) -> list[str]:
