@@ -24,7 +24,8 @@ from avalan.errors import ConfigurationError
 from avalan.reflection import panel as panels
 from avalan.reflection.settings import AskSettings
 from avalan.reflection.tokens import ALL
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 from avalan.testing import pico_llama
 
 CAPFD = pytest.CaptureFixture[str]

@@ -9,7 +9,8 @@ import pytest
 
 from avalan import cli, state
 from avalan.cli import demonstration as demo
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 
 ROOT = Path(__file__).parents[2]
 CAPFD = pytest.CaptureFixture[str]

@@ -11,7 +11,7 @@ import pytest
 
 from avalan.cli import main
 from avalan.cli.console import cell_width
-from avalan.retrieval.index import named
+from avalan.retrieval.place import named
 
 Captured = pytest.CaptureFixture[str]
 
@@ -158,6 +158,14 @@ def test_listing(notes: Path, capsys: Captured) -> None:
         "problem": None,
     }
     assert said(capsys, "list").splitlines()[1].split()[:4] == ["mine", "2", "2", "bundled"]
+
+
+def test_an_index_without_vectors_lacks_none(notes: Path, capsys: Captured) -> None:
+    main(["index", "add", "notes", "--embedder", "none"])
+    capsys.readouterr()
+    line = said(capsys, "list").splitlines()[1]
+    assert "none" in line
+    assert "%" not in line
 
 
 def test_an_index_that_cannot_be_opened_is_listed_with_its_problem(

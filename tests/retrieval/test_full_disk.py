@@ -13,7 +13,8 @@ import pytest
 
 from avalan.cli import main
 from avalan.errors import StateError
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 
 SIZE_KB = 600
 Captured = pytest.CaptureFixture[str]
@@ -157,7 +158,8 @@ def test_a_disk_that_fills_up_while_adding_loses_nothing(
 
 KILLED = """
 import os, sys
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 index = SyncIndex.open(named(), create=True)
 list(index.add(sys.argv[1:]))
 os.kill(os.getpid(), 9)

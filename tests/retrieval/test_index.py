@@ -20,9 +20,8 @@ from avalan.retrieval.index import (
     Skipped,
     SyncIndex,
     Unchanged,
-    named,
-    names,
 )
+from avalan.retrieval.place import named, names
 
 
 def added(index: SyncIndex, *paths: Path | str) -> list[str]:

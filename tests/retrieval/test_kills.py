@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from avalan.cli.demonstration import topics, write_pages
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 
 MANY, FEW = 24, 5
 

@@ -17,7 +17,8 @@ import pytest
 
 from avalan.errors import AvalanError, RetrievalError, StateError
 from avalan.retrieval import documents, journal, store, tables
-from avalan.retrieval.index import SyncIndex, named, names
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named, names
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,8 @@ def test_the_text_of_plain_files_is_stored_once(tmp_path: Path) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 with SyncIndex.open(named(), create=True) as index:
     for event in index.add([Path(sys.argv[1])]):
         print(type(event).__name__, flush=True)
@@ -183,7 +185,8 @@ def test_who_begins_to_write_waits_for_another_that_does(tmp_path: Path) -> None
 WORKER = """
 import sys
 from pathlib import Path
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 kind, folder = sys.argv[1], Path(sys.argv[2])
 for turn in range(12):
     if kind == "read":

@@ -164,7 +164,10 @@ def _run(args: argparse.Namespace) -> int:
             device=args.device,
         )
     console = Console(as_json=args.json, quiet=args.quiet, verbose=args.verbose)
-    code: int = args.run(args, console)
+    try:
+        code: int = args.run(args, console)
+    finally:
+        console.clear_progress()  # Whatever ended the command: what is said next begins a line.
     return code
 
 

@@ -118,19 +118,19 @@ class Console:
                 are better broken by the terminal.
         """
         if not self.as_json:
-            self._clear_progress()
+            self.clear_progress()
             wraps = wrap and end == "\n"
             _emit(self._output(), self._render(parts, self._stdout, wrap=wraps) + end)
 
     def write(self, text: str) -> None:
         """`text` exactly, UTF-8 in a pipe, at once: for streams and for `--quiet`."""
         if not self.as_json:
-            self._clear_progress()
+            self.clear_progress()
             _emit(self._output(), text)
 
     def json(self, value: Any, *, indent: int | None = None) -> None:
         """One JSON document on one line (or indented), with or without `as_json`."""
-        self._clear_progress()
+        self.clear_progress()
         _emit(self._output(), _to_json(value, indent) + "\n")
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -171,12 +171,12 @@ class Console:
     def note(self, *parts: Part, end: str = "\n") -> None:
         """A remark beside the result, on stderr; hidden by `quiet`."""
         if not self.quiet:
-            self._clear_progress()
+            self.clear_progress()
             _emit(self._stderr, self._render(parts, self._stderr, wrap=end == "\n") + end)
 
     def error(self, message: str) -> None:
         """What went wrong, on stderr: a sentence, or with `as_json` an object."""
-        self._clear_progress()
+        self.clear_progress()
         if self.as_json:
             _emit(self._stderr, _to_json({"error": message}, None) + "\n")
         else:
@@ -196,11 +196,17 @@ class Console:
         _emit(self._stderr, f"\r\x1b[K{line}")
         self._progress_shown = True
 
+    def clear_progress(self) -> None:
+        """Take the line of `progress` away."""
+        if self._progress_shown:
+            self._progress_shown = False
+            _emit(self._stderr, "\r\x1b[K")
+
     # --- stdin ------------------------------------------------------------------------------
 
     def ask(self, label: str) -> str:
         """A line typed by the person; the label goes to stderr. Empty at the end of input."""
-        self._clear_progress()
+        self.clear_progress()
         _emit(self._stderr, self._render([(label, "bold")], self._stderr, wrap=False))
         line = ""
         try:
@@ -212,11 +218,6 @@ class Console:
         return line.rstrip("\n")
 
     # --- inside -----------------------------------------------------------------------------
-
-    def _clear_progress(self) -> None:
-        if self._progress_shown:
-            self._progress_shown = False
-            _emit(self._stderr, "\r\x1b[K")
 
     def _output(self) -> TextIO:
         """stdout, which a result needs.

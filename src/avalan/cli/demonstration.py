@@ -20,7 +20,8 @@ from avalan.cli.display.answer import Screen
 from avalan.errors import AvalanError, RetrievalError
 from avalan.locale import _, _n, ngettext
 from avalan.retrieval import store
-from avalan.retrieval.index import SyncIndex, named
+from avalan.retrieval.index import SyncIndex
+from avalan.retrieval.place import named
 
 INDEX = "python"
 EMBED_S = 5.0

@@ -1,7 +1,7 @@
 """What an index needs of the database that holds it: rows in, rows out, two ways to search.
 
 `sqlite` keeps one file on this machine, `postgres` a database for many; the index above them is the
-same. Adding one is a file with these methods and a row in `index.open_backend`.
+same. Adding one is a file with these methods and a row in `place.open_backend`.
 """
 
 import math

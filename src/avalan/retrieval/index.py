@@ -6,7 +6,6 @@ meaning as the vectors arrive.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from avalan.retrieval.entities import (
     Replaced,
     Unchanged,
 )
+from avalan.retrieval.place import open_backend
 from avalan.retrieval.sqlite import SqliteBackend
 
 if TYPE_CHECKING:  # Whoever searches by words alone need not wait for what embeds.
@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # Whoever searches by words alone need not wait for what embe
     from avalan.retrieval.vectors import Vectors
 
 __all__ = [
-    "DEFAULT_INDEX",
     "MODES",
     "NO_EMBEDDER",
     "Added",
@@ -51,19 +50,14 @@ __all__ = [
     "Skipped",
     "SyncIndex",
     "Unchanged",
-    "located",
-    "named",
-    "names",
 ]
 
 Mode = Literal["hybrid", "lexical", "dense"]
 MODES: tuple[Mode, ...] = ("hybrid", "lexical", "dense")
 
-DEFAULT_INDEX = "default"
 NO_EMBEDDER = "none"
 """The name of an embedder that makes no vectors."""
 _DEFAULT_EMBEDDER = "bundled"
-_POSTGRES = ("postgresql://", "postgres://")
 
 _MOST_PASSAGES = 1_000_000  # SQLite counts in 64 bits; nobody reads more.
 _BATCH = 64
@@ -73,46 +67,6 @@ _NUM_LEXICAL, _NUM_DENSE = 1000, 200
 _READ_AT_ONCE = (20, 1000)
 """How many passages are read at a time, at least and at most: twice as many as are asked for, since
 some say the same."""
-
-_INDEX_NAME = re.compile(r"\w[\w.-]{0,99}")
-
-
-def located(name: str = DEFAULT_INDEX) -> Path | str:
-    """Where the index called `name` is: a file, as in `named`, or the address that it is.
-
-    Raises:
-        ConfigurationError: the name cannot be a file's.
-    """
-    return name if name.startswith(_POSTGRES) else named(name)
-
-
-def named(name: str = DEFAULT_INDEX) -> Path:
-    """Where the index called `name` lies, whether there is one or not.
-
-    Raises:
-        ConfigurationError: the name cannot be a file's.
-    """
-    if not _INDEX_NAME.fullmatch(name):
-        raise ConfigurationError(
-            "An index cannot be called {name!r}; use letters, digits, '_', '-' and '.', or give "
-            "the address of a database: postgresql://…",
-            name=name,
-        )
-    return store.folder() / f"{name}.sqlite"
-
-
-def names() -> list[str]:
-    """The names of the indexes there are on this machine."""
-    return sorted(path.stem for path in store.folder().glob("*.sqlite"))
-
-
-def open_backend(place: Path | str, *, create: bool, rebuild: bool) -> Backend:
-    """The database of the index at `place`: a file's path, or an address."""
-    if isinstance(place, str) and place.startswith(_POSTGRES):
-        postgres = extras.load("avalan.retrieval.postgres", extra="postgres")
-        backend: Backend = postgres.PostgresBackend.open(place, create=create, rebuild=rebuild)
-        return backend
-    return SqliteBackend.open(Path(place), create=create, rebuild=rebuild)
 
 
 class SyncIndex:
@@ -305,6 +259,8 @@ class SyncIndex:
         if self._backend.is_unchanged(document, root):
             return Unchanged(source=document.source)
         with self._backend.writing():
+            if self._backend.is_unchanged(document, root):  # Another writer was here meanwhile.
+                return Unchanged(source=document.source)
             was_known = self._backend.forget(document.source)
             num_passages = self._backend.insert(document, root)
             if not num_passages:

@@ -10,7 +10,8 @@ from typing import Self, TypeVar
 from avalan.retrieval import ranking
 from avalan.retrieval.backend import Totals
 from avalan.retrieval.entities import DocumentInfo, Event, Passage
-from avalan.retrieval.index import DEFAULT_INDEX, Mode, SyncIndex, located
+from avalan.retrieval.index import Mode, SyncIndex
+from avalan.retrieval.place import DEFAULT_INDEX, located
 
 __all__ = ["Index", "Rerank"]
 

@@ -22,7 +22,8 @@ from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
 from avalan.reflection.settings import AskSettings, Retrieve
-from avalan.retrieval.index import DEFAULT_INDEX, NO_EMBEDDER, Skipped, SyncIndex, located, named
+from avalan.retrieval.index import NO_EMBEDDER, Skipped, SyncIndex
+from avalan.retrieval.place import DEFAULT_INDEX, located, named
 
 MAX_NAMED = 5
 """How many skipped files are named before the rest are only counted."""

@@ -76,7 +76,11 @@ def run(args: Namespace, console: Console) -> int:
         with SyncIndex.open(place, **options) as index:
             _bring_up_to_date(index, args.paths, args.rebuild, console)
             if watching:
-                _watch(index, args.paths, watching, console)
+                try:
+                    _watch(index, args.paths, watching, console)
+                except KeyboardInterrupt:
+                    console.progress("")  # What the terminal shows for the key goes with it.
+                    raise
     finally:
         if is_new and isinstance(place, Path):
             _remove_if_empty(place)
@@ -104,11 +108,18 @@ def _bring_up_to_date(index: SyncIndex, paths: list[str], rebuild: bool, console
 def _embed(index: SyncIndex, console: Console) -> None:
     """Make the vectors, after the words: those can be searched already."""
     pace = Pace(0)
-    for event in index.embed():
-        pace.num_passages += event.num_passages
-        pace.total = pace.num_passages + event.num_left
-        text = _("vectors for {n:,} of {total:,} passages", n=pace.num_passages, total=pace.total)
-        console.progress(f"{text} · {pace.text(pace.num_passages)}")
+    try:
+        for event in index.embed():
+            pace.num_passages += event.num_passages
+            pace.total = pace.num_passages + event.num_left
+            console.progress(f"{_vectors(pace)} · {pace.text(pace.num_passages)}")
+    except KeyboardInterrupt:
+        if pace.total:
+            text = _(
+                "Ended with {vectors}; the same command makes the rest.", vectors=_vectors(pace)
+            )
+            console.note(text)
+        raise
     if not pace.num_passages:
         return
     if console.as_json:
@@ -123,6 +134,10 @@ def _embed(index: SyncIndex, console: Console) -> None:
         seconds=seconds_text(seconds),
     )
     console.note(text)
+
+
+def _vectors(pace: "Pace") -> str:
+    return _("vectors for {n:,} of {total:,} passages", n=pace.num_passages, total=pace.total)
 
 
 class Pace:

@@ -9,7 +9,8 @@ from avalan.cli.display.units import age, bytes_text
 from avalan.cli.parser import Parser
 from avalan.errors import AvalanError
 from avalan.locale import _
-from avalan.retrieval.index import SyncIndex, named, names
+from avalan.retrieval.index import NO_EMBEDDER, SyncIndex
+from avalan.retrieval.place import named, names
 
 
 def configure(parser: Parser) -> None:
@@ -52,7 +53,8 @@ def _overview(name: str) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> list[object]:
     shown = ["–" if row[key] is None else row[key] for key in ("documents", "passages", "embedder")]
-    if row["embedder"] and row["embedded"] < row["passages"] and row["passages"]:
+    makes_vectors = row["embedder"] not in (None, NO_EMBEDDER)
+    if makes_vectors and row["embedded"] < row["passages"]:
         shown[2] = f"{row['embedder']} ({row['embedded'] / row['passages']:.0%})"
     days = age(time.time() - row["updated"])
     return [row["index"], *shown, bytes_text(row["size_bytes"]), days]
