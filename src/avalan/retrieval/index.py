@@ -62,7 +62,7 @@ _DEFAULT_EMBEDDER = "bundled"
 _MOST_PASSAGES = 1_000_000  # SQLite counts in 64 bits; nobody reads more.
 _BATCH = 64
 """Passages that are embedded and stored at a time."""
-_NUM_LEXICAL, _NUM_DENSE = 1000, 200
+_NUM_LEXICAL, _NUM_DENSE = 300, 200
 """How many passages of each search are fused; whatever is asked for, at least this many."""
 _READ_AT_ONCE = (20, 1000)
 """How many passages are read at a time, at least and at most: twice as many as are asked for, since
