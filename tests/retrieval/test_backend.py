@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from avalan.cli import main
 from avalan.cli.demonstration import topics, write_pages
 from avalan.errors import AvalanError, ConfigurationError, RetrievalError, StateError
 from avalan.model.nlp.sentence import Kind
@@ -566,6 +567,21 @@ def test_an_address_names_an_index_as_a_schema_can_be_called() -> None:
 def test_a_server_that_is_down_is_named() -> None:
     with pytest.raises(StateError, match=r"^The database at postgresql://me@localhost:1/d cannot "):
         SyncIndex.open("postgresql://me:s3cret@localhost:1/d")
+
+
+def test_a_database_lists_its_indexes(
+    open_postgres: Open, notes: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(open_postgres(), notes)
+    database = re.sub("index=[^&]*", "index=another", address)  # Whichever is named of it.
+    assert main(["index", "list", database, "--json"]) == 0
+    rows = {row["index"]: row for row in json.loads(capsys.readouterr().out)}
+    row = rows[Address.parse(address).place]
+    assert (row["documents"], row["passages"], row["problem"]) == (3, 3, None)
+    execute(address, f"UPDATE {schema(address)}.about SET version = 0")
+    assert main(["index", "list", database]) == 0
+    assert "is of version 0" in capsys.readouterr().err
+    assert main(["index", "list", "notes"]) == 2
 
 
 def test_a_database_that_is_missing_is_named(own_server: str) -> None:

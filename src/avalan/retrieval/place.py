@@ -43,6 +43,22 @@ def names() -> list[str]:
     return sorted(path.stem for path in store.folder().glob("*.sqlite"))
 
 
+def in_database(address: str) -> list[str]:
+    """The addresses of the indexes in the database at `address`.
+
+    Raises:
+        ConfigurationError: it is no address.
+        StateError: it cannot be reached.
+    """
+    if not address.startswith(_POSTGRES):
+        raise ConfigurationError(
+            "{address!r} is no address of a database; write it as in postgresql://user@host/name.",
+            address=address,
+        )
+    found: list[str] = extras.load("avalan.retrieval.postgres", extra="postgres").addresses(address)
+    return found
+
+
 def open_backend(place: Path | str, *, create: bool, rebuild: bool) -> Backend:
     """The database of the index at `place`: a file's path, or an address."""
     if isinstance(place, str) and place.startswith(_POSTGRES):

@@ -46,6 +46,24 @@ _INSERT_PASSAGE = (
 )
 
 
+def addresses(address: str) -> list[str]:
+    """Those of all indexes in the database at `address`, by name.
+
+    Raises:
+        ConfigurationError: it is no address.
+        StateError: it cannot be reached.
+    """
+    database = Address.parse(address)
+    connection = tables.connect(database)
+    try:
+        with speaking(database.place):
+            sql = "SELECT nspname FROM pg_namespace WHERE nspname ~ '^avalan(_|$)' ORDER BY nspname"
+            schemas = [schema for (schema,) in connection.execute(sql)]
+    finally:
+        connection.close()
+    return [tables.address_of(address, schema) for schema in schemas]
+
+
 def remove(address: str) -> None:
     """Delete the index at `address`, with its tables.
 

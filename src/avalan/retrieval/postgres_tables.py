@@ -111,6 +111,15 @@ class Address:
         )
 
 
+def address_of(address: str, schema: str) -> str:
+    """That of the index with the tables in `schema`, in the database at `address`."""
+    database = _OURS.sub("", address).rstrip("?&")
+    name = schema.removeprefix("avalan").removeprefix("_")
+    if not name:
+        return database
+    return f"{database}{'&' if '?' in database else '?'}index={name}"
+
+
 # --- connections ----------------------------------------------------------------------------
 
 

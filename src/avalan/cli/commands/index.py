@@ -55,10 +55,13 @@ def place_of(args: Namespace) -> Path | str:
 def shown_name(args: Namespace) -> str:
     """What to call the index on a screen: an address goes without its password."""
     place = place_of(args)
-    if isinstance(place, Path):
-        return str(args.name)
+    return str(args.name) if isinstance(place, Path) else shown_address(place)
+
+
+def shown_address(address: str) -> str:
+    """An address as a person may see it."""
     postgres = extras.load("avalan.retrieval.postgres_tables", extra="postgres")
-    return str(postgres.Address.parse(place).place)
+    return str(postgres.Address.parse(address).place)
 
 
 def opened(args: Namespace) -> SyncIndex:

@@ -2,27 +2,41 @@
 
 import time
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
+from avalan.cli.commands.index import shown_address
 from avalan.cli.console import Console
 from avalan.cli.display.units import age, bytes_text
+from avalan.cli.options import as_usage
 from avalan.cli.parser import Parser
 from avalan.errors import AvalanError
 from avalan.locale import _
 from avalan.retrieval.index import NO_EMBEDDER, SyncIndex
-from avalan.retrieval.place import named, names
+from avalan.retrieval.place import in_database, named, names
 
 
 def configure(parser: Parser) -> None:
-    """Nothing to choose."""
-    parser.description = _("Show the indexes there are on this machine.")
-    parser.examples = ("avalan index list", "avalan index list --json")
+    """Where to look."""
+    parser.description = _("Show the indexes there are on this machine, or in a database.")
+    text = _("the address of a database; left out: this machine")
+    parser.add_argument("database", nargs="?", metavar="ADDRESS", help=text)
+    parser.examples = (
+        "avalan index list",
+        "avalan index list --json",
+        "avalan index list postgresql://user@host/database",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Open each, and print what it holds."""
-    found = [_overview(name) for name in names()]
+    if args.database is None:
+        found = [_overview(name, named(name)) for name in names()]
+    else:
+        with as_usage():
+            places = in_database(args.database)
+        found = [_overview(shown_address(each), each) for each in places]
     if console.as_json:
         console.json(found)
     elif not found:
@@ -36,19 +50,24 @@ def run(args: Namespace, console: Console) -> int:
     return 0
 
 
-def _overview(name: str) -> dict[str, Any]:
-    path = named(name)
-    status = path.stat()
-    found: dict[str, Any] = {"index": name, "path": str(path), "documents": None, "passages": None}
-    found |= {"embedder": None, "embedded": None, "size_bytes": status.st_size}
-    found |= {"updated": status.st_mtime, "problem": None}
+def _overview(name: str, place: Path | str) -> dict[str, Any]:
+    found: dict[str, Any] = {"index": name, "path": None, "documents": None, "passages": None}
+    found |= {"embedder": None, "embedded": None, "size_bytes": None, "updated": None}
+    if isinstance(place, Path):
+        status = place.stat()
+        found |= {"path": str(place), "size_bytes": status.st_size, "updated": status.st_mtime}
     try:
-        with SyncIndex.open(path) as index:
+        with SyncIndex.open(place) as index:
             totals, embedding = index.totals(), index.embedding()
     except AvalanError as error:
         return found | {"problem": str(error)}
     found |= {"documents": totals.num_documents, "passages": totals.num_passages}
-    return found | {"embedder": embedding and embedding.name, "embedded": totals.num_embedded}
+    found |= {"embedder": embedding and embedding.name, "embedded": totals.num_embedded}
+    return found | {
+        "size_bytes": totals.size_bytes,
+        "updated": totals.updated,
+        "problem": None,
+    }
 
 
 def _line(row: dict[str, Any]) -> list[object]:
@@ -56,5 +75,7 @@ def _line(row: dict[str, Any]) -> list[object]:
     makes_vectors = row["embedder"] not in (None, NO_EMBEDDER)
     if makes_vectors and row["embedded"] < row["passages"]:
         shown[2] = f"{row['embedder']} ({row['embedded'] / row['passages']:.0%})"
+    if row["updated"] is None:  # A database of which nothing can be read.
+        return [row["index"], *shown, "–", "–"]
     days = age(time.time() - row["updated"])
     return [row["index"], *shown, bytes_text(row["size_bytes"]), days]
