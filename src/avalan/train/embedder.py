@@ -31,6 +31,7 @@ from avalan.train.embedding_texts import texts
 from avalan.train.pretrain import (
     RowTrainer,
     find_out_cpu,
+    only,
     stopping_between_steps,
     training_arguments,
     writing,
@@ -261,18 +262,13 @@ def _trainer(
         # A row is a whole step already.
         args=training_arguments(run, out, rows=1, bf16=False, uses_cpu=uses_cpu),
         train_dataset=steps,
-        data_collator=_only,
+        data_collator=only,
         optimizers=(optimizer, schedule),
         callbacks=[progress],
     )
     trainer.recipe = recipe
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    (item,) = items
-    return item
 
 
 def _finished(student: BertModel, teacher: Path, out: Path) -> Path:

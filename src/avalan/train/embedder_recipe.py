@@ -13,8 +13,8 @@ from avalan.train.recipe import check_ranges, read_section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Teacher:
-    """The embedder to learn from."""
+class Source:
+    """The encoder that a run begins with."""
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """A folder, or a model on the hub: a BERT with mean pooling."""
@@ -97,7 +97,7 @@ class EmbedderRecipe:
     name: str
     kind: str = "embedder"
     """What a run makes."""
-    teacher: Teacher = field(default_factory=Teacher)
+    teacher: Source = field(default_factory=Source)
     student: Student = field(default_factory=Student)
     corpus: Corpus = field(default_factory=Corpus)
     loss: Loss = field(default_factory=Loss)
@@ -105,7 +105,7 @@ class EmbedderRecipe:
 
 
 _SECTIONS: dict[str, Any] = {
-    "teacher": Teacher,
+    "teacher": Source,
     "student": Student,
     "corpus": Corpus,
     "loss": Loss,

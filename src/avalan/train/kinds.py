@@ -1,12 +1,20 @@
-"""Recipes of every kind: a language model from nothing, or an embedder from a larger one."""
+"""Recipes of every kind: a language model from nothing, an embedder or a reader from an encoder."""
 
+from collections.abc import Callable
 from typing import Any
 
 from avalan.errors import ConfigurationError
 from avalan.train.embedder_recipe import EmbedderRecipe, embedder_from_table
+from avalan.train.reader_recipe import ReaderRecipe, reader_from_table
 from avalan.train.recipe import Recipe, read_recipe, recipe_from_table
 
-AnyRecipe = Recipe | EmbedderRecipe
+AnyRecipe = Recipe | EmbedderRecipe | ReaderRecipe
+
+_KINDS: dict[object, Callable[[dict[str, Any], str], AnyRecipe]] = {
+    None: recipe_from_table,
+    "embedder": embedder_from_table,
+    "reader": reader_from_table,
+}
 
 
 def load_any(name: str, changes: dict[str, str] | None = None) -> AnyRecipe:
@@ -29,11 +37,11 @@ def from_table(table: dict[str, Any], name: str) -> AnyRecipe:
         ConfigurationError: as `load_any`.
     """
     kind = table.get("kind")
-    if kind not in (None, "embedder"):
+    if not isinstance(kind, str | None) or kind not in _KINDS:
         raise ConfigurationError(
-            "The recipe {name} is of the kind {kind!r}; write kind = 'embedder', or leave it out "
-            "for a language model.",
+            "The recipe {name} is of the kind {kind!r}; write kind = 'embedder' or 'reader', or "
+            "leave it out for a language model.",
             name=name,
             kind=kind,
         )
-    return recipe_from_table(table, name) if kind is None else embedder_from_table(table, name)
+    return _KINDS[kind](table, name)

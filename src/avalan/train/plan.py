@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from avalan.model.nlp.judge import NUM_HEADS
 from avalan.train import run_folder
 from avalan.train.embedder_recipe import EmbedderRecipe, Student
 from avalan.train.kinds import AnyRecipe
-from avalan.train.recipe import ModelShape
+from avalan.train.reader_recipe import ReaderRecipe
+from avalan.train.recipe import ModelShape, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,23 +63,31 @@ def plan(recipe: AnyRecipe, out: Path) -> Plan:
 
 def _row_length(recipe: AnyRecipe) -> int:
     """Tokens of a row at most."""
-    if isinstance(recipe, EmbedderRecipe):
-        return recipe.corpus.max_tokens
-    return recipe.model.context_length
+    match recipe:
+        case EmbedderRecipe():
+            return recipe.corpus.max_tokens
+        case ReaderRecipe():
+            return recipe.lessons.max_tokens
+        case _:
+            return recipe.model.context_length
 
 
 def size(recipe: AnyRecipe) -> int:
     """Weights of the model that `recipe` makes."""
-    if isinstance(recipe, EmbedderRecipe):
-        return num_student_parameters(recipe.student)
-    return num_parameters(recipe.model)
+    match recipe:
+        case EmbedderRecipe():
+            return num_student_parameters(recipe.student)
+        case ReaderRecipe():
+            return num_reader_parameters()
+        case _:
+            return num_parameters(recipe.model)
 
 
 def checkpoint_size(recipe: AnyRecipe) -> int:
     """Bytes of a checkpoint: float32 weights and what the optimizer remembers of them."""
-    if isinstance(recipe, EmbedderRecipe):
-        return 3 * 4 * size(recipe)
-    return checkpoint_bytes(recipe.model)
+    if isinstance(recipe, Recipe):
+        return checkpoint_bytes(recipe.model)
+    return 3 * 4 * size(recipe)
 
 
 def num_student_parameters(
@@ -87,9 +97,20 @@ def num_student_parameters(
 
     A block has twelve matrices' worth of width times width, 13 vectors and 4 norms' parts.
     """
-    block = 12 * width * width + 13 * width
     table = shape.embedding_size * (vocab_size + width) + (num_positions + 4) * width
-    return table + shape.num_layers * block
+    return table + shape.num_layers * _block(width)
+
+
+def num_reader_parameters(
+    *, num_layers: int = 6, width: int = 384, vocab_size: int = 30_522, num_positions: int = 512
+) -> int:
+    """Weights of a reader: an encoder of MiniLM's sizes, if nobody says others, and its heads."""
+    table = (vocab_size + num_positions + 4) * width
+    return table + num_layers * _block(width) + NUM_HEADS * (width + 1)
+
+
+def _block(width: int) -> int:
+    return 12 * width * width + 13 * width
 
 
 def num_parameters(shape: ModelShape) -> int:

@@ -233,6 +233,12 @@ def stopping_between_steps(progress: Progress) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Collate rows of a dataset whose rows are whole steps."""
+    (item,) = items
+    return item
+
+
 def find_out_cpu(device: str | None) -> bool:
     """Whether a run computes on the processor.
 

@@ -1,0 +1,185 @@
+"""The reader's numbers: one encoder that reads a question and a page together, with several heads.
+
+Each token has eight numbers: the first two say how likely the answer begins and ends there (Devlin
+et al., 2019, arXiv:1810.04805). The others count at the first token only, which stands for the
+pair: relevance, the four grades of support, and the need of a look-up. What follows from them is
+decided elsewhere.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]
+
+START, END, RELEVANCE = 0, 1, 2
+SUPPORT = slice(3, 7)
+NEED = 7
+NUM_HEADS = 8
+SUPPORTS = ("full", "partial", "contradicted", "none")
+"""In the order of their heads."""
+
+_QUESTION_TOKENS = 96
+"""A longer question is cut there, or at half of a window: a page must have room beside it."""
+_STRIDE = 64
+"""Tokens that two windows of a long page share."""
+_CONTROL_TOKENS = 3
+"""Around and between question and page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A question, and as much of a page as fits beside it."""
+
+    token_ids: tuple[int, ...]
+    kinds: tuple[int, ...]
+    """0 for the question, 1 for the page."""
+    places: tuple[tuple[int, int] | None, ...]
+    """Characters of the page that each token stands for; None outside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointed:
+    """The likeliest answer in a page."""
+
+    span: tuple[int, int] | None
+    """In characters; None where no token of the page can begin an answer."""
+    margin: float
+    """Log-odds of that span against "not here"."""
+    relevance: float
+    """P(the page holds the answer), 0 to 1, uncalibrated."""
+
+
+class PairReader:
+    """Reads pairs of texts; threads may share it."""
+
+    def __init__(
+        self,
+        tokenizer: tokenizers.Tokenizer,
+        run: Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], Logits],
+        longest: int,
+    ) -> None:
+        """
+        Args:
+            tokenizer: one that cuts nothing, and reads no control token in a text.
+            run: token ids, mask and kinds, each (1, length), to logits (1, length, NUM_HEADS).
+            longest: tokens of a window.
+        """
+        self._tokenizer, self._run, self._longest = tokenizer, run, longest
+
+    def point(self, question: str, page: str, *, most_tokens: int = 40) -> Pointed:
+        """The likeliest answer to `question` in `page`, and how likely there is one.
+
+        Args:
+            most_tokens: of an answer.
+        """
+        found = [
+            _pointed(logits, window, most_tokens) for window, logits in self._logits(question, page)
+        ]
+        best = max(found, key=lambda each: each.margin)
+        likeliest = max(each.relevance for each in found)
+        return Pointed(span=best.span, margin=best.margin, relevance=likeliest)
+
+    def support(self, claim: str, page: str) -> tuple[float, ...]:
+        """P of each of `SUPPORTS` for `claim`, by the window of the page that says most of it."""
+        grades = [softmax(logits[0, SUPPORT]) for _window, logits in self._logits(claim, page)]
+        best = min(grades, key=lambda each: each[SUPPORTS.index("none")])
+        return tuple(float(each) for each in best)
+
+    def need(self, prompt: str) -> float:
+        """P(answering `prompt` needs a look-up), 0 to 1, uncalibrated."""
+        ((_window, logits),) = self._logits(prompt, "")
+        return sigmoid(float(logits[0, NEED]))
+
+    def _logits(self, first: str, page: str) -> Iterator[tuple[Window, Logits]]:
+        for window in windows(self._tokenizer, first, page, self._longest):
+            ids = np.array([window.token_ids], np.int64)
+            kinds = np.array([window.kinds], np.int64)
+            yield window, self._run(ids, np.ones_like(ids), kinds)[0]
+
+
+def windows(tokenizer: tokenizers.Tokenizer, first: str, page: str, longest: int) -> list[Window]:
+    """`first` beside each part of `page`, which overlap; one window alone where there is no page.
+
+    Args:
+        longest: tokens of a window, control tokens included.
+    """
+    asked = tokenizer.encode(first, add_special_tokens=False)
+    room = longest - _CONTROL_TOKENS
+    num_asked = min(len(asked.ids), _QUESTION_TOKENS, room // 2 if page else room)
+    begin, separator = _controls(tokenizer)
+    head = (begin, *asked.ids[:num_asked], separator)
+    if not page:
+        return [Window(token_ids=head, kinds=(0,) * len(head), places=(None,) * len(head))]
+    read = tokenizer.encode(page, add_special_tokens=False)
+    found = []
+    for part in _parts(len(read.ids), longest - len(head) - 1):
+        ids, places = read.ids[part], read.offsets[part]
+        found.append(
+            Window(
+                token_ids=(*head, *ids, separator),
+                kinds=(0,) * len(head) + (1,) * (len(ids) + 1),
+                places=(*(None,) * len(head), *places, None),
+            )
+        )
+    return found
+
+
+def _controls(tokenizer: tokenizers.Tokenizer) -> tuple[int, int]:
+    ids = tokenizer.encode("").ids
+    return ids[0], ids[-1]
+
+
+def _parts(num_tokens: int, room: int) -> list[slice]:
+    """Which tokens of a page each window has; together they have all."""
+    shared = min(_STRIDE, room // 2)
+    starts = range(0, max(num_tokens - shared, 1), room - shared)
+    return [slice(start, start + room) for start in starts]
+
+
+def _pointed(logits: Logits, window: Window, most_tokens: int) -> Pointed:
+    relevance = sigmoid(float(logits[0, RELEVANCE]))
+    inside = [i for i, place in enumerate(window.places) if place is not None]
+    if not inside:
+        return Pointed(span=None, margin=-np.inf, relevance=relevance)
+    begin, end = inside[0], inside[-1] + 1
+    first, last, score = best_span(logits[begin:end, START], logits[begin:end, END], most_tokens)
+    nothing = float(logits[0, START] + logits[0, END])
+    places = [place for place in window.places[begin:end] if place is not None]
+    return Pointed(
+        span=(places[first][0], places[last][1]), margin=score - nothing, relevance=relevance
+    )
+
+
+def best_span(
+    starts: Sequence[float] | Logits, ends: Sequence[float] | Logits, most_tokens: int
+) -> tuple[int, int, float]:
+    """(first, last, score) of the pair of tokens, in order, with the largest sum.
+
+    Args:
+        starts, ends: (num_tokens,), at least one.
+        most_tokens: from the first to the last, both counted.
+    """
+    first, last, best = 0, 0, -np.inf
+    ends = np.asarray(ends)
+    for i, start in enumerate(starts):
+        reach = ends[i : i + most_tokens]
+        j = int(reach.argmax())
+        if start + reach[j] > best:
+            first, last, best = i, i + j, float(start + reach[j])
+    return first, last, best
+
+
+def softmax(logits: Logits) -> Logits:
+    """Probabilities over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: Logits = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def sigmoid(logit: float) -> float:
+    """The probability of log-odds."""
+    return float(1 / (1 + np.exp(-np.clip(logit, -500, 500))))

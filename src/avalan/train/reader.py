@@ -1,0 +1,173 @@
+"""Teach the reader: an encoder with heads learns from the textbook and from invented worlds."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import BertModel, PrinterCallback
+
+from avalan.data import textbook
+from avalan.errors import ModelError
+from avalan.locale import _
+from avalan.model.entities import EngineSettings
+from avalan.model.load import find_folder
+from avalan.model.nlp.judge import NEED, NUM_HEADS, RELEVANCE, SUPPORT
+from avalan.model.nlp.sentence import read_tokenizer
+from avalan.model.prompt import read_json
+from avalan.train import run_folder
+from avalan.train.pretrain import (
+    RowTrainer,
+    find_out_cpu,
+    only,
+    stopping_between_steps,
+    training_arguments,
+    writing,
+    wsd_schedule,
+)
+from avalan.train.progress import Event, Phase, Progress
+from avalan.train.reader_losses import binary_loss, choice_loss, span_loss
+from avalan.train.reader_recipe import ReaderRecipe
+from avalan.train.reader_rows import Steps, written_lessons
+from avalan.train.teacher_vectors import check_weights
+
+HEADS = "heads.safetensors"
+_COPIED = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+
+
+class Reader(nn.Module):
+    """An encoder, and `NUM_HEADS` numbers of each of its tokens."""
+
+    def __init__(self, encoder: BertModel) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.Linear(encoder.config.hidden_size, NUM_HEADS)
+        nn.init.normal_(self.heads.weight, std=0.02)
+        nn.init.zeros_(self.heads.bias)
+
+    def forward(self, input_ids: Tensor, mask: Tensor, kinds: Tensor) -> Tensor:
+        """Logits, (num_rows, length, NUM_HEADS); all inputs are (num_rows, length)."""
+        hidden = self.encoder(
+            input_ids=input_ids, attention_mask=mask, token_type_ids=kinds
+        ).last_hidden_state
+        logits: Tensor = self.heads(hidden)
+        return logits
+
+
+class ReaderTrainer(RowTrainer):
+    """A Trainer whose rows are whole steps, each row graded on what it asks for."""
+
+    recipe: ReaderRecipe
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_kwargs: Any
+    ) -> Any:
+        weights = self.recipe.loss
+        logits = model(inputs["input_ids"], inputs["mask"], inputs["kinds"])
+        pair = logits[:, 0]
+        loss = (
+            weights.span * span_loss(logits, inputs["allowed"], inputs["start"], inputs["end"])
+            + weights.relevance * binary_loss(pair[:, RELEVANCE], inputs["relevant"])
+            + weights.support * choice_loss(pair[:, SUPPORT], inputs["support"])
+            + weights.need * binary_loss(pair[:, NEED], inputs["retrieve"])
+        )
+        if not torch.isfinite(loss):
+            raise self._diverged(_("The loss is not a finite number"), self._step)
+        return (loss, None) if return_outputs else loss
+
+
+def teach(
+    recipe: ReaderRecipe,
+    out: Path,
+    show: Callable[[Event], None],
+    *,
+    device: str | None = None,
+) -> Path:
+    """Run `recipe` in the folder `out`, going on from its last whole checkpoint if there is one.
+
+    Args, what Ctrl-C does, and the errors are those of `pretrain`.
+
+    Returns:
+        The folder of the finished model: the encoder and its heads in float16.
+
+    Raises:
+        ConfigurationError: also: the base is not the recipe's, or the textbook cannot be read.
+        ModelError: the base cannot be loaded.
+    """
+    uses_cpu = find_out_cpu(device)
+    run_folder.claim(recipe, out)
+    run_folder.remove_broken_checkpoints(out)
+    settings = EngineSettings(engine="transformers", revision=recipe.base.revision or None)
+    folder = find_folder(recipe.base.model, settings)
+    check_weights(folder, recipe.base.sha256)
+    if read_json(folder / "config.json").get("model_type") != "bert":
+        raise ModelError("The model in {folder} is no BERT; take one.", folder=folder)
+    book = textbook.read(Path(recipe.lessons.textbook).expanduser()).part("train")
+    tokenizer = read_tokenizer(folder, recipe.lessons.max_tokens)
+    tokenizer.no_truncation()
+    steps = Steps(recipe, written_lessons(book), tokenizer)
+    torch.manual_seed(recipe.run.seed)
+    reader = Reader(BertModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32))
+    tokens = sum(int(steps[i]["mask"].sum()) for i in range(_SAMPLED)) // _SAMPLED
+    progress = Progress(out, tokens, show)
+    trainer = _trainer(recipe, reader, steps, out, progress, uses_cpu=uses_cpu)
+    checkpoint = run_folder.last_checkpoint(out)
+    going_on = _("Going on from {checkpoint}", checkpoint=checkpoint)
+    show(Phase(text=going_on if checkpoint else _("Starting at step 1")))
+    with stopping_between_steps(progress):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return _finished(reader, folder, out)
+
+
+_SAMPLED = 8
+"""Steps whose tokens are counted to tell the speed."""
+
+
+def _trainer(
+    recipe: ReaderRecipe,
+    reader: Reader,
+    steps: Steps,
+    out: Path,
+    progress: Progress,
+    *,
+    uses_cpu: bool,
+) -> ReaderTrainer:
+    run = recipe.run
+    matrices = [p for p in reader.parameters() if p.ndim == 2]
+    others = [p for p in reader.parameters() if p.ndim != 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices}, {"params": others, "weight_decay": 0.0}],
+        lr=run.learning_rate,
+        weight_decay=run.weight_decay,
+        fused=True,
+    )
+    trainer = ReaderTrainer(
+        model=reader,
+        # A row is a whole step already.
+        args=training_arguments(run, out, rows=1, bf16=False, uses_cpu=uses_cpu),
+        train_dataset=steps,
+        data_collator=only,
+        optimizers=(optimizer, wsd_schedule(optimizer, run)),
+        callbacks=[progress],
+    )
+    trainer.recipe = recipe
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _finished(reader: Reader, base: Path, out: Path) -> Path:
+    """Write the model's folder in one piece: an older one is replaced when the new one is whole."""
+    final, partial = out / run_folder.MODEL, out / f"{run_folder.MODEL}.partial"
+    with writing(_("The finished model"), partial):
+        half = reader.to(torch.float16)
+        half.encoder.save_pretrained(partial)
+        save_file(half.heads.state_dict(), partial / HEADS)
+        for name in _COPIED:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, partial / name)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.replace(final)
+    return final

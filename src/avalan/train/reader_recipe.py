@@ -1,0 +1,94 @@
+"""A recipe that makes the reader: an encoder that judges and quotes, from one that embeds.
+
+The docstrings of the fields, with their units, are the documentation of the TOML keys.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from avalan.errors import ConfigurationError
+from avalan.locale import _
+from avalan.table import check_keys
+from avalan.train.embedder_recipe import Run, Source
+from avalan.train.recipe import check_ranges, read_section
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lessons:
+    """What is read: shares of a step's rows, which are drawn in proportion."""
+
+    textbook: str = "data/textbook"
+    """The folder of the textbook, whose training split is used."""
+    max_tokens: int = 320
+    """Tokens of a row: a question and as much of a page as fits."""
+    asked: float = 0.4
+    """Questions beside their own page."""
+    strange: float = 0.1
+    """Questions beside another page, one that shares words with them."""
+    claims: float = 0.2
+    """Claims beside their page."""
+    prompts: float = 0.1
+    """Bare prompts."""
+    worlds: float = 0.15
+    """Questions beside invented pages, made by program."""
+    phrases: float = 0.05
+    """Bare prompts, made by program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderLoss:
+    """What each head's loss counts, in nats."""
+
+    span: float = 1.0
+    relevance: float = 0.5
+    support: float = 1.0
+    need: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderRecipe:
+    """Everything about a run."""
+
+    trainer: ClassVar[tuple[str, str]] = ("avalan.train.reader", "teach")
+    trial: ClassVar[str] = "avalan ask QUESTION --docs DOCS --model {folder}"
+    name: str
+    kind: str = "reader"
+    """What a run makes."""
+    base: Source = field(default_factory=Source)
+    lessons: Lessons = field(default_factory=Lessons)
+    loss: ReaderLoss = field(default_factory=ReaderLoss)
+    run: Run = field(default_factory=Run)
+
+
+SHARES = ("asked", "strange", "claims", "prompts", "worlds", "phrases")
+_SECTIONS: dict[str, Any] = {"base": Source, "lessons": Lessons, "loss": ReaderLoss, "run": Run}
+_RANGES: dict[str, tuple[float, float]] = {
+    "lessons.max_tokens": (16, 512),
+    **{f"lessons.{share}": (0, 1_000) for share in SHARES},
+    **{f"loss.{head}": (0, 1_000) for head in ("span", "relevance", "support", "need")},
+    "run.seed": (0, 2**32 - 1),
+    "run.num_steps": (1, 10**7),
+    "run.rows_per_step": (1, 10**5),
+    "run.warmup_steps": (0, 10**7),
+    "run.decay_share": (0, 1),
+    "run.weight_decay": (0, 1_000),
+    "run.save_steps": (1, 10**7),
+}
+
+
+def reader_from_table(table: dict[str, Any], name: str) -> ReaderRecipe:
+    """The recipe `name` from what its TOML file says.
+
+    Raises:
+        ConfigurationError: a key is unknown, or a value is of another type or impossible.
+    """
+    file = _("The recipe {name}", name=name)
+    check_keys(table, ["kind", *_SECTIONS], file)
+    made = {
+        key: read_section(kind, table.get(key, {}), key, file) for key, kind in _SECTIONS.items()
+    }
+    recipe = ReaderRecipe(name=name, **made)
+    check_ranges(recipe, _RANGES, ("run.learning_rate", "run.max_grad_norm"))
+    if not any(getattr(recipe.lessons, share) for share in SHARES):
+        raise ConfigurationError("The recipe's lessons are all 0; give one of them a share.")
+    return recipe

@@ -1,0 +1,218 @@
+"""The reader's lessons: pairs of texts with what is right about them, and the rows of a step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import numpy as np
+import tokenizers
+import torch
+from torch import Tensor
+
+from avalan.data import mixture
+from avalan.data.mixture import rng_for
+from avalan.data.textbook import Textbook
+from avalan.model.nlp.judge import SUPPORTS, Window, windows
+from avalan.model.nlp.sentence import padded
+from avalan.retrieval import query
+from avalan.train.reader_losses import IGNORED
+from avalan.train.reader_recipe import SHARES, ReaderRecipe
+
+_NUM_STRANGE = 8
+"""Pages of other matters, those that share most words with a question, among which one is drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A text, alone or beside a page; a target that is None is not asked for."""
+
+    text: str
+    page: str = ""
+    spans: tuple[tuple[int, int], ...] | None = None
+    """Characters of the page, each a right answer; empty where it is not there."""
+    relevant: bool | None = None
+    support: int | None = None
+    """Index into `SUPPORTS`."""
+    retrieve: bool | None = None
+
+
+def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
+    """The lessons of the textbook, by the share that they are drawn for."""
+    pages = {page.id: _shown(page.title, page.text) for page in book.pages}
+    asked = [
+        Lesson(
+            text=each.question,
+            page=pages[each.passage],
+            spans=occurrences(each.answers, pages[each.passage]),
+            relevant=bool(each.answers),
+        )
+        for each in book.inquiries
+    ]
+    claims = [
+        Lesson(text=each.claim, page=pages[each.passage], support=SUPPORTS.index(each.support))
+        for each in book.claims
+    ]
+    prompts = [Lesson(text=each.prompt, retrieve=each.need == "retrieve") for each in book.prompts]
+    return {
+        "asked": asked,
+        "strange": _strange(asked, list(pages.values())),
+        "claims": claims,
+        "prompts": prompts,
+    }
+
+
+def occurrences(answers: Sequence[str], page: str) -> tuple[tuple[int, int], ...]:
+    """Where the first answer stands in a page, in characters, each time."""
+    found, start = [], -1
+    while answers and (start := page.find(answers[0], start + 1)) >= 0:
+        found.append((start, start + len(answers[0])))
+    return tuple(found)
+
+
+def _shown(title: str, text: str) -> str:
+    """A page as the index would show it: its title is a heading."""
+    return f"{title}\n\n{text}"
+
+
+def _strange(asked: Sequence[Lesson], pages: Sequence[str]) -> list[Lesson]:
+    """Each question beside other pages that share words with it, none of which answers."""
+    vocabulary: dict[str, int] = {}
+    bags = [{vocabulary.setdefault(t, len(vocabulary)) for t in _terms(page)} for page in pages]
+    table = np.zeros((len(pages), len(vocabulary)), np.float32)
+    for row, bag in enumerate(bags):
+        table[row, list(bag)] = 1
+    weights = np.log(len(pages) / np.maximum(table.sum(axis=0), 1))
+    found = []
+    for lesson in asked:
+        terms = [vocabulary[term] for term in _terms(lesson.text) if term in vocabulary]
+        scores = table[:, terms] @ weights[terms] if terms else np.zeros(len(pages), np.float32)
+        nearest = [i for i in np.argsort(-scores, kind="stable") if pages[i] != lesson.page]
+        found += [
+            Lesson(text=lesson.text, page=pages[i], spans=(), relevant=False)
+            for i in nearest[:_NUM_STRANGE]
+        ]
+    return found
+
+
+def _terms(text: str) -> set[str]:
+    return set(query.content_terms(text))
+
+
+def made_lesson(kind: str, rng: Random) -> Lesson:
+    """One by program: kind is `worlds` or `phrases`."""
+    if kind == "phrases":
+        record = mixture.one("decisions", rng, "train", identifier="phrase", split="train")
+        retrieve = record.segments[0].decision == "retrieve"
+        return Lesson(text=record.messages[-1].content, retrieve=retrieve)
+    record = mixture.one("reading", rng, "train", identifier="world", split="train")
+    passage = rng.choice(record.segments[0].passages)
+    page = _shown(passage.title, passage.text)
+    spans = occurrences(record.answers, page) if passage.relevant else ()
+    return Lesson(
+        text=record.messages[-1].content,
+        page=page,
+        spans=None if passage.relevant and not spans else spans,
+        relevant=passage.relevant,
+    )
+
+
+class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
+    """Item `i` is everything of step `i`, from the seed and `i` alone."""
+
+    def __init__(
+        self,
+        recipe: ReaderRecipe,
+        lessons: Mapping[str, Sequence[Lesson]],
+        tokenizer: tokenizers.Tokenizer,
+    ) -> None:
+        self._recipe, self._lessons, self._tokenizer = recipe, lessons, tokenizer
+
+    def __len__(self) -> int:
+        return self._recipe.run.num_steps
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = rng_for(self._recipe.run.seed, index)
+        shares = [getattr(self._recipe.lessons, share) for share in SHARES]
+        kinds = rng.choices(SHARES, weights=shares, k=self._recipe.run.rows_per_step)
+        drawn = [self._draw(kind, rng) for kind in kinds]
+        return batch([row(each, self._tokenizer, self._recipe.lessons.max_tokens, rng)
+                      for each in drawn])  # fmt: skip
+
+    def _draw(self, kind: str, rng: Random) -> Lesson:
+        return rng.choice(self._lessons[kind]) if kind in self._lessons else made_lesson(kind, rng)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A lesson in token ids; a target that is not asked for is `IGNORED`."""
+
+    window: Window
+    start: int = IGNORED
+    end: int = IGNORED
+    relevant: int = IGNORED
+    support: int = IGNORED
+    retrieve: int = IGNORED
+
+
+def row(lesson: Lesson, tokenizer: tokenizers.Tokenizer, longest: int, rng: Random) -> Row:
+    """The lesson with one window of its page: one that has the answer, where there is one."""
+    found = windows(tokenizer, lesson.text, lesson.page, longest)
+    held = [
+        (window, span)
+        for window in found
+        for span in (_tokens_of(each, window) for each in lesson.spans or ())
+        if span
+    ]
+    targets = Row(
+        window=rng.choice(found),
+        relevant=_or_ignored(lesson.relevant),
+        support=_or_ignored(lesson.support),
+        retrieve=_or_ignored(lesson.retrieve),
+    )
+    if lesson.spans is None:
+        return targets
+    if not lesson.spans:
+        return replace(targets, start=0, end=0)
+    if not held:  # It is divided between windows.
+        return replace(targets, relevant=IGNORED)
+    window, (start, end) = rng.choice(held)
+    return replace(targets, window=window, start=start, end=end)
+
+
+def _or_ignored(value: int | None) -> int:
+    return IGNORED if value is None else int(value)
+
+
+def _tokens_of(span: tuple[int, int], window: Window) -> tuple[int, int] | None:
+    """The first and the last token of a span of characters; None where the window lacks a part."""
+    inside = [
+        i
+        for i, place in enumerate(window.places)
+        if place is not None and place[0] < span[1] and place[1] > span[0]
+    ]
+    if not inside:
+        return None
+    first, last = window.places[inside[0]], window.places[inside[-1]]
+    whole = first is not None and last is not None and first[0] <= span[0] and last[1] >= span[1]
+    return (inside[0], inside[-1]) if whole else None
+
+
+def batch(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Rows of like kind as tensors, padded to the longest.
+
+    Returns:
+        input_ids, mask, kinds and allowed, (num_rows, length); start, end, relevant, support and
+        retrieve, (num_rows,).
+    """
+    ids, mask = padded([each.window.token_ids for each in rows])
+    kinds, _mask = padded([each.window.kinds for each in rows])
+    allowed = np.zeros(ids.shape, np.bool_)
+    allowed[:, 0] = True
+    for index, each in enumerate(rows):
+        inside = [i for i, place in enumerate(each.window.places) if place is not None]
+        allowed[index, inside] = True
+    tensors = {"input_ids": ids, "mask": mask, "kinds": kinds, "allowed": allowed}
+    found = {name: torch.from_numpy(values) for name, values in tensors.items()}
+    for name in ("start", "end", "relevant", "support", "retrieve"):
+        found[name] = torch.tensor([getattr(each, name) for each in rows])
+    return found

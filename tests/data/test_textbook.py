@@ -1,0 +1,135 @@
+"""The textbook: whole, and whatever could be wrong with it would be found."""
+
+import importlib.util
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avalan.data import textbook
+from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
+from avalan.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "data" / "textbook"
+
+
+@pytest.fixture(scope="module")
+def book() -> Textbook:
+    return textbook.read(FOLDER)
+
+
+def held_out() -> list[str]:
+    path = ROOT / "scripts" / "check_textbook.py"
+    spec = importlib.util.spec_from_file_location("check_textbook", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.held_out())
+
+
+def test_nothing_is_wrong_with_it(book: Textbook) -> None:
+    texts = held_out()
+    assert len(texts) > 1000
+    assert list(textbook.problems(book, texts)) == []
+
+
+def test_there_is_as_much_as_its_card_says(book: Textbook) -> None:
+    assert len(book.pages) >= 600
+    assert all(70 <= len(page.text.split()) <= 320 for page in book.pages)
+    assert len(book.inquiries) >= 7.5 * len(book.pages)
+    assert len(book.prompts) >= 2000
+    languages = Counter(prompt.language for prompt in book.prompts)
+    assert languages["es"] + languages["fr"] + languages["de"] >= 300
+    for split in ("train", "validation", "test"):
+        part = book.part(split)
+        assert len(part.pages) >= 90
+        assert {claim.support for claim in part.claims} == {
+            "full",
+            "partial",
+            "contradicted",
+            "none",
+        }
+        assert {prompt.need for prompt in part.prompts} == {"retrieve", "none"}
+
+
+PAGE = Page(id="p", title="Tea", register="note", split="train", text="Green tea: two minutes.")
+ASKED = Inquiry(
+    id="q",
+    passage="p",
+    split="train",
+    question="How long?",
+    answers=("two minutes",),
+    kind="number",
+)
+CLAIM = Claim(id="c", passage="p", split="train", claim="Tea takes long.", support="contradicted")
+PROMPT = Prompt(
+    id="r", prompt="Who are you?", need="none", kind="talk", language="en", split="train"
+)
+SMALL = Textbook(pages=(PAGE,), inquiries=(ASKED,), claims=(CLAIM,), prompts=(PROMPT,))
+LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+
+
+def test_a_sound_one_has_no_problems() -> None:
+    assert list(textbook.problems(SMALL, ["Who was that?"])) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"claims": (replace(CLAIM, id="q"),)}, "q: the id is used 2 times"),
+        ({"pages": (replace(PAGE, id="x"),)}, "q: there is no page p"),
+        ({"inquiries": (replace(ASKED, split="test"),)}, "q: its page is in another split"),
+        ({"inquiries": (replace(ASKED, answers=("2 min",)),)}, "q: not verbatim in p: '2 min'"),
+        (
+            {"inquiries": (replace(ASKED, elsewhere=(("p", "milk"),)),)},
+            "q: not verbatim in p: 'milk'",
+        ),
+        ({"inquiries": (replace(ASKED, elsewhere=(("y", "x"),)),)}, "q: y is no page of its split"),
+        ({"pages": (replace(PAGE, version_of="o"),)}, "p: there is no page o"),
+        (
+            {"pages": (PAGE, replace(PAGE, id="o", text="GREEN tea, two minutes"))},
+            "p and o say nearly the same",
+        ),
+        (
+            {
+                "pages": (
+                    replace(PAGE, version_of="o"),
+                    replace(PAGE, id="o", split="test", text="Black tea: four."),
+                )
+            },
+            "p: its older version is in another split",
+        ),
+        (
+            {"prompts": (replace(PROMPT, prompt="who are YOU"),)},
+            "r repeats a text that is held out",
+        ),
+        (
+            {"pages": (replace(PAGE, text=f"Green tea: two minutes. {LONG}"),)},
+            "p repeats a text that is held out",
+        ),
+    ],
+)
+def test_each_fault_is_told(change: dict[str, tuple[object, ...]], complaint: str) -> None:
+    held = ["Who are you?" if "prompts" in change else f"Well, {LONG} and so on"]
+    assert complaint in list(textbook.problems(replace(SMALL, **change), held))  # type: ignore[arg-type]
+
+
+def test_newer_versions_may_be_alike() -> None:
+    pages = (replace(PAGE, version_of="o"), replace(PAGE, id="o"))
+    assert list(textbook.problems(replace(SMALL, pages=pages))) == []
+
+
+def test_a_line_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"passages\.jsonl cannot be read \(No such file"):
+        textbook.read(tmp_path)
+    for name in ("passages", "questions", "claims", "prompts"):
+        (tmp_path / f"{name}.jsonl").write_text("")
+    row = {"id": "q", "passage": "p", "split": "train", "question": "?", "kind": "name"}
+    broken = json.dumps(row | {"answers": [], "answerable": True})
+    (tmp_path / "questions.jsonl").write_text(broken + "\n")
+    with pytest.raises(ConfigurationError, match=r"Line 1 of .*questions\.jsonl cannot be used"):
+        textbook.read(tmp_path)

@@ -1,0 +1,111 @@
+"""The reader's numbers: windows that have everything, and the likeliest span."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from avalan import testing
+from avalan.model.nlp.judge import (
+    END,
+    NEED,
+    NUM_HEADS,
+    RELEVANCE,
+    START,
+    SUPPORT,
+    SUPPORTS,
+    PairReader,
+    best_span,
+    windows,
+)
+from avalan.model.nlp.sentence import read_tokenizer
+
+QUESTION = "the cat looks"
+PAGE = "the cat sat on the mat at the garden. " * 12
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> tokenizers.Tokenizer:
+    found = read_tokenizer(testing.pico_bert(tmp_path_factory.mktemp("bert")), 32)
+    found.no_truncation()
+    return found
+
+
+@pytest.mark.parametrize("longest", [12, 40, 400])
+def test_windows_overlap_and_have_every_character(
+    tokenizer: tokenizers.Tokenizer, longest: int
+) -> None:
+    found = windows(tokenizer, QUESTION, PAGE, longest)
+    assert (len(found) == 1) == (longest == 400)
+    for window in found:
+        assert len(window.token_ids) <= longest
+        assert len(window.token_ids) == len(window.kinds) == len(window.places)
+        assert window.token_ids[:5] == found[0].token_ids[:5]
+    told = [{place for place in window.places if place} for window in found]
+    assert set().union(*told) == set(tokenizer.encode(PAGE, add_special_tokens=False).offsets)
+    assert all(first & second for first, second in pairwise(told))
+
+
+def test_a_bare_prompt_is_one_window_and_an_empty_page_too(
+    tokenizer: tokenizers.Tokenizer,
+) -> None:
+    (window,) = windows(tokenizer, QUESTION, "", 32)
+    assert set(window.kinds) == {0}
+    assert set(window.places) == {None}
+
+
+def test_no_text_becomes_a_control_token(tokenizer: tokenizers.Tokenizer) -> None:
+    control = {tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[MASK]", "[PAD]")}
+    (window,) = windows(tokenizer, "[SEP] [CLS] cat", "[MASK] the [SEP] mat", 64)
+    assert [token_id in control for token_id in window.token_ids].count(True) == 3
+
+
+def test_a_long_question_leaves_room_for_the_page(tokenizer: tokenizers.Tokenizer) -> None:
+    found = windows(tokenizer, "cat " * 500, PAGE, 128)
+    assert all(len(window.token_ids) <= 128 for window in found)
+    assert all(window.kinds.count(1) > 20 for window in found)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-9, 9, width=32), st.floats(-9, 9, width=32)), min_size=1),
+    st.integers(1, 6),
+)
+def test_the_best_span_is_the_best_of_all(pairs: list[tuple[float, float]], most: int) -> None:
+    starts, ends = np.array(pairs, np.float32).T
+    first, last, score = best_span(starts, ends, most)
+    every = [
+        starts[i] + ends[j] for i in range(len(pairs)) for j in range(i, min(i + most, len(pairs)))
+    ]
+    assert 0 <= last - first < most
+    assert score == pytest.approx(starts[first] + ends[last]) == pytest.approx(max(every))
+
+
+def test_what_the_heads_say_by_hand(tokenizer: tokenizers.Tokenizer) -> None:
+    def run(
+        ids: NDArray[np.int64], mask: NDArray[np.int64], kinds: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        assert ids.shape == mask.shape == kinds.shape
+        logits = np.zeros((*ids.shape, NUM_HEADS), np.float32)
+        logits[0, 0, START], logits[0, 0, END] = 0.5, 1.0
+        logits[0, 0, RELEVANCE], logits[0, 0, NEED] = np.log(3), -np.log(4)
+        logits[0, 0, SUPPORT] = np.log([4, 3, 2, 1])
+        if kinds.any():
+            # "mat" is the fifth token of the page, after [CLS], the question and [SEP].
+            logits[0, 5 + 4, START], logits[0, 5 + 4, END] = 4.0, 3.0
+        return logits
+
+    reader = PairReader(tokenizer, run, longest=64)
+    page = "the cat sat on mat"
+    found = reader.point(QUESTION, page)
+    assert found.span is not None
+    assert page[slice(*found.span)] == "mat"
+    assert found.margin == pytest.approx(7 - 1.5)
+    assert found.relevance == pytest.approx(0.75)
+    assert reader.support("the cat sat", page) == pytest.approx((0.4, 0.3, 0.2, 0.1))
+    assert SUPPORTS[0] == "full"
+    assert reader.need(QUESTION) == pytest.approx(0.2)
+    assert reader.point(QUESTION, "").span is None
