@@ -6,21 +6,25 @@ from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import tokenizers
 import torch
+import transformers
 from safetensors.torch import load_file
 
 from avalan import testing
 from avalan.cli import main
+from avalan.compress.reader import export_reader
 from avalan.data import textbook
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, ModelError
 from avalan.model.nlp.judge import NUM_HEADS, SUPPORTS
+from avalan.model.nlp.judge_onnx import open_reader
 from avalan.model.nlp.sentence import read_tokenizer
 from avalan.train.kinds import load_any
 from avalan.train.plan import num_reader_parameters, plan
-from avalan.train.reader import HEADS, teach
+from avalan.train.reader import Reader, teach
 from avalan.train.reader_losses import IGNORED, binary_loss, choice_loss, span_loss
 from avalan.train.reader_recipe import ReaderRecipe
 from avalan.train.reader_rows import Lesson, Steps, batch, made_lesson, row, written_lessons
@@ -128,10 +132,36 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     with pytest.raises(Killed):
         teach(recipe, tmp_path, kill, device="cpu")
     teach(recipe, tmp_path, lambda _event: None, device="cpu")
-    for name in ("model.safetensors", HEADS):
-        again, once = (load_file(out / "model" / name) for out in (tmp_path, finished))
-        assert all(torch.equal(again[key], once[key]) for key in once)
-    assert load_file(finished / "model" / HEADS)["weight"].shape == (NUM_HEADS, 32)
+    again, once = (load_file(out / "model/model.safetensors") for out in (tmp_path, finished))
+    assert all(torch.equal(again[key], once[key]) for key in once)
+    assert once["heads.weight"].shape == (NUM_HEADS, 32)
+
+
+def test_the_exported_reader_says_what_the_trained_one_says(
+    finished: Path, tokenizer: tokenizers.Tokenizer, tmp_path: Path
+) -> None:
+    weights = load_file(finished / "model/model.safetensors")
+    reader = Reader(transformers.BertModel(
+        transformers.BertConfig.from_pretrained(finished / "model"), add_pooling_layer=False
+    ))  # fmt: skip
+    reader.encoder.load_state_dict(
+        {name: each.float() for name, each in weights.items() if not name.startswith("heads.")}
+    )
+    reader.heads.weight.data = weights["heads.weight"].float()
+    reader.heads.bias.data = weights["heads.bias"].float()
+    made = batch([row(Lesson(text="cat", page="the mat"), tokenizer, 24, Random(0))])
+    inputs = (made["input_ids"], made["mask"], made["kinds"])
+    expected = reader.eval()(*inputs).detach().numpy()
+    assert not np.allclose(
+        expected, reader(made["input_ids"], made["mask"], made["kinds"] * 0).detach().numpy()
+    )
+    for precision, tolerance in (("fp32", 1e-4), ("int8", 0.6)):
+        out = tmp_path / precision
+        export_reader(finished / "model", out, precision=precision)  # type: ignore[arg-type]
+        found = open_reader(out)._run(*(each.numpy() for each in inputs))
+        assert np.abs(found - expected).max() < tolerance
+    with pytest.raises(ModelError, match="is no reader"):
+        open_reader(tmp_path)
 
 
 def test_the_command_tells_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,8 +172,6 @@ def test_the_command_tells_the_plan(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_reader_of_minilm_s_sizes_has_as_many_weights_as_its_plan_says() -> None:
-    import transformers
-
     config = transformers.BertConfig(
         hidden_size=384, num_hidden_layers=6, intermediate_size=1536, num_attention_heads=12
     )

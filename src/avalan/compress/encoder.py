@@ -55,6 +55,16 @@ class EncoderShape:
     epsilon: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heads:
+    """A linear layer over each token's vector."""
+
+    weight: Array
+    """(num_heads, width)."""
+    bias: Array
+    """(num_heads,)."""
+
+
 def export_encoder(
     folder: Path,
     out: Path,
@@ -75,13 +85,13 @@ def export_encoder(
         ModelError: it is not a BERT that this graph can express, or lacks weights.
         StateError: `out` cannot be written.
     """
-    shape = read_encoder_shape(folder)
+    shape = read_encoder_shape(folder, longest=read_pooling(str(folder), folder).longest)
     model = build_encoder(shape, read_weights(folder), precision, rank)
     return write_folder(model, folder, out, COPIED)
 
 
-def read_encoder_shape(folder: Path) -> EncoderShape:
-    """The shape of the BERT in `folder`.
+def read_encoder_shape(folder: Path, *, longest: int) -> EncoderShape:
+    """The shape of the BERT in `folder`, which reads `longest` tokens of a text.
 
     Raises:
         ModelError: it is another architecture, or a variant that the export cannot express.
@@ -102,7 +112,7 @@ def read_encoder_shape(folder: Path) -> EncoderShape:
         num_layers=config["num_hidden_layers"],
         num_heads=config["num_attention_heads"],
         num_positions=config["max_position_embeddings"],
-        longest=min(read_pooling(str(folder), folder).longest, config["max_position_embeddings"]),
+        longest=min(longest, config["max_position_embeddings"]),
         epsilon=config.get("layer_norm_eps", 1e-12),
     )
 
@@ -118,31 +128,50 @@ def _requirements(config: Mapping[str, Any]) -> list[tuple[str, bool]]:
 
 
 def build_encoder(
-    shape: EncoderShape, weights: Mapping[str, Array], precision: str, rank: int | None = None
+    shape: EncoderShape,
+    weights: Mapping[str, Array],
+    precision: str,
+    rank: int | None = None,
+    heads: Heads | None = None,
 ) -> onnx.ModelProto:
     """The whole encoder; `precision` is fp32 or int8.
+
+    Args:
+        heads: what gives each token its logits, the output then; pairs of texts are read, whose
+            kinds are an input too, and the token embeddings have 4 bits.
 
     Raises:
         ModelError: a weight is missing or has another shape, or a size cannot be quantised.
     """
-    graph = _Encoder(shape, weights, precision)
-    graph.build(rank)
+    graph = _Encoder(shape, weights, precision, reads_pairs=heads is not None)
+    hidden = graph.build(rank)
+    names, width = ["input_ids", "attention_mask"], shape.hidden_size
+    if heads is not None:
+        names.append("token_type_ids")
+        hidden, width = graph.add_heads(heads, hidden), len(heads.bias)
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
-        for name in ("input_ids", "attention_mask")
+        for name in names
     ]
-    output = helper.make_tensor_value_info(
-        "last_hidden_state", TensorProto.FLOAT, ["batch", "length", shape.hidden_size]
-    )
+    output = helper.make_tensor_value_info(hidden, TensorProto.FLOAT, ["batch", "length", width])
     return graph.model("bert", inputs, [output])
 
 
 class _Encoder(Nodes):
-    def __init__(self, shape: EncoderShape, weights: Mapping[str, Array], precision: str) -> None:
+    def __init__(
+        self,
+        shape: EncoderShape,
+        weights: Mapping[str, Array],
+        precision: str,
+        *,
+        reads_pairs: bool,
+    ) -> None:
         super().__init__(weights, precision)
         self.shape = shape
+        self._reads_pairs = reads_pairs
 
-    def build(self, rank: int | None) -> None:
+    def build(self, rank: int | None) -> str:
+        """All blocks; a vector of each token."""
         self._node("Cast", ["attention_mask"], ["mask"], to=TensorProto.INT32)
         last = self.shape.num_layers - 1
         hidden = self._embeddings(rank)
@@ -153,19 +182,29 @@ class _Encoder(Nodes):
             inner = self._feed_forward(hidden, layer)
             name = "last_hidden_state" if i == last else None
             hidden = self._added(inner, hidden, layer + "output", name)
+        return hidden
+
+    def add_heads(self, heads: Heads, hidden: str) -> str:
+        """A few numbers of each token; they stay whole."""
+        self._constant("heads", heads.weight.T)
+        self._constant("heads.bias", heads.bias)
+        product = self._node("MatMul", [hidden, "heads"], ["heads.out"])
+        return self._node("Add", [product, "heads.bias"], ["logits"])
 
     def _embeddings(self, rank: int | None) -> str:
-        """Token and position, normalised; the type, which is always the first, is in the latter."""
+        """Token, position and type, normalised; where the type is always the first, it is in the
+        position."""
         shape, name = self.shape, "embeddings."
         table = self._weight(name + "word_embeddings.weight", shape.vocab_size, shape.hidden_size)
         kinds = self._weights.get(name + "token_type_embeddings.weight")
         positions = self._weight(
             name + "position_embeddings.weight", shape.num_positions, shape.hidden_size
         )[: shape.longest]
-        if kinds is not None:
+        if kinds is not None and not self._reads_pairs:
             positions = positions + kinds[0]
         if rank is None:
-            tokens = self._lookup("tokens", table, "input_ids", "token_vectors")
+            bits: Bits = 4 if self._reads_pairs else 8
+            tokens = self._lookup("tokens", table, "input_ids", "token_vectors", bits)
         else:
             mean, factors, basis = principal_components(table, np.ones(len(table)), rank)
             narrow = self._lookup("tokens", factors, "input_ids", "narrow_vectors", bits=4)
@@ -179,7 +218,11 @@ class _Encoder(Nodes):
         self._node("Shape", ["input_ids"], ["sizes"])
         self._node("Gather", ["sizes", "one"], ["length"], axis=0)
         self._node("Slice", ["positions", "zero", "length", "zero"], ["position_vectors"])
-        both = self._node("Add", [tokens, "position_vectors"], ["embedded"])
+        both = self._node("Add", [tokens, "position_vectors"], ["placed"])
+        if kinds is not None and self._reads_pairs:
+            self._constant("kinds", kinds)
+            self._node("Gather", ["kinds", "token_type_ids"], ["kind_vectors"])
+            both = self._node("Add", [both, "kind_vectors"], ["embedded"])
         return self._node(
             "LayerNormalization",
             [both, *self._norm("embeddings.LayerNorm")],

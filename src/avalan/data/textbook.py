@@ -54,6 +54,8 @@ class Inquiry:
     verdict: str = ""
     """`yes` or `no` where that is asked; the answer is the sentence that decides it."""
     traits: tuple[str, ...] = ()
+    why: str = ""
+    """What is missing, where the page does not answer."""
     elsewhere: tuple[tuple[str, str], ...] = ()
     """Other pages that are needed too, or say otherwise: (id, verbatim piece)."""
 

@@ -1,5 +1,6 @@
 """Teach the reader: an encoder with heads learns from the textbook and from invented worlds."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from avalan.errors import ModelError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
-from avalan.model.nlp.judge import NEED, NUM_HEADS, RELEVANCE, SUPPORT
+from avalan.model.nlp.judge import CONFIG, NEED, NUM_HEADS, RELEVANCE, SUPPORT
 from avalan.model.nlp.sentence import read_tokenizer
 from avalan.model.prompt import read_json
 from avalan.train import run_folder
@@ -34,7 +35,6 @@ from avalan.train.reader_recipe import ReaderRecipe
 from avalan.train.reader_rows import Steps, written_lessons
 from avalan.train.teacher_vectors import check_weights
 
-HEADS = "heads.safetensors"
 _COPIED = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
@@ -119,7 +119,7 @@ def teach(
     show(Phase(text=going_on if checkpoint else _("Starting at step 1")))
     with stopping_between_steps(progress):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return _finished(reader, folder, out)
+    return _finished(recipe, reader, folder, out)
 
 
 _SAMPLED = 8
@@ -158,13 +158,16 @@ def _trainer(
     return trainer
 
 
-def _finished(reader: Reader, base: Path, out: Path) -> Path:
+def _finished(recipe: ReaderRecipe, reader: Reader, base: Path, out: Path) -> Path:
     """Write the model's folder in one piece: an older one is replaced when the new one is whole."""
     final, partial = out / run_folder.MODEL, out / f"{run_folder.MODEL}.partial"
     with writing(_("The finished model"), partial):
         half = reader.to(torch.float16)
-        half.encoder.save_pretrained(partial)
-        save_file(half.heads.state_dict(), partial / HEADS)
+        half.encoder.config.save_pretrained(partial)
+        heads = {f"heads.{name}": weight for name, weight in half.heads.state_dict().items()}
+        save_file(half.encoder.state_dict() | heads, partial / "model.safetensors")
+        reads = {"longest": recipe.lessons.max_tokens}
+        (partial / CONFIG).write_text(json.dumps(reads) + "\n", encoding="utf-8")
         for name in _COPIED:
             if (base / name).is_file():
                 shutil.copyfile(base / name, partial / name)

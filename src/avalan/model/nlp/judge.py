@@ -8,10 +8,14 @@ decided elsewhere.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
+
+from avalan.errors import ModelError
+from avalan.model.prompt import read_json
 
 Logits = NDArray[np.float32]
 
@@ -21,6 +25,9 @@ NEED = 7
 NUM_HEADS = 8
 SUPPORTS = ("full", "partial", "contradicted", "none")
 """In the order of their heads."""
+
+CONFIG = "reader.json"
+"""Says how many tokens a reader reads at once; a folder that has it is one."""
 
 _QUESTION_TOKENS = 96
 """A longer question is cut there, or at half of a window: a page must have room beside it."""
@@ -51,6 +58,23 @@ class Pointed:
     """Log-odds of that span against "not here"."""
     relevance: float
     """P(the page holds the answer), 0 to 1, uncalibrated."""
+
+
+def read_longest(folder: Path) -> int:
+    """How many tokens the reader in `folder` reads at once.
+
+    Raises:
+        ModelError: there is no reader.
+    """
+    longest = read_json(folder / CONFIG).get("longest")
+    if not isinstance(longest, int) or longest < 16:
+        raise ModelError(
+            "{folder} is no reader ({file} is missing or says nothing); train one with: avalan "
+            "model train reader.toml",
+            folder=folder,
+            file=CONFIG,
+        )
+    return longest
 
 
 class PairReader:
