@@ -292,3 +292,11 @@ def test_a_recipe_of_no_lessons_is_refused() -> None:
     shares = ("asked", "strange", "claims", "prompts", "worlds", "phrases")
     with pytest.raises(ConfigurationError, match="all 0"):
         load_any("reader", {f"lessons.{share}": "0" for share in shares})
+
+
+def test_nothing_is_said_but_events(
+    recipe: ReaderRecipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    transformers.utils.logging.enable_progress_bar()
+    teach(recipe, tmp_path, lambda _event: None, device="cpu")
+    assert capfd.readouterr() == ("", "")

@@ -32,6 +32,7 @@ from avalan.train.pretrain import (
     RowTrainer,
     find_out_cpu,
     only,
+    quieten,
     stopping_between_steps,
     training_arguments,
     writing,
@@ -160,6 +161,7 @@ def distil(
         ModelError: the teacher cannot be loaded.
     """
     uses_cpu = find_out_cpu(device)
+    quieten()
     run_folder.claim(recipe, out)
     run_folder.remove_broken_checkpoints(out)
     settings = EngineSettings(

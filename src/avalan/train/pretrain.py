@@ -303,6 +303,12 @@ def writing(what: str, folder: Path) -> Iterator[None]:
         ) from error
 
 
+def quieten() -> None:
+    """Let transformers say nothing of its own: what a person is to see is an `Event`."""
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+
+
 def training_arguments(
     run: Any, out: Path, *, rows: int, bf16: bool, uses_cpu: bool
 ) -> TrainingArguments:
@@ -311,8 +317,7 @@ def training_arguments(
     Args:
         rows: rows of the dataset in a step.
     """
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()
+    quieten()
     return TrainingArguments(
         output_dir=str(out),
         max_steps=run.num_steps,

@@ -24,6 +24,7 @@ from avalan.train.pretrain import (
     RowTrainer,
     find_out_cpu,
     only,
+    quieten,
     stopping_between_steps,
     training_arguments,
     writing,
@@ -98,6 +99,7 @@ def teach(
         ModelError: the base cannot be loaded.
     """
     uses_cpu = find_out_cpu(device)
+    quieten()
     run_folder.claim(recipe, out)
     run_folder.remove_broken_checkpoints(out)
     settings = EngineSettings(engine="transformers", revision=recipe.base.revision or None)
