@@ -39,6 +39,10 @@ from avalan.train.teacher_vectors import check_weights
 _COPIED = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
+_TOGETHER = 4
+"""Rows that are encoded at once."""
+
+
 class Reader(nn.Module):
     """An encoder, and `NUM_HEADS` numbers of each of its tokens."""
 
@@ -51,10 +55,15 @@ class Reader(nn.Module):
 
     def forward(self, input_ids: Tensor, mask: Tensor, kinds: Tensor) -> Tensor:
         """Logits, (num_rows, length, NUM_HEADS); all inputs are (num_rows, length)."""
-        hidden = self.encoder(
-            input_ids=input_ids, attention_mask=mask, token_type_ids=kinds
-        ).last_hidden_state
-        logits: Tensor = self.heads(hidden)
+        lengths = mask.sum(dim=1)
+        logits = torch.zeros(*input_ids.shape, NUM_HEADS, device=input_ids.device)
+        # Rows of like length together: a bare prompt would be padded to a page.
+        for rows in lengths.argsort(stable=True).split(_TOGETHER):
+            part = (rows, slice(int(lengths[rows].max())))
+            hidden = self.encoder(
+                input_ids=input_ids[part], attention_mask=mask[part], token_type_ids=kinds[part]
+            ).last_hidden_state
+            logits[part] = self.heads(hidden)
         return logits
 
 
