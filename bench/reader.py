@@ -89,7 +89,8 @@ def of_rules() -> Contestant:
     judge = RulesJudge()
 
     def read(question: str, page: str) -> Said:
-        passage = Passage(source="page", start=0, end=len(page.encode()), text=page)
+        size = len(page.encode())
+        passage = Passage(source="page", start=0, end=size, text=page, offsets_in="file")
         found = judge.read(question, passage)
         answer = page[slice(*found.span)] if found.span else ""
         return Said(answer=answer, here=found.confidence, relevance=found.relevance)

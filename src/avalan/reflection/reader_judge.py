@@ -1,0 +1,57 @@
+"""The reader as a judge: its numbers, turned into what the loop asks for."""
+
+from avalan.model.entities import Usage
+from avalan.model.nlp.judge import PairReader, sigmoid
+from avalan.reflection.calibrate import Calibrator, logit
+from avalan.reflection.judge import Draft, Reading
+from avalan.retrieval.entities import Passage
+
+
+class ReaderJudge:
+    """Judges and quotes by an encoder; it has no memory of its own."""
+
+    name = "reader"
+
+    def __init__(
+        self,
+        reader: PairReader,
+        *,
+        need: Calibrator | None = None,
+        reading: Calibrator | None = None,
+    ) -> None:
+        self._reader = reader
+        self._need, self._reading = need, reading
+
+    def need(self, question: str) -> float:
+        """P(the question needs a look-up)."""
+        raw = self._reader.need(question)
+        return self._need({"logit": logit(raw)}) if self._need else raw
+
+    def remember(self, question: str) -> Draft | None:
+        """Nothing: it only reads."""
+        return None
+
+    def read(self, question: str, passage: Passage) -> Reading:
+        """Point at the answer in a passage, which is read below its heading as in training."""
+        ahead = f"{passage.heading}\n\n" if passage.heading else ""
+        found = self._reader.point(question, ahead + passage.text)
+        features = {"margin": found.margin, "relevance": logit(found.relevance)}
+        confidence = self._reading(features) if self._reading else sigmoid(found.margin)
+        span = _below(len(ahead), found.span)
+        return Reading(
+            relevance=found.relevance,
+            span=span,
+            confidence=confidence if span else 0.0,
+            features=features,
+        )
+
+    def usage(self) -> Usage:
+        """It writes no tokens, and those that it reads are not counted."""
+        return Usage()
+
+
+def _below(num_ahead: int, span: tuple[int, int] | None) -> tuple[int, int] | None:
+    """A span in characters of the passage's own text; None where it stands in the heading."""
+    if span is None or span[1] <= num_ahead:
+        return None
+    return max(span[0] - num_ahead, 0), span[1] - num_ahead

@@ -1,0 +1,63 @@
+"""The reader as a judge: places count in the passage's own text, and probabilities are fitted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avalan import testing
+from avalan.model.nlp.judge import END, NEED, NUM_HEADS, RELEVANCE, START, PairReader
+from avalan.model.nlp.sentence import read_tokenizer
+from avalan.reflection.calibrate import Calibrator
+from avalan.reflection.reader_judge import ReaderJudge
+from avalan.retrieval.entities import Passage
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> PairReader:
+    """Points at every "mat", the last one most, and finds everything relevant."""
+    tokenizer = read_tokenizer(testing.pico_bert(tmp_path), 64)
+    tokenizer.no_truncation()
+    mat = tokenizer.token_to_id("mat")
+
+    def run(
+        ids: NDArray[np.int64], _mask: NDArray[np.int64], _kinds: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        logits = np.zeros((*ids.shape, NUM_HEADS), np.float32)
+        logits[0, 0, RELEVANCE] = logits[0, 0, NEED] = np.log(3)
+        for place in np.flatnonzero(ids[0] == mat):
+            logits[0, place, START] = logits[0, place, END] = 2 + place / 100
+        return logits
+
+    return PairReader(tokenizer, run, longest=64)
+
+
+def passage(text: str, heading: str = "") -> Passage:
+    return Passage(
+        source="a", start=0, end=len(text), text=text, heading=heading, offsets_in="file"
+    )
+
+
+@pytest.mark.parametrize("heading", ["", "the garden", "mat"])
+def test_a_quote_stands_in_the_passage_whatever_its_heading(
+    reader: PairReader, heading: str
+) -> None:
+    found = ReaderJudge(reader).read("where is the cat", passage("the cat sat on the mat", heading))
+    assert found.span == (19, 22)
+    assert found.relevance == pytest.approx(0.75)
+    assert found.confidence > 0.95
+
+
+def test_a_heading_is_not_quoted(reader: PairReader) -> None:
+    found = ReaderJudge(reader).read("where is the cat", passage("the garden", "mat"))
+    assert (found.span, found.confidence) == (None, 0.0)
+
+
+def test_calibrators_say_what_the_scores_mean(reader: PairReader) -> None:
+    half = Calibrator(weights={}, bias=0.0)
+    judge = ReaderJudge(reader, need=half, reading=half)
+    assert judge.need("who are you") == 0.5
+    assert judge.read("where", passage("the mat")).confidence == 0.5
+    assert ReaderJudge(reader).need("who are you") == pytest.approx(0.75)
+    assert judge.remember("who are you") is None
