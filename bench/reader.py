@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from avalan.data import textbook
 from avalan.data.textbook import Textbook
 from avalan.evaluate.metrics import auroc, expected_calibration_error
-from avalan.evaluate.statistics import bootstrap, paired_difference
+from avalan.evaluate.statistics import Estimate, bootstrap, paired_difference
 from avalan.model.nlp.judge import SUPPORTS, PairReader
 from avalan.model.nlp.judge_onnx import open_reader
 from avalan.reflection.matching import best, exact_match, token_f1
@@ -90,7 +90,9 @@ def of_rules() -> Contestant:
 
     def read(question: str, page: str) -> Said:
         size = len(page.encode())
-        passage = Passage(source="page", start=0, end=size, text=page, offsets_in="file")
+        passage = Passage(
+            source="page", start=0, end=size, text=page, heading="", offsets_in="file"
+        )
         found = judge.read(question, passage)
         answer = page[slice(*found.span)] if found.span else ""
         return Said(answer=answer, here=found.confidence, relevance=found.relevance)
@@ -213,7 +215,7 @@ def compared(name: str, values: Sequence[Sequence[float]], groups: Sequence[str]
     """The means of both, and their paired difference."""
     first, second = (np.asarray(each, np.float64) for each in values)
     told = [bootstrap(np.mean, each, groups=groups) for each in (first, second)]
-    show(name, *told, paired_difference(first, second, groups=groups))  # type: ignore[arg-type]
+    show(name, *told, paired_difference(first.tolist(), second.tolist(), groups=groups))
 
 
 def ranked(
@@ -238,11 +240,12 @@ def scored(
     show(name, *told, bootstrap(difference, truth, *said, groups=groups))
 
 
-def show(name: str, *estimates: object) -> None:
+def show(name: str, *estimates: Estimate | None) -> None:
     cells = "  ".join(
         f"{each.value:+.3f} [{each.low:+.3f}, {each.high:+.3f}]" if index == 2
-        else f"{each.value:.3f} [{each.low:.2f}, {each.high:.2f}]"  # type: ignore[attr-defined]
+        else f"{each.value:.3f} [{each.low:.2f}, {each.high:.2f}]"
         for index, each in enumerate(estimates)
+        if each
     )  # fmt: skip
     print(f"{name:40} {cells}", flush=True)
 
