@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from avalan import testing
+from avalan.cli import main
 from avalan.compress.checkpoint import read_weights
 from avalan.compress.encoder import export_encoder, principal_components, quantize_rows
 from avalan.errors import ModelError
@@ -77,3 +78,16 @@ def test_what_the_graph_cannot_express_is_refused(
     with pytest.raises(ModelError, match=what):
         export_encoder(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_exports_an_embedder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = testing.pico_bert(tmp_path / "bert"), tmp_path / "onnx"
+    assert main(["model", "export", str(folder), "--out", str(out)]) == 0
+    assert "in int8" in capsys.readouterr().out
+    vectors = open_embedder(str(out)).embed(["the cat"])
+    assert (vectors @ open_embedder(str(folder)).embed(["the cat"]).T).item() > 0.95
+    words = ["model", "export", str(folder), "--out", str(out), "--precision", "int4"]
+    assert main(words) == 2
+    assert "An encoder cannot be written in int4" in capsys.readouterr().err

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 from avalan import testing
 from avalan.cli import main
-from avalan.compress.reader import export_reader
 from avalan.data import textbook
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
 from avalan.errors import ConfigurationError, ModelError
@@ -157,7 +156,8 @@ def test_the_exported_reader_says_what_the_trained_one_says(
     )
     for precision, tolerance in (("fp32", 1e-4), ("int8", 0.6)):
         out = tmp_path / precision
-        export_reader(finished / "model", out, precision=precision)  # type: ignore[arg-type]
+        words = ["--out", str(out), "--precision", precision]
+        assert main(["model", "export", str(finished / "model"), *words]) == 0
         found = open_reader(out)._run(*(each.numpy() for each in inputs))
         assert np.abs(found - expected).max() < tolerance
     with pytest.raises(ModelError, match="is no reader"):

@@ -13,6 +13,9 @@ from avalan.locale import _
 from avalan.model.entities import EngineSettings
 
 ONNX_PRECISIONS = ("fp32", "int8", "int4")
+ENCODER_PRECISIONS = ("fp32", "int8")
+ENCODERS = {"encoder": "modules.json", "reader": "reader.json"}
+"""What sentence embedders and readers are told by."""
 GGUF_PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
@@ -26,7 +29,10 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help=_("a Llama, or for GGUF a Qwen too: a folder with safetensors, or a hub's owner/name"),
+        help=_(
+            "a Llama, for GGUF a Qwen too, an embedder or a reader: a folder with safetensors, or "
+            "a hub's owner/name"
+        ),
     )
     parser.add_argument(
         "--out",
@@ -37,7 +43,10 @@ def configure(parser: Parser) -> None:
         "--precision",
         metavar="P",
         choices=tuple(dict.fromkeys((*ONNX_PRECISIONS, *GGUF_PRECISIONS))),
-        help=_("fp32, int8 or int4 [fp32]; for GGUF fp32, fp16 or bf16 [fp16]"),
+        help=_(
+            "fp32, int8 or int4 [fp32]; for GGUF fp32, fp16 or bf16 [fp16]; for an embedder or a "
+            "reader fp32 or int8 [int8]"
+        ),
     )
     add_fields(parser, EngineSettings, ["revision"])
     parser.set_defaults(run=run)
@@ -65,9 +74,24 @@ def _to_gguf(folder: Path, out: Path, precision: str | None, console: Console) -
     exporter = extras.load("avalan.compress.gguf", extra="export")
     precision = precision or "fp16"
     path = exporter.export_gguf(folder, out, weight_type=GGUF_PRECISIONS[precision])
-    size = path.stat().st_size
+    return _told("file", path, precision, path.stat().st_size, console)
+
+
+def _encoder_to_onnx(kind: str, folder: Path, out: Path, precision: str, console: Console) -> int:
+    if precision not in ENCODER_PRECISIONS:
+        raise UsageError(
+            "An encoder cannot be written in {precision}; choose one of: {known}.",
+            precision=precision,
+            known=", ".join(ENCODER_PRECISIONS),
+        )
+    exporter = extras.load(f"avalan.compress.{kind}", extra="export")
+    size = getattr(exporter, f"export_{kind}")(folder, out, precision=precision)
+    return _told("folder", out, precision, size, console)
+
+
+def _told(what: str, path: Path, precision: str, size: int, console: Console) -> int:
     if console.as_json:
-        console.json({"file": str(path), "precision": precision, "size_bytes": size})
+        console.json({what: str(path), "precision": precision, "size_bytes": size})
     text = _(
         "Wrote {file} in {precision}, {size}.",
         file=path,
@@ -79,6 +103,9 @@ def _to_gguf(folder: Path, out: Path, precision: str | None, console: Console) -
 
 
 def _to_onnx(folder: Path, out: Path, precision: str | None, console: Console) -> int:
+    for kind, mark in ENCODERS.items():
+        if (folder / mark).is_file():
+            return _encoder_to_onnx(kind, folder, out, precision or "int8", console)
     exporter = extras.load("avalan.compress.export", extra="export")
     report = exporter.export(folder, out, precision=precision or "fp32")
     if console.as_json:
