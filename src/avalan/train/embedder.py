@@ -30,10 +30,9 @@ from avalan.train.embedding_losses import cosine_loss, relation_loss
 from avalan.train.embedding_texts import texts
 from avalan.train.pretrain import (
     RowTrainer,
-    find_out_cpu,
+    begin,
     only,
-    quieten,
-    stopping_between_steps,
+    train_to_end,
     training_arguments,
     writing,
     wsd_schedule,
@@ -160,10 +159,7 @@ def distil(
         ConfigurationError: also: the teacher is not the recipe's, or the corpus cannot be read.
         ModelError: the teacher cannot be loaded.
     """
-    uses_cpu = find_out_cpu(device)
-    quieten()
-    run_folder.claim(recipe, out)
-    run_folder.remove_broken_checkpoints(out)
+    uses_cpu = begin(recipe, out, device)
     settings = EngineSettings(
         engine="transformers",
         device="cpu" if uses_cpu else "cuda",
@@ -181,11 +177,7 @@ def distil(
     progress = Progress(out, steps.mean_tokens(), show)
     trainer = _trainer(recipe, student, steps, out, progress, uses_cpu=uses_cpu)
     trainer.bank = torch.from_numpy(vectors)
-    checkpoint = run_folder.last_checkpoint(out)
-    going_on = _("Going on from {checkpoint}", checkpoint=checkpoint)
-    show(Phase(text=going_on if checkpoint else _("Starting at step 1")))
-    with stopping_between_steps(progress):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    train_to_end(trainer, out, progress, show)
     return _finished(student, folder, out)
 
 

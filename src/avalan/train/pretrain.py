@@ -34,6 +34,7 @@ from avalan.locale import _
 from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.train import run_folder
 from avalan.train import tokenizer as bpe
+from avalan.train.kinds import AnyRecipe
 from avalan.train.optimizer import MuonWithAdamW
 from avalan.train.progress import Event, Phase, Progress
 from avalan.train.recipe import Recipe
@@ -188,25 +189,39 @@ def pretrain(
         KeyboardInterrupt: it was interrupted.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE)
-    uses_cpu = find_out_cpu(device)
-    run_folder.claim(recipe, out)
-    run_folder.remove_broken_checkpoints(out)
+    uses_cpu = begin(recipe, out, device)
     tokenizer = _tokenizer(recipe, out / run_folder.TOKENIZER, show)
     rows = Rows(recipe, tokenizer)
     model = new_model(recipe, pad_id=rows.pad_id, eos_id=rows.end_id)
     progress = Progress(out, recipe.run.rows_per_step * recipe.model.context_length, show)
     trainer = _trainer(recipe, model, rows, out, progress, uses_cpu=uses_cpu)
+    train_to_end(trainer, out, progress, show)
+    return _finished(model, out)
+
+
+def begin(recipe: AnyRecipe, out: Path, device: str | None) -> bool:
+    """Claim the folder of a run for a recipe; whether the run computes on the processor.
+
+    Raises:
+        ConfigurationError: `out` holds the run of another recipe, or the device is absent.
+        StateError: `out` cannot be written.
+    """
+    uses_cpu = find_out_cpu(device)
+    quieten()
+    run_folder.claim(recipe, out)
+    run_folder.remove_broken_checkpoints(out)
+    return uses_cpu
+
+
+def train_to_end(
+    trainer: Trainer, out: Path, progress: Progress, show: Callable[[Event], None]
+) -> None:
+    """Train, from the last whole checkpoint if there is one; what Ctrl-C does is `pretrain`'s."""
     checkpoint = run_folder.last_checkpoint(out)
-    show(
-        Phase(
-            text=_("Going on from {checkpoint}", checkpoint=checkpoint)
-            if checkpoint
-            else _("Starting at step 1")
-        )
-    )
+    going_on = _("Going on from {checkpoint}", checkpoint=checkpoint)
+    show(Phase(text=going_on if checkpoint else _("Starting at step 1")))
     with stopping_between_steps(progress):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return _finished(model, out)
 
 
 @contextmanager

@@ -22,15 +22,14 @@ from avalan.model.prompt import read_json
 from avalan.train import run_folder
 from avalan.train.pretrain import (
     RowTrainer,
-    find_out_cpu,
+    begin,
     only,
-    quieten,
-    stopping_between_steps,
+    train_to_end,
     training_arguments,
     writing,
     wsd_schedule,
 )
-from avalan.train.progress import Event, Phase, Progress
+from avalan.train.progress import Event, Progress
 from avalan.train.reader_losses import binary_loss, choice_loss, span_loss
 from avalan.train.reader_recipe import ReaderRecipe
 from avalan.train.reader_rows import Steps, written_lessons
@@ -107,10 +106,7 @@ def teach(
         ConfigurationError: also: the base is not the recipe's, or the textbook cannot be read.
         ModelError: the base cannot be loaded.
     """
-    uses_cpu = find_out_cpu(device)
-    quieten()
-    run_folder.claim(recipe, out)
-    run_folder.remove_broken_checkpoints(out)
+    uses_cpu = begin(recipe, out, device)
     settings = EngineSettings(engine="transformers", revision=recipe.base.revision or None)
     folder = find_folder(recipe.base.model, settings)
     check_weights(folder, recipe.base.sha256)
@@ -125,11 +121,7 @@ def teach(
     tokens = sum(int(steps[i]["mask"].sum()) for i in range(_SAMPLED)) // _SAMPLED
     progress = Progress(out, tokens, show)
     trainer = _trainer(recipe, reader, steps, out, progress, uses_cpu=uses_cpu)
-    checkpoint = run_folder.last_checkpoint(out)
-    going_on = _("Going on from {checkpoint}", checkpoint=checkpoint)
-    show(Phase(text=going_on if checkpoint else _("Starting at step 1")))
-    with stopping_between_steps(progress):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    train_to_end(trainer, out, progress, show)
     return _finished(recipe, reader, folder, out)
 
 
