@@ -50,7 +50,7 @@ class ReaderRecipe:
     """Everything about a run."""
 
     trainer: ClassVar[tuple[str, str]] = ("avalan.train.reader", "teach")
-    trial: ClassVar[str] = "avalan ask QUESTION --docs DOCS --model {folder}"
+    trial: ClassVar[str] = "avalan model export {folder} --out {folder}-onnx"
     name: str
     kind: str = "reader"
     """What a run makes."""
