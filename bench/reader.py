@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from avalan.data import textbook
 from avalan.data.textbook import Textbook
-from avalan.evaluate.metrics import auroc, expected_calibration_error
+from avalan.evaluate.metrics import auroc, expected_calibration_error, macro_f1
 from avalan.evaluate.statistics import Estimate, bootstrap, paired_difference
 from avalan.model.nlp.judge import SUPPORTS, PairReader
 from avalan.model.nlp.judge_onnx import open_reader
@@ -163,15 +163,6 @@ def support(part: Textbook, both: Sequence[Contestant]) -> None:
     for index, name in enumerate(SUPPORTS):
         told = " ".join(f"{np.mean(each[truth == index] == index):.2f}" for each in said)
         print(f"    recall of {name}: {told}")
-
-
-def macro_f1(truth: Floats, said: Floats) -> float:
-    """Mean over the classes that occur."""
-    scores = []
-    for kind in np.unique(truth):
-        hits = ((truth == kind) & (said == kind)).sum()
-        scores.append(2 * hits / max((truth == kind).sum() + (said == kind).sum(), 1))
-    return float(np.mean(scores))
 
 
 def need(part: Textbook, validation: Textbook, both: Sequence[Contestant]) -> None:

@@ -17,15 +17,17 @@ def accuracy(labels: Flags, predictions: Flags) -> float:
     return float(np.mean(np.asarray(labels, bool) == np.asarray(predictions, bool)))
 
 
-def macro_f1(labels: Flags, predictions: Flags) -> float:
-    """The mean of both classes' F1; a class that occurs nowhere is left out."""
-    truth, said = np.asarray(labels, bool), np.asarray(predictions, bool)
+def macro_f1(labels: Sequence[int], predictions: Sequence[int]) -> float:
+    """The mean of the classes' F1; a class that occurs nowhere is left out.
+
+    Args:
+        labels, predictions: the class of each example, or whether it is positive.
+    """
+    truth, said = np.asarray(labels), np.asarray(predictions)
     scores = []
-    for kind in (True, False):
-        num_true, num_said = int((truth == kind).sum()), int((said == kind).sum())
-        if num_true + num_said:
-            both = int(((truth == kind) & (said == kind)).sum())
-            scores.append(2 * both / (num_true + num_said))
+    for kind in np.union1d(truth, said):
+        both = int(((truth == kind) & (said == kind)).sum())
+        scores.append(2 * both / int((truth == kind).sum() + (said == kind).sum()))
     return float(np.mean(scores))
 
 

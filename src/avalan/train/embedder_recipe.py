@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
-from avalan.table import check_keys
-from avalan.train.recipe import check_ranges, read_section
+from avalan.train.recipe import RUN_RANGES, check_ranges, read_sections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +119,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "loss.cosine": (0, 1_000),
     "loss.relation": (0, 1_000),
     "loss.bank": (1, 10**6),
-    "run.seed": (0, 2**32 - 1),
-    "run.num_steps": (1, 10**7),
-    "run.rows_per_step": (1, 10**5),
-    "run.warmup_steps": (0, 10**7),
-    "run.decay_share": (0, 1),
-    "run.weight_decay": (0, 1_000),
-    "run.save_steps": (1, 10**7),
+    **RUN_RANGES,
 }
 
 
@@ -137,12 +129,7 @@ def embedder_from_table(table: dict[str, Any], name: str) -> EmbedderRecipe:
     Raises:
         ConfigurationError: a key is unknown, or a value is of another type or impossible.
     """
-    file = _("The recipe {name}", name=name)
-    check_keys(table, ["kind", *_SECTIONS], file)
-    made = {
-        key: read_section(kind, table.get(key, {}), key, file) for key, kind in _SECTIONS.items()
-    }
-    recipe = EmbedderRecipe(name=name, **made)
+    recipe = EmbedderRecipe(name=name, **read_sections(table, _SECTIONS, "kind", name))
     check_ranges(recipe, _RANGES, ("loss.temperature", "run.learning_rate", "run.max_grad_norm"))
     if not recipe.loss.cosine + recipe.loss.relation:
         raise ConfigurationError("The recipe's loss must give cosine or relation a weight.")

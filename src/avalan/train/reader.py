@@ -40,6 +40,8 @@ _COPIED = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
 
 _TOGETHER = 4
 """Rows that are encoded at once."""
+_SAMPLED = 8
+"""Steps whose tokens are counted to tell the speed."""
 
 
 class Reader(nn.Module):
@@ -123,10 +125,6 @@ def teach(
     trainer = _trainer(recipe, reader, steps, out, progress, uses_cpu=uses_cpu)
     train_to_end(trainer, out, progress, show)
     return _finished(recipe, reader, folder, out)
-
-
-_SAMPLED = 8
-"""Steps whose tokens are counted to tell the speed."""
 
 
 def _trainer(

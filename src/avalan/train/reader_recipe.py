@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from avalan.errors import ConfigurationError
-from avalan.locale import _
-from avalan.table import check_keys
 from avalan.train.embedder_recipe import Run, Source
-from avalan.train.recipe import check_ranges, read_section
+from avalan.train.recipe import RUN_RANGES, check_ranges, read_sections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +64,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lessons.max_tokens": (16, 512),
     **{f"lessons.{share}": (0, 1_000) for share in SHARES},
     **{f"loss.{head}": (0, 1_000) for head in ("span", "relevance", "support", "need")},
-    "run.seed": (0, 2**32 - 1),
-    "run.num_steps": (1, 10**7),
-    "run.rows_per_step": (1, 10**5),
-    "run.warmup_steps": (0, 10**7),
-    "run.decay_share": (0, 1),
-    "run.weight_decay": (0, 1_000),
-    "run.save_steps": (1, 10**7),
+    **RUN_RANGES,
 }
 
 
@@ -82,12 +74,7 @@ def reader_from_table(table: dict[str, Any], name: str) -> ReaderRecipe:
     Raises:
         ConfigurationError: a key is unknown, or a value is of another type or impossible.
     """
-    file = _("The recipe {name}", name=name)
-    check_keys(table, ["kind", *_SECTIONS], file)
-    made = {
-        key: read_section(kind, table.get(key, {}), key, file) for key, kind in _SECTIONS.items()
-    }
-    recipe = ReaderRecipe(name=name, **made)
+    recipe = ReaderRecipe(name=name, **read_sections(table, _SECTIONS, "kind", name))
     check_ranges(recipe, _RANGES, ("run.learning_rate", "run.max_grad_norm"))
     if not any(getattr(recipe.lessons, share) for share in SHARES):
         raise ConfigurationError("The recipe's lessons are all 0; give one of them a share.")

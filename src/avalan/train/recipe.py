@@ -173,13 +173,8 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
     Raises:
         ConfigurationError: a key is unknown, or a value is of another type or impossible.
     """
-    sections = {"model": ModelShape, "loss": Loss, "run": Run}
+    made = read_sections(table, {"model": ModelShape, "loss": Loss, "run": Run}, "stage", name)
     stages = table.get("stage", [])
-    file = _("The recipe {name}", name=name)
-    check_keys(table, [*sections, "stage"], file)
-    made = {
-        key: read_section(kind, table.get(key, {}), key, file) for key, kind in sections.items()
-    }
     if not stages or not isinstance(stages, list):
         raise ConfigurationError(
             "The recipe {name} has no [[stage]], which says what is read until when; add one "
@@ -187,13 +182,32 @@ def recipe_from_table(table: dict[str, Any], name: str) -> Recipe:
             name=name,
             keys=EXAMPLE,
         )
-    made["stages"] = tuple(read_section(Stage, stage, "stage", file) for stage in stages)
+    file = _("The recipe {name}", name=name)
+    made["stages"] = tuple(_read_section(Stage, stage, "stage", file) for stage in stages)
     recipe = Recipe(name=name, **made)
     _check_values(recipe)
     return recipe
 
 
-def read_section(kind: type, values: Any, section: str, file: str) -> Any:
+def read_sections(
+    table: dict[str, Any], sections: Mapping[str, type], beside: str, name: str
+) -> dict[str, Any]:
+    """The dataclasses of a recipe's sections, by key, from what its TOML file says.
+
+    Args:
+        beside: the one key that the file may have beside them.
+
+    Raises:
+        ConfigurationError: a key is unknown or missing, or a value is of another type.
+    """
+    file = _("The recipe {name}", name=name)
+    check_keys(table, [beside, *sections], file)
+    return {
+        key: _read_section(kind, table.get(key, {}), key, file) for key, kind in sections.items()
+    }
+
+
+def _read_section(kind: type, values: Any, section: str, file: str) -> Any:
     """The dataclass `kind` from what the section of a recipe says.
 
     Raises:
@@ -221,6 +235,15 @@ def read_section(kind: type, values: Any, section: str, file: str) -> Any:
 
 # From where to where each number may be; the loss's weights may be 0 too. The upper ends are
 # beyond what anybody trains, and below what a slip of the finger makes.
+RUN_RANGES: dict[str, tuple[float, float]] = {
+    "run.seed": (0, 2**32 - 1),
+    "run.num_steps": (1, 10**7),
+    "run.rows_per_step": (1, 10**5),
+    "run.warmup_steps": (0, 10**7),
+    "run.decay_share": (0, 1),
+    "run.weight_decay": (0, 1_000),
+    "run.save_steps": (1, 10**7),
+}
 _RANGES: dict[str, tuple[float, float]] = {
     "model.vocab_size": (MIN_VOCAB_SIZE, 2**20),
     "model.hidden_size": (2, 2**16),
@@ -229,13 +252,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "model.num_kv_heads": (1, 1_000),
     "model.intermediate_size": (1, 2**20),
     "model.context_length": (16, 2**20),
-    "run.seed": (0, 2**32 - 1),
-    "run.num_steps": (1, 10**7),
-    "run.rows_per_step": (1, 10**5),
-    "run.warmup_steps": (0, 10**7),
-    "run.decay_share": (0, 1),
-    "run.weight_decay": (0, 1_000),
-    "run.save_steps": (1, 10**7),
+    **RUN_RANGES,
     "run.tokenizer_records": (0, 10**7),
     "run.tokenizer_repeats": (0, 10**4),
     **{f"loss.{row.name}": (0, 1_000) for row in dataclasses.fields(Loss)},

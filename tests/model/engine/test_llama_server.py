@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -200,33 +198,6 @@ class TestRealServer:
                 asyncio.run(ask())
 
 
-class Answers:
-    """A server that answers every request alike."""
-
-    def __init__(self, status: int, kind: str, body: bytes) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def __enter__(self) -> "Answers":
-        return self
-
-    def __exit__(self, *_args: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.mark.parametrize(
     ("reply", "complaint"),
     [
@@ -241,10 +212,11 @@ class Answers:
     ids=["html", "missing", "empty", "list", "no-json", "key"],
 )  # fmt: skip
 def test_what_is_no_llama_server_is_said_without_the_key(
-    reply: tuple[int, str, bytes], complaint: str
+    answers: Callable[..., int], reply: tuple[int, str, bytes], complaint: str
 ) -> None:
-    with Answers(*reply) as server, pytest.raises(ModelError, match=complaint) as caught:
-        open_model(f"ai://{KEY}@llama-server:{server.port}/m")
+    port = answers(*reply)
+    with pytest.raises(ModelError, match=complaint) as caught:
+        open_model(f"ai://{KEY}@llama-server:{port}/m")
     assert KEY not in str(caught.value)
     assert "\n" not in str(caught.value)
 

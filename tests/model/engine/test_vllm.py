@@ -5,11 +5,9 @@ import json
 import os
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -61,30 +59,14 @@ def test_a_vllm_that_does_not_start_says_its_last_words(pico_folder: Path, tmp_p
 
 
 @pytest.fixture
-def listing() -> Iterator[Callable[..., str]]:
-    """Starts a server that lists models as vLLM does, or says something else; its address."""
-    servers: list[ThreadingHTTPServer] = []
+def listing(answers: Callable[..., int]) -> Callable[..., str]:
+    """Starts a server that lists models as vLLM does; its address."""
 
-    def serve(*rows: dict[str, Any], kind: str = "application/json") -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.end_headers()
-                body = "<html>" if kind == "text/html" else json.dumps({"data": rows})
-                self.wfile.write(body.encode())
+    def serve(*rows: dict[str, Any]) -> str:
+        port = answers(200, "application/json", json.dumps({"data": rows}).encode())
+        return f"http://127.0.0.1:{port}"
 
-            def log_message(self, *_args: Any) -> None:
-                pass
-
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return serve
 
 
 def row(name: str, root: str, parent: str | None = None) -> dict[str, Any]:
@@ -110,10 +92,20 @@ def test_a_model_of_the_hub_is_known_by_its_name(
         load_engine("vllm", folder, EngineSettings(vllm=address))
 
 
-@pytest.mark.parametrize("kind", ["text/html", "application/json"])
-def test_what_is_no_vllm_is_said(listing: Callable[..., str], kind: str) -> None:
-    with pytest.raises(ModelError, match=r"The server at http://.*/v1 is no vLLM; check its add"):
-        load_engine("vllm", NANO, EngineSettings(vllm=listing(kind=kind)))
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (200, "text/html", b"<html>"),
+        (404, "text/html", b"<html>"),
+        (200, "application/json", b'{"data": []}'),
+    ],
+)
+def test_what_is_no_vllm_is_said(
+    answers: Callable[..., int], reply: tuple[int, str, bytes]
+) -> None:
+    address = f"http://127.0.0.1:{answers(*reply)}"
+    with pytest.raises(ModelError, match=rf"The server at {address}/v1 is no vLLM; check its add"):
+        load_engine("vllm", NANO, EngineSettings(vllm=address))
 
 
 def test_a_server_of_another_model_is_refused(listing: Callable[..., str]) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx2
-import openai
 
 from avalan.errors import ConfigurationError, ModelError
 from avalan.hub.layout import name_of
@@ -41,6 +40,7 @@ AUTHOR = "vllm"
 VARIABLE = "AVALAN_VLLM"
 _START_S = 600.0
 _STOP_S = 20.0
+_LISTED_S = 10.0
 _POLL_S = 0.25
 _MARK = "token_id:"
 _ADAPTED = "adapted"
@@ -56,16 +56,11 @@ class VllmEngine:
         ("logprobs", "grammar", "token_prompt", "prompt_logprobs", "adapters")
     )
 
-    def __init__(
-        self,
-        service: Service,
-        client: openai.OpenAI,
-        context_length: int,
-        process: "Process | None",
-    ) -> None:
-        self._service, self._client = service, client
+    def __init__(self, service: Service, context_length: int, process: "Process | None") -> None:
+        self._service = service
         self._process = process
         self.context_length = context_length
+        self._client = open_client(service)
 
     def generate(
         self,
@@ -202,8 +197,9 @@ def _connect(
 ) -> VllmEngine:
     key = os.environ.get("VLLM_API_KEY")
     service = Service(name=base_url, model=str(folder), base_url=base_url, key=key)
-    client = open_client(service)
-    answer = found_at("/models", client, service)
+    listing = replace(service, timeout_s=_LISTED_S)
+    with open_client(listing) as client:
+        answer = found_at("/models", client, listing)
     rows = answer.get("data") if isinstance(answer, dict) else None
     if not rows:
         raise ModelError("The server at {url} is no vLLM; check its address.", url=base_url)
@@ -225,7 +221,7 @@ def _connect(
             name=name,
         )
     context_length = int(row.get("max_model_len") or 2048)
-    return VllmEngine(replace(service, model=name), client, context_length, process)
+    return VllmEngine(replace(service, model=name), context_length, process)
 
 
 def _row_of(rows: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any] | None:
