@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
 
@@ -25,8 +25,8 @@ from avalan.train.kinds import load_any
 from avalan.train.plan import num_reader_parameters, plan
 from avalan.train.reader import Reader, teach
 from avalan.train.reader_losses import IGNORED, binary_loss, choice_loss, span_loss
-from avalan.train.reader_recipe import ReaderRecipe
-from avalan.train.reader_rows import Lesson, Steps, batch, made_lesson, row, written_lessons
+from avalan.train.reader_recipe import SHARES, ReaderRecipe
+from avalan.train.reader_rows import Lesson, Maker, Steps, batch, row, written_lessons
 
 PICO = """
 kind = "reader"
@@ -237,19 +237,61 @@ def test_a_batch_is_padded_and_answers_begin_in_pages_only(
 
 def test_lessons_by_program_have_their_answers_where_they_say() -> None:
     answered = 0
+    maker = Maker(small())
     for seed in range(60):
-        lesson = made_lesson("worlds", Random(seed))
+        lesson = maker.lesson("worlds", Random(seed))
         assert lesson.relevant is not None
         assert lesson.relevant or lesson.spans == ()
         answered += bool(lesson.spans)
-        assert made_lesson("phrases", Random(seed)).retrieve is not None
+        assert maker.lesson("phrases", Random(seed)).retrieve is not None
     assert answered > 15
+
+
+def test_lessons_that_are_made_of_the_pages() -> None:
+    maker = Maker(small())
+    gaps = [maker.lesson("gaps", Random(seed)) for seed in range(40)]
+    train = {
+        (each.text, each.page[slice(*span)])
+        for each in gaps
+        for span in each.spans or ()
+        if "Page 1" in each.page
+    }
+    assert train
+    assert all(part not in question for question, part in train)
+    claims = [maker.lesson("changed", Random(seed)) for seed in range(200)]
+    assert {each.support for each in claims} >= {0, 1, 2, 3}
+
+
+def test_a_question_with_its_answer_is_supported_and_with_another_is_not() -> None:
+    book = small()
+    two = (
+        Inquiry(id="q8", passage="p1", split="train", question="which train", answers=("train",),
+                kind="name"),
+        Inquiry(id="q9", passage="p1", split="train", question="what colour", answers=(),
+                kind="missing"),
+    )  # fmt: skip
+    stated = written_lessons(replace(book, inquiries=(*book.inquiries, *two)))["stated"]
+    said = {(each.text, SUPPORTS[each.support or 0]) for each in stated}
+    assert ("when does the train leave at 9", "full") in said
+    assert ("when does the train leave train", "contradicted") in said
+    assert ("what colour train", "none") in said
+
+
+def test_only_a_page_that_is_asked_for_an_answer_is_read_in_part(
+    recipe: ReaderRecipe, tokenizer: tokenizers.Tokenizer
+) -> None:
+    lessons = replace(recipe.lessons, shortest=20, max_tokens=40)
+    steps = Steps(replace(recipe, lessons=lessons), small(), tokenizer)
+    asked, claimed = Lesson(text="who", page="x", spans=()), Lesson(text="so", page="x", support=1)
+    rooms = {steps.room(asked, Random(seed)) for seed in range(200)}
+    assert rooms == set(range(20, 41))
+    assert {steps.room(claimed, Random(seed)) for seed in range(9)} == {40}
 
 
 def test_a_step_is_the_same_every_time(
     recipe: ReaderRecipe, tokenizer: tokenizers.Tokenizer
 ) -> None:
-    steps = Steps(recipe, written_lessons(small()), tokenizer)
+    steps = Steps(recipe, small(), tokenizer)
     first, again, other = steps[0], steps[0], steps[1]
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["input_ids"], other["input_ids"])
@@ -289,9 +331,8 @@ def test_an_impossible_value_is_refused(key: str, value: str) -> None:
 
 
 def test_a_recipe_of_no_lessons_is_refused() -> None:
-    shares = ("asked", "strange", "claims", "prompts", "worlds", "phrases")
     with pytest.raises(ConfigurationError, match="all 0"):
-        load_any("reader", {f"lessons.{share}": "0" for share in shares})
+        load_any("reader", {f"lessons.{share}": "0" for share in SHARES})
 
 
 def test_nothing_is_said_but_events(

@@ -6,7 +6,7 @@ Unlike the questions that were written for a relation, these can ask for any par
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -44,7 +44,7 @@ _ASKS_BY_OPENER = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Gap:
+class Gap:
     """A question, and the part of the passage that answers it, in characters."""
 
     question: str
@@ -55,10 +55,10 @@ def cloze_record(rng: Random, level: Level, *, identifier: str, split: Split) ->
     """One passage, and a question for a part of one of its sentences; a quarter is not in it."""
     page = worlds.passage(rng, level)
     absent = rng.random() < 0.25
-    gap = _gap(worlds.passage(rng, level) if absent else page, rng)
-    while gap is None or (absent and _overlap(_content(gap.question), page.text) > 0.5):
+    found = _gap(worlds.passage(rng, level) if absent else page, rng)
+    while found is None or (absent and _overlap(_content(found.question), page.text) > 0.5):
         page = worlds.passage(rng, level)
-        gap = _gap(worlds.passage(rng, level) if absent else page, rng)
+        found = _gap(worlds.passage(rng, level) if absent else page, rng)
     passage = RecordPassage(pid="c:0", title=page.title, text=page.text, relevant=not absent)
     if absent:
         segment = Segment(decision="retrieve", passages=(passage,), text=ABSTENTION)
@@ -66,17 +66,17 @@ def cloze_record(rng: Random, level: Level, *, identifier: str, split: Split) ->
         segment = Segment(
             decision="retrieve",
             passages=(passage,),
-            text=page.text[slice(*gap.span)],
-            span=gap.span,
+            text=page.text[slice(*found.span)],
+            span=found.span,
             support="full",
             cite=("c:0",),
         )
     return Record(
         id=identifier,
-        messages=(Message(role="user", content=as_typed(gap.question, rng)),),
+        messages=(Message(role="user", content=as_typed(found.question, rng)),),
         segments=(segment,),
         utility=1 if absent else 5,
-        answers=() if absent else (page.text[slice(*gap.span)],),
+        answers=() if absent else (page.text[slice(*found.span)],),
         split=split,
         source={"dataset": "cloze", "domain": page.domain.name},
     )
@@ -91,42 +91,54 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-def _gap(page: WorldPassage, rng: Random) -> _Gap | None:
-    """A question for a part of a sentence of `page` that fits no other sentence as well."""
-    places = list(sentences(page.text))
+def _gap(page: WorldPassage, rng: Random) -> Gap | None:
+    return gap(page.text, [fact.span for fact in page.facts], rng)
+
+
+def gap(text: str, values: Sequence[tuple[int, int]], rng: Random) -> Gap | None:
+    """A question for a part of a sentence of `text` that fits no other sentence as well.
+
+    Args:
+        values: parts, in characters, that are asked for more often than others.
+    """
+    places = list(sentences(text))
     rng.shuffle(places)
     for start, end in places:
-        words = [(start + m.start(), start + m.end()) for m in _WORD.finditer(page.text[start:end])]
-        span = _part(page, (start, end), words, rng)
+        words = [(start + m.start(), start + m.end()) for m in _WORD.finditer(text[start:end])]
+        span = _part(text, values, (start, end), words, rng)
         if span is None:
             continue
-        before = [page.text[a:b] for a, b in words if b <= span[0]]
-        after = [page.text[a:b] for a, b in words if a >= span[1]]
-        question = _asked(page.text[slice(*span)], before, after, rng)
+        before = [text[a:b] for a, b in words if b <= span[0]]
+        after = [text[a:b] for a, b in words if a >= span[1]]
+        question = _asked(text[slice(*span)], before, after, rng)
         asked = _content(question)
-        elsewhere = (_overlap(asked, page.text[a:b]) for a, b in places if (a, b) != (start, end))
-        if len(asked) >= 2 and max(elsewhere, default=0.0) < _overlap(asked, page.text[start:end]):
-            return _Gap(question, span)
+        elsewhere = (_overlap(asked, text[a:b]) for a, b in places if (a, b) != (start, end))
+        if len(asked) >= 2 and max(elsewhere, default=0.0) < _overlap(asked, text[start:end]):
+            return Gap(question, span)
     return None
 
 
 def _part(
-    page: WorldPassage, sentence: tuple[int, int], words: list[tuple[int, int]], rng: Random
+    text: str,
+    values: Sequence[tuple[int, int]],
+    sentence: tuple[int, int],
+    words: list[tuple[int, int]],
+    rng: Random,
 ) -> tuple[int, int] | None:
-    """The part to leave out: a fact's value, or up to eight words that make a phrase."""
+    """The part to leave out: one of `values`, or up to eight words that make a phrase."""
     start, end = sentence
-    values = [fact.span for fact in page.facts if start <= fact.span[0] and fact.span[1] <= end]
-    if values and rng.random() < 0.4:
-        return rng.choice(values)
+    inside = [value for value in values if start <= value[0] and value[1] <= end]
+    if inside and rng.random() < 0.4:
+        return rng.choice(inside)
     if len(words) < 4:
         return None
     begins = [
         index
         for index, (a, b) in enumerate(words)
-        if index and (_bare(page.text[a:b]) in _OPENERS or page.text[a:b][:1].isdigit())
+        if index and (_bare(text[a:b]) in _OPENERS or text[a:b][:1].isdigit())
     ]
     first = rng.choice(begins) if begins and rng.random() < 0.75 else rng.randrange(len(words) - 1)
-    bare = [_bare(page.text[a:b]) for a, b in words]
+    bare = [_bare(text[a:b]) for a, b in words]
     ends = [
         index
         for index in range(first, min(first + 8, len(words) - 1 if first == 0 else len(words)))
@@ -136,9 +148,9 @@ def _part(
         return None
     a, b = words[first][0], words[rng.choice(ends)][1]
     # Behind the mark of a list stands a space.
-    while b > a and (page.text[b - 1] in _EDGES or page.text[b - 1].isspace()):
+    while b > a and (text[b - 1] in _EDGES or text[b - 1].isspace()):
         b -= 1
-    while a < b and (page.text[a] in _EDGES or page.text[a].isspace()):
+    while a < b and (text[a] in _EDGES or text[a].isspace()):
         a += 1
     return (a, b) if a < b else None
 

@@ -31,10 +31,10 @@ from avalan.train.embedding_texts import texts
 from avalan.train.pretrain import (
     RowTrainer,
     begin,
+    finishing,
     only,
     train_to_end,
     training_arguments,
-    writing,
     wsd_schedule,
 )
 from avalan.train.progress import Event, Phase, Progress
@@ -266,14 +266,10 @@ def _trainer(
 
 
 def _finished(student: BertModel, teacher: Path, out: Path) -> Path:
-    """Write the model's folder in one piece: an older one is replaced when the new one is whole."""
-    final, partial = out / run_folder.MODEL, out / f"{run_folder.MODEL}.partial"
-    with writing(_("The finished model"), partial):
+    with finishing(out) as partial:
         plain(student).to(torch.float16).save_pretrained(partial)
         for name in _COPIED:
             if (teacher / name).is_file():
                 (partial / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(teacher / name, partial / name)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.replace(final)
-    return final
+    return out / run_folder.MODEL

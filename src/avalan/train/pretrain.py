@@ -286,17 +286,22 @@ def _tokenizer(recipe: Recipe, folder: Path, show: Callable[[Event], None]) -> T
 
 
 def _finished(model: LlamaForCausalLM, out: Path) -> Path:
-    """Write the model's folder in one piece: an older one is replaced when the new one is whole."""
-    final = out / run_folder.MODEL
-    partial = out / f"{run_folder.MODEL}.partial"
     model.config.use_cache = True
-    with writing(_("The finished model"), partial):
+    with finishing(out) as partial:
         model.to(torch.float16).save_pretrained(partial)
         for file in (out / run_folder.TOKENIZER).iterdir():
             (partial / file.name).write_bytes(file.read_bytes())
+    return out / run_folder.MODEL
+
+
+@contextmanager
+def finishing(out: Path) -> Iterator[Path]:
+    """Where to write the model of the run in `out`: an older one is replaced when it is whole."""
+    final, partial = out / run_folder.MODEL, out / f"{run_folder.MODEL}.partial"
+    with writing(_("The finished model"), partial):
+        yield partial
     shutil.rmtree(final, ignore_errors=True)
     partial.replace(final)
-    return final
 
 
 @contextmanager

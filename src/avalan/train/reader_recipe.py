@@ -19,17 +19,25 @@ class Lessons:
     """The folder of the textbook, whose training split is used."""
     max_tokens: int = 320
     """Tokens of a row: a question and as much of a page as fits."""
-    asked: float = 0.4
+    shortest: int = 112
+    """Fewest tokens of a row that asks for an answer: it has a part of its page, drawn anew."""
+    asked: float = 7.0
     """Questions beside their own page."""
-    strange: float = 0.1
+    strange: float = 1.4
     """Questions beside another page, one that shares words with them."""
-    claims: float = 0.2
-    """Claims beside their page."""
-    prompts: float = 0.1
-    """Bare prompts."""
-    worlds: float = 0.15
+    gaps: float = 1.6
+    """Sentences of a page with a part left out, which is asked for; made by program."""
+    worlds: float = 1.0
     """Questions beside invented pages, made by program."""
-    phrases: float = 0.05
+    claims: float = 3.0
+    """Claims beside their page."""
+    stated: float = 1.0
+    """Questions together with an answer, right or wrong, as claims."""
+    changed: float = 1.0
+    """Sentences of a page as claims, some changed, halved or strange; made by program."""
+    prompts: float = 3.4
+    """Bare prompts."""
+    phrases: float = 0.6
     """Bare prompts, made by program."""
 
 
@@ -58,10 +66,13 @@ class ReaderRecipe:
     run: Run = field(default_factory=Run)
 
 
-SHARES = ("asked", "strange", "claims", "prompts", "worlds", "phrases")
+SHARES = (
+    "asked", "strange", "gaps", "worlds", "claims", "stated", "changed", "prompts", "phrases",
+)  # fmt: skip
 _SECTIONS: dict[str, Any] = {"base": Source, "lessons": Lessons, "loss": ReaderLoss, "run": Run}
 _RANGES: dict[str, tuple[float, float]] = {
     "lessons.max_tokens": (16, 512),
+    "lessons.shortest": (16, 512),
     **{f"lessons.{share}": (0, 1_000) for share in SHARES},
     **{f"loss.{head}": (0, 1_000) for head in ("span", "relevance", "support", "need")},
     **RUN_RANGES,

@@ -9,9 +9,10 @@ import tokenizers
 import torch
 from torch import Tensor
 
-from avalan.data import mixture
+from avalan.data import claims, mixture
+from avalan.data.cloze import gap
 from avalan.data.mixture import rng_for
-from avalan.data.textbook import Textbook
+from avalan.data.textbook import Inquiry, Textbook
 from avalan.model.nlp.judge import SUPPORTS, Window, windows
 from avalan.model.nlp.sentence import padded
 from avalan.retrieval import query
@@ -48,7 +49,7 @@ def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
         )
         for each in book.inquiries
     ]
-    claims = [
+    claimed = [
         Lesson(text=each.claim, page=pages[each.passage], support=SUPPORTS.index(each.support))
         for each in book.claims
     ]
@@ -56,7 +57,8 @@ def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
     return {
         "asked": asked,
         "strange": _strange(asked, list(pages.values())),
-        "claims": claims,
+        "claims": claimed,
+        "stated": _stated(book, pages),
         "prompts": prompts,
     }
 
@@ -72,6 +74,35 @@ def occurrences(answers: Sequence[str], page: str) -> tuple[tuple[int, int], ...
 def _shown(title: str, text: str) -> str:
     """A page as the index would show it: its title is a heading."""
     return f"{title}\n\n{text}"
+
+
+def _stated(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
+    """Questions with an answer: their own, that of another question of the page, one of no page."""
+    by_page: dict[str, list[Inquiry]] = {}
+    for each in book.inquiries:
+        by_page.setdefault(each.passage, []).append(each)
+    found = []
+    for passage, asked in by_page.items():
+        for each in asked:
+            rivals = [
+                other.answers[0]
+                for other in asked
+                if other.answers
+                and other.kind in (each.kind, "date", "number", "name", "place")
+                and not set(other.answers) & set(each.answers)
+            ]
+            said = [(answer, "full") for answer in each.answers[:1]]
+            said += [(answer, "contradicted" if each.answers else "none") for answer in rivals]
+            found += [
+                Lesson(
+                    text=f"{each.question} {answer}",
+                    page=pages[passage],
+                    support=SUPPORTS.index(support),
+                )
+                # As many wrong ones as right ones.
+                for answer, support in said[:2]
+            ]
+    return found
 
 
 def _strange(asked: Sequence[Lesson], pages: Sequence[str]) -> list[Lesson]:
@@ -98,12 +129,47 @@ def _terms(text: str) -> set[str]:
     return set(query.content_terms(text))
 
 
-def made_lesson(kind: str, rng: Random) -> Lesson:
-    """One by program: kind is `worlds` or `phrases`."""
-    if kind == "phrases":
-        record = mixture.one("decisions", rng, "train", identifier="phrase", split="train")
-        retrieve = record.segments[0].decision == "retrieve"
-        return Lesson(text=record.messages[-1].content, retrieve=retrieve)
+class Maker:
+    """Lessons by program, some of them of the textbook's pages."""
+
+    def __init__(self, book: Textbook) -> None:
+        self._pages = [_shown(page.title, page.text) for page in book.pages]
+        answers: dict[str, list[str]] = {page.id: [] for page in book.pages}
+        for each in book.inquiries:
+            answers[each.passage] += each.answers[:1]
+        self._answers = [
+            [span for answer in answers[page.id] for span in occurrences((answer,), text)]
+            for page, text in zip(book.pages, self._pages, strict=True)
+        ]
+
+    def lesson(self, kind: str, rng: Random) -> Lesson:
+        """One of a kind: `gaps`, `changed`, `worlds` or `phrases`."""
+        if kind == "phrases":
+            record = mixture.one("decisions", rng, "train", identifier="phrase", split="train")
+            retrieve = record.segments[0].decision == "retrieve"
+            return Lesson(text=record.messages[-1].content, retrieve=retrieve)
+        if kind == "gaps":
+            return self._gap(rng)
+        return self._claim(rng) if kind == "changed" else _of_world(rng)
+
+    def _gap(self, rng: Random) -> Lesson:
+        number = rng.randrange(len(self._pages))
+        page = self._pages[number]
+        found = gap(page, self._answers[number], rng)
+        if found is None:  # All its sentences are too short, or alike.
+            return _of_world(rng)
+        return Lesson(text=found.question, page=page, spans=(found.span,), relevant=True)
+
+    def _claim(self, rng: Random) -> Lesson:
+        support = rng.choice(SUPPORTS)
+        page, other = rng.choice(self._pages), rng.choice(self._pages)
+        text = claims.claim(page, other, support, rng) if page != other else None
+        if text is None:
+            return _of_world(rng)
+        return Lesson(text=text, page=page, support=SUPPORTS.index(support))
+
+
+def _of_world(rng: Random) -> Lesson:
     record = mixture.one("reading", rng, "train", identifier="world", split="train")
     passage = rng.choice(record.segments[0].passages)
     page = _shown(passage.title, passage.text)
@@ -120,12 +186,10 @@ class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Item `i` is everything of step `i`, from the seed and `i` alone."""
 
     def __init__(
-        self,
-        recipe: ReaderRecipe,
-        lessons: Mapping[str, Sequence[Lesson]],
-        tokenizer: tokenizers.Tokenizer,
+        self, recipe: ReaderRecipe, book: Textbook, tokenizer: tokenizers.Tokenizer
     ) -> None:
-        self._recipe, self._lessons, self._tokenizer = recipe, lessons, tokenizer
+        self._recipe, self._tokenizer = recipe, tokenizer
+        self._lessons, self._maker = written_lessons(book), Maker(book)
 
     def __len__(self) -> int:
         return self._recipe.run.num_steps
@@ -135,11 +199,19 @@ class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
         shares = [getattr(self._recipe.lessons, share) for share in SHARES]
         kinds = rng.choices(SHARES, weights=shares, k=self._recipe.run.rows_per_step)
         drawn = [self._draw(kind, rng) for kind in kinds]
-        return batch([row(each, self._tokenizer, self._recipe.lessons.max_tokens, rng)
-                      for each in drawn])  # fmt: skip
+        return batch([row(each, self._tokenizer, self.room(each, rng), rng) for each in drawn])
 
     def _draw(self, kind: str, rng: Random) -> Lesson:
-        return rng.choice(self._lessons[kind]) if kind in self._lessons else made_lesson(kind, rng)
+        if kind in self._lessons:
+            return rng.choice(self._lessons[kind])
+        return self._maker.lesson(kind, rng)
+
+    def room(self, lesson: Lesson, rng: Random) -> int:
+        """Tokens of the row: a claim is about a whole page, an answer stands somewhere in it."""
+        longest = self._recipe.lessons.max_tokens
+        if lesson.spans is None:
+            return longest
+        return rng.randint(min(self._recipe.lessons.shortest, longest), longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
