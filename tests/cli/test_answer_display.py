@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from gettext import NullTranslations
 from typing import Any
 
@@ -254,10 +255,10 @@ def test_an_empty_abstention_reason_is_still_a_screen(monkeypatch: pytest.Monkey
 # --- the trace ----------------------------------------------------------------------------------
 
 
-def traced(events: list[Event], monkeypatch: pytest.MonkeyPatch, **options: str) -> str:
+def traced(events: list[Event], monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = Terminal()
-    trace = Trace(Console(stdout=terminal, stderr=io.StringIO()), **options)
+    trace = Trace(Console(stdout=terminal, stderr=io.StringIO()))
     for event in events:
         trace.show(event)
     return terminal.text
@@ -313,13 +314,12 @@ def test_the_trace_names_every_number_and_judge(monkeypatch: pytest.MonkeyPatch)
         assert told in shown
 
 
-@pytest.mark.parametrize(("own", "judge"), [("full", "reader"), (None, "critic")])
-def test_the_trace_names_who_graded(
-    monkeypatch: pytest.MonkeyPatch, own: str | None, judge: str
-) -> None:
-    events = looked_up((passage(), reading(support=own)))
-    grades = traced(events, monkeypatch, critic="critic").partition("grades")[2]
-    assert grades.splitlines()[1].strip() == f"judge {judge}"
+def test_the_trace_names_who_graded(monkeypatch: pytest.MonkeyPatch) -> None:
+    *events, answer = looked_up((passage(), reading()))
+    assert isinstance(answer, Answer)
+    shown = traced([*events, replace(answer, graded_by="reader, critic")], monkeypatch)
+    grades = shown.partition("grades")[2]
+    assert grades.splitlines()[1].strip() == "judge reader, critic"
 
 
 def test_every_event_is_a_step_of_json_but_those_in_the_document() -> None:

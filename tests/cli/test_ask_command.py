@@ -32,7 +32,7 @@ CAPFD = pytest.CaptureFixture[str]
 BEDS = "When are the beds watered?"
 ANSWER = "The beds are watered at six in the evening."
 HEAVY = {"torch", "transformers", "onnxruntime", "tokenizers", "rich"}
-RULES = {"default": dict.fromkeys(panels.PARTS, "rules"), "judges": {}}
+RULES = {"default": {part: ["rules"] for part in panels.PARTS}, "judges": {}}
 
 
 class Said(NamedTuple):
@@ -185,9 +185,9 @@ def test_a_model_decides_quotes_and_grades(ask: Ask, pico: str, notes: Path) -> 
 def test_by_default_each_part_has_its_judge_and_the_model_grades_what_rules_quote(
     run: Run, pico: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mixed = {"default": {"need": "bundled", "memory": "bundled", "reading": "rules"}}
-    monkeypatch.setattr(panels, "calibration", lambda: mixed | {"judges": {}})
-    monkeypatch.setattr(panels, "BUNDLED", pico)
+    ranked = {part: ["rules"] for part in panels.PARTS}
+    ranked |= {part: [pico, "rules"] for part in ("need", "memory", "support")}
+    monkeypatch.setattr(panels, "calibration", lambda: {"default": ranked, "judges": {}})
     said = run(BEDS, "--docs", "notes", "--retrieve", "always", "--trace")
     assert f"judge {pico}" in " ".join(said.out.split()).partition("search")[0]
     assert "quote it from 0.500 on; judge rules" in said.out

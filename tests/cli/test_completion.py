@@ -139,7 +139,7 @@ def test_values_are_offered_after_the_option_or_its_equals_sign() -> None:
 def test_models_on_this_disk_are_offered_where_a_model_is_meant() -> None:
     assert offered("model", "run", "Q") == ["Qwen/Qwen3-0.6B"]
     assert offered("model", "evaluate", "rules", "bundled", "d") == ["default"]
-    assert offered("ask", "--model", "r") == ["rules"]
+    assert offered("ask", "--model", "r") == ["reader", "rules"]
     assert offered("tokenizer", "-t", "b") == ["bundled"]
     assert "bundled" not in offered("cache", "delete", "--model", "")
     assert "Qwen/Qwen3-0.6B" in offered("cache", "delete", "-m", "")

@@ -12,6 +12,7 @@ from avalan.cli import main
 from avalan.compress.export import export
 from avalan.evaluate import calibration, examples, tasks
 from avalan.reflection import tokens
+from avalan.reflection.panel import PARTS
 
 Captured = pytest.CaptureFixture[str]
 
@@ -49,6 +50,26 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A textbook of a page, with a question, two claims and a prompt."""
+    folder = tmp_path / "book"
+    folder.mkdir()
+    page = {"id": "b1", "split": "validation", "passage": "b1"}
+    text = {"title": "Boats", "register": "notice", "text": "The ferry leaves at nine."}
+    write(folder / "passages.jsonl", [{"id": "b1", "split": "validation"} | text])
+    question = {"question": "When does it leave?", "answerable": True, "answers": ["at nine"]}
+    write(folder / "questions.jsonl", [page | {"id": "b1-q", "kind": "date"} | question])
+    claims = [("It leaves at nine.", "full"), ("It is blue.", "none")]
+    write(
+        folder / "claims.jsonl",
+        [page | {"id": claim, "claim": claim, "support": grade} for claim, grade in claims],
+    )
+    prompt = {"prompt": "guten Tag", "need": "none", "kind": "talk", "language": "de"}
+    write(folder / "prompts.jsonl", [{"id": "b1-p", "split": "validation"} | prompt])
+    return folder
+
+
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -71,6 +92,13 @@ def test_a_model_and_the_rules_stand_side_by_side(pico: Path, data: Path, capsys
     assert sum(bool(re.match(r"paired test +p = ", line)) for line in lines) == 2
     assert max(map(len, lines)) <= 80
     assert "McNemar" in err
+
+
+@pytest.mark.parametrize(("task", "num"), [("grounded-qa", 1), ("retrieval-decision", 1)])
+def test_the_textbook_is_a_level(book: Path, capsys: Captured, task: str, num: int) -> None:
+    words = ("rules", "--task", task, "--level", "T", "--textbook", str(book), "--json")
+    (section,) = json.loads(evaluate(capsys, *words)[0])["levels"]
+    assert (section["level"], section["n"]) == ("T", num)
 
 
 def test_json_holds_everything_and_nothing_else_is_printed(data: Path, capsys: Captured) -> None:
@@ -117,7 +145,7 @@ def test_without_a_checkout_g3_is_skipped_with_a_sentence(
         (["--task", "grounded-qa", "--engine", "steam"], 2, "no engine called 'steam'"),
         (["--task", "grounded-qa", "--num-threads", "0"], 2, "--num-threads is 0"),
         (["", "--task", "grounded-qa"], 2, "name of the model is empty"),
-        (["reader", "--task", "grounded-qa"], 2, "'reader' is not a language model"),
+        (["embedder", "--task", "grounded-qa"], 2, "'embedder' is not a language model"),
         (["--task", "grounded-qa", "--num", "many"], 2, "not a whole number"),
         (["--task", "grounded-qa", "--data", "nowhere"], 1, "nowhere"),
         (["--task", "grounded-qa", "--out", "x.json"], 2, "--out goes with --calibrate"),
@@ -159,6 +187,7 @@ def test_a_model_that_is_not_there_is_named_before_another_is_measured(
 def test_calibration_writes_what_panels_read(
     pico: Path,
     data: Path,
+    book: Path,
     tmp_path: Path,
     capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
@@ -166,21 +195,24 @@ def test_calibration_writes_what_panels_read(
     monkeypatch.setattr(calibration, "NUM_TAUGHT", 3)
     file = tmp_path / "calibration.json"
     words = ("--calibrate", "--out", str(file), "--data", str(data), "--top-k", "1")
-    out, _ = evaluate(capsys, str(pico), *words)
+    out, _ = evaluate(capsys, str(pico), *words, "--textbook", str(book))
     assert out.splitlines()[-1] == f"Wrote {file}."
-    assert [line.split()[0] for line in out.splitlines()[1:4]] == ["need", "memory", "reading"]
+    assert [line.split()[0] for line in out.splitlines()[1:7]] == list(PARTS)
     found = json.loads(file.read_text())
     assert set(found) == {"default", "judges", "fitted_on"}
     assert set(found["judges"]) == {str(pico), "rules"}
-    assert found["fitted_on"]["n"] == {"need": 4, "memory": 7, "reading": 2}
+    assert found["fitted_on"]["n"] == {
+        "need": 5, "memory": 7, "relevance": 2, "span": 1, "abstention": 3, "support": 2,
+    }  # fmt: skip
 
 
 def test_the_same_seed_calibrates_to_the_same_bytes(
-    data: Path, tmp_path: Path, capsys: Captured
+    data: Path, book: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for file in files:
         words = ("rules", "--calibrate", "--out", str(file), "--data", str(data), "--json")
+        words += ("--textbook", str(book))
         out, _ = evaluate(capsys, *words)
         assert json.loads(out) == json.loads(file.read_text())
     assert files[0].read_bytes() == files[1].read_bytes()

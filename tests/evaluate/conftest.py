@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from avalan.data import textbook
+from avalan.data.textbook import Claim, Inquiry, Textbook
 from avalan.evaluate.examples import Page, Prompt, Question, QuestionSet
 from avalan.model.entities import Usage
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Grade, Reading
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.retrieval.entities import Passage
 
@@ -58,13 +60,41 @@ class ScriptedJudge:
         features = {"found": sure, "passage_bm25": passage.score}
         return Reading(relevance=sure, span=span, confidence=sure, features=features)
 
+    def supports(self, claim: str, passage: Passage) -> Grade:
+        return "full" if claim in passage.text else "none"
+
     def usage(self) -> Usage:
         return Usage()
+
+
+BOOK = Textbook(
+    pages=tuple(
+        textbook.Page(id=page.name, title="", register="note", split="validation", text=page.text)
+        for page in PAGES
+    ),
+    inquiries=tuple(
+        Inquiry(
+            id=each.id,
+            passage=each.page,
+            split="validation",
+            question=each.text,
+            answers=each.answers,
+            kind="thing",
+        )
+        for each in QUESTIONS
+    ),
+    claims=tuple(
+        Claim(id=f"c{n}", passage=PAGES[0].name, split="validation", claim=claim, support=support)
+        for n, (claim, support) in enumerate((("two minutes", "full"), ("three miles", "none")))
+    ),
+    prompts=(),
+)
 
 
 class Stage:
     """A set of three questions, prompts, and judges to put before them."""
 
+    book = BOOK
     questions = SET
     prompts = PROMPTS
     judge = ScriptedJudge

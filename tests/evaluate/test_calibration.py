@@ -21,11 +21,13 @@ from avalan.model.prompt import load_tokenizer
 from avalan.reflection import panel as panels
 from avalan.reflection import tokens
 from avalan.reflection.judge import Draft
+from avalan.reflection.panel import PARTS
 from avalan.reflection.rules import RulesJudge
 from avalan.reflection.token_judge import TokenJudge
 from avalan.reflection.tokens import reflection_ids
 
 DATA = Path(__file__).parents[1] / "data"
+BOOK = Path(__file__).parents[2] / "data" / "textbook"
 
 
 @pytest.fixture
@@ -35,7 +37,9 @@ def few(stage: Any) -> Validation:
     return Validation(
         prompts=stage.prompts * 3,
         recalled=tuple(recalled),
-        sets=(stage.questions, stage.questions),
+        written=(stage.questions, stage.questions),
+        made=stage.questions,
+        book=stage.book,
         data={"decisions.jsonl": "0" * 64},
         seed=0,
     )
@@ -60,24 +64,36 @@ def draft(question: str) -> Draft:
 
 def test_a_judge_that_does_better_serves_every_part(stage: Any, few: Validation) -> None:
     judge = stage.judge(stage.oracle, need=lambda text: 0.8 if "news" in text else 0.1, draft=draft)
-    found = calibrate({"model": judge, "rules": stage.judge(name="rules")}, few)
-    assert found["default"] == {"need": "model", "memory": "model", "reading": "model"}
+    rules = stage.judge(name="rules")
+    rules.supports = lambda claim, passage: "partial"
+    found = calibrate({"model": judge, "rules": rules}, few)
+    assert found["default"] == {part: ["model", "rules"] for part in PARTS}
     choices = found["fitted_on"]["choices"]
     assert choices["need"]["scores"]["model"] == 1.0 > choices["need"]["scores"]["rules"]
     assert choices["memory"] == {"chosen": "model", "num_given": 20, "num_right": 20}
-    assert choices["reading"]["scores"]["model"] == 1.0
-    assert choices["reading"]["wins"] > 0 == choices["reading"]["losses"]
+    assert choices["abstention"]["scores"] == {"model": 1.0, "rules": pytest.approx(1 / 3)}
+    # By hand: of two answers that are there, the whole gold answer is quoted each time.
+    assert choices["span"]["scores"] == {"model": 1.0, "rules": 0.0}
+    assert choices["span"]["better_by"] == [1.0, 1.0, 1.0]
+    assert choices["relevance"]["scores"] == {"model": 1.0, "rules": 0.5}
 
 
 def test_a_judge_that_does_no_better_serves_nothing(stage: Any, few: Validation) -> None:
     judge = stage.judge(draft=lambda text: Draft(text="no", confidence=0.5, features={"a": 1.0}))
     found = calibrate({"model": judge, "rules": stage.judge(name="rules")}, few)
-    assert found["default"] == {"need": "rules", "memory": "rules", "reading": "rules"}
+    assert found["default"] == {part: ["rules"] for part in PARTS}
+
+
+def test_the_second_best_stands_in_for_the_best(stage: Any, few: Validation) -> None:
+    half = stage.judge(lambda question, text: (0, len(text)) if "tea" in question else None)
+    judges = {"half": half, "best": stage.judge(stage.oracle), "rules": stage.judge(name="rules")}
+    found = calibrate(judges, few)
+    assert found["default"]["span"] == ["best", "half", "rules"]
 
 
 def test_rules_alone_serve_every_part(few: Validation) -> None:
     found = calibrate({"rules": RulesJudge()}, few)
-    assert set(found["default"].values()) == {"rules"}
+    assert all(ranked == ["rules"] for ranked in found["default"].values())
     assert set(found["judges"]["rules"]) == {"need", "reading"}
 
 
@@ -90,9 +106,12 @@ def test_the_note_says_what_it_was_fitted_on(few: Validation) -> None:
     steps: list[Step] = []
     note = calibrate({"rules": RulesJudge()}, few, top_k=3, tell=steps.append)["fitted_on"]
     assert (note["split"], note["seed"], note["top_k"]) == ("validation", 0, 3)
-    assert note["n"] == {"need": 12, "memory": 40, "reading": 3}
+    assert note["n"] == {
+        "need": 12, "memory": 40, "relevance": 6, "span": 2, "abstention": 6, "support": 2,
+    }  # fmt: skip
     assert note["data"] == {"decisions.jsonl": "0" * 64}
-    assert [step.what for step in steps if step.done == step.num] == ["need", "memory", "reading"]
+    parts = ["need", "memory", "reading", "span", "support"]
+    assert [step.what for step in steps if step.done == step.num] == parts
 
 
 def test_a_model_is_calibrated_from_its_tokens_and_panels_read_the_result(
@@ -128,20 +147,22 @@ def test_a_draft_of_a_model_shows_the_scores_behind_it(tmp_path: Path) -> None:
 
 
 def test_validation_holds_nothing_of_the_test_split() -> None:
-    data = calibration.validation(DATA, seed=0)
+    data = calibration.validation(DATA, BOOK, seed=0)
     prompts = {
         row["id"]: row["split"]
-        for row in map(json.loads, (DATA / "decisions.jsonl").read_text().splitlines())
-    }
-    assert {prompts[prompt.id] for prompt in data.prompts} == {"validation"}
-    written, made = data.sets
-    assert len(made.questions) == len(written.questions)
-    splits = {
-        row["id"]: row["split"]
-        for path in (DATA / "g3").glob("*.questions.jsonl")
+        for path in (DATA / "decisions.jsonl", BOOK / "prompts.jsonl")
         for row in map(json.loads, path.read_text().splitlines())
     }
-    assert {splits[question.id] for question in written.questions} == {"validation"}
+    assert {prompts[prompt.id] for prompt in data.prompts} == {"validation"}
+    assert len(data.made.questions) == len(data.written[0].questions)
+    splits = {
+        row["id"]: row["split"]
+        for path in (*(DATA / "g3").glob("*.questions.jsonl"), BOOK / "questions.jsonl")
+        for row in map(json.loads, path.read_text().splitlines())
+    }
+    asked_for = [question.id for each in data.written for question in each.questions]
+    assert {splits[name] for name in asked_for} == {"validation"}
+    assert {page.split for page in data.book.pages} == {"validation"}
     asked = {each.text for each in data.recalled}
     assert not asked & {
         row["prompt"]

@@ -83,7 +83,7 @@ def test_silence_is_right_where_there_is_no_answer() -> None:
 
 
 def test_the_readings_threshold_refuses_the_share_that_it_may() -> None:
-    cases = [reading(quote(i / 10, float(i % 2))) for i in range(1, 11)]
+    cases = [reading(quote(i / 20, float(i % 2))) for i in range(1, 21)]
     fitted = fit_reading(cases)
     refused = [case for case in cases if not answers(fitted, case)]
     assert len(refused) == 2

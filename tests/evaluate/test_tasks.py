@@ -10,6 +10,7 @@ import pytest
 from avalan.errors import ConfigurationError
 from avalan.evaluate.progress import Step
 from avalan.evaluate.tasks import Plan, check, levels_of, run
+from avalan.reflection.panel import PARTS
 
 PLAN = Plan(task="retrieval-decision", levels=("G0", "G1"), num=6)
 
@@ -36,7 +37,7 @@ def test_the_column_says_which_judge_served_at_which_threshold(stage: Any) -> No
     (section, _) = run(PLAN, {"mine": lambda: panel}).sections
     (column,) = section.columns
     assert column.name == "mine"
-    assert column.judges == {"need": "told", "memory": "told", "reading": "told"}
+    assert column.judges == dict.fromkeys(PARTS, "told")
     assert column.thresholds["need"] == 0.7
 
 

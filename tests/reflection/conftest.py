@@ -7,7 +7,7 @@ import pytest
 
 from avalan.model.entities import Usage
 from avalan.model.prompt import Tokenizer, load_tokenizer
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Grade, Reading
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.reflection.tokens import ReflectionIds, reflection_ids
 from avalan.retrieval.entities import Passage
@@ -48,6 +48,7 @@ class ToldJudge:
         need: float = 0.9,
         draft: Draft | None = None,
         readings: Mapping[str, Reading] | None = None,
+        grade: Grade = "full",
     ) -> None:
         """`readings` maps a word to what is made of passages that contain it."""
         self.name = name
@@ -55,6 +56,7 @@ class ToldJudge:
         self._need = need
         self._draft = draft
         self._readings = dict(readings or {})
+        self._grade = grade
         self._usage = Usage()
 
     def need(self, question: str) -> float:
@@ -72,6 +74,10 @@ class ToldJudge:
                 return reading
         return Reading(relevance=0.1, span=None, confidence=0.1)
 
+    def supports(self, claim: str, passage: Passage) -> Grade:
+        self._note(f"supports {claim}", claim)
+        return self._grade
+
     def usage(self) -> Usage:
         return self._usage
 
@@ -88,10 +94,17 @@ MakePanel = Callable[..., Panel]
 
 @pytest.fixture
 def panel_of() -> MakePanel:
-    """A function that makes a panel of one judge for every part, or of one judge for each."""
+    """A function that makes a panel of one judge for every part, or of one judge for each.
+
+    Of three, the last reads; it also says what is supported, unless another is a critic.
+    """
 
     def make(*judges: ToldJudge, **thresholds: float) -> Panel:
         each = judges if len(judges) == len(PARTS) else judges[:1] * len(PARTS)
+        if len(judges) == 3:
+            need, memory, reading = judges
+            critics = [judge for judge in judges if hasattr(judge, "critique")]
+            each = (need, memory, reading, reading, reading, (critics or [reading])[0])
         return Panel("told", dict(zip(PARTS, each, strict=True)), Thresholds(**thresholds))
 
     return make

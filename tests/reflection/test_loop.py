@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from avalan.errors import ConfigurationError
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Grade, Reading
 from avalan.reflection.loop import NO_DOCUMENTS, NOT_KNOWN, NOT_THERE, AskSettings, ask
 from avalan.reflection.panel import Panel
 from avalan.reflection.settings import Retrieve
@@ -365,8 +365,42 @@ def test_a_graded_quotation_keeps_its_own_grades(panel_of: MakePanel, index: Syn
 
 
 def test_without_a_critic_there_are_no_grades(panel_of: MakePanel, index: SyncIndex) -> None:
-    answer = answer_of(told(panel_of(ToldJudge(readings={"pool": POOL})), index))
+    answer = answer_of(told(panel_of(ToldJudge("rules", readings={"pool": POOL})), index))
     assert (answer.text, answer.support, answer.utility) == ("nobody", None, None)
+    assert (answer.graded_by, "critique_s" in answer.timings) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("full", "full"), ("partial", "partial"), ("contradicted", "none"), ("none", "none")],
+)
+def test_the_judge_of_support_is_asked_about_question_and_answer(
+    panel_of: MakePanel, index: SyncIndex, said: Grade, shown: str
+) -> None:
+    critic, reader = Critic("critic"), ToldJudge("reader", readings={"pool": POOL}, grade=said)
+    judges = (critic, critic, reader, reader, reader, reader)
+    answer = answer_of(told(panel_of(*judges), index))
+    assert (answer.support, answer.utility, answer.graded_by) == (shown, 3, "reader, critic")
+    assert reader.asked[-1] == f"supports {answer.question} nobody"
+
+
+def test_each_part_of_a_reading_comes_from_its_judge(panel_of: MakePanel, index: SyncIndex) -> None:
+    def says(name: str, relevance: float, confidence: float, span: tuple[int, int]) -> ToldJudge:
+        reading = Reading(relevance=relevance, span=span, confidence=confidence)
+        return ToldJudge(name, readings={"pool": reading})
+
+    gate = ToldJudge("rules")
+    relevant, spans, sure = (
+        says("a", 0.2, 0.3, (0, 2)), says("b", 0.4, 0.5, (0, 3)), says("c", 0.6, 0.7, (0, 4)),
+    )  # fmt: skip
+    panel = panel_of(gate, gate, relevant, spans, sure, gate)
+    answer = answer_of(told(panel, index))
+    (reading,) = [each for each in answer.readings if each.span]
+    assert (reading.relevance, reading.span, reading.confidence) == (0.2, (0, 3), 0.7)
+    assert panel.reading.name == "b+a+c"
+    assert answer.usage.completion_tokens == sum(
+        len(judge.asked) for judge in (gate, relevant, spans, sure)
+    )
 
 
 def test_each_part_is_judged_by_its_judge(panel_of: MakePanel, index: SyncIndex) -> None:

@@ -1,5 +1,6 @@
 """Which judge serves which part, with which thresholds."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from avalan.compress.export import export
 from avalan.errors import ConfigurationError, ModelError
+from avalan.model import bundled
+from avalan.model.bundled import find
 from avalan.reflection import panel as panels
 from avalan.reflection.panel import PARTS, Thresholds, calibration, check_probability, open_panel
 from avalan.reflection.tokens import ALL
@@ -24,15 +27,16 @@ def pico(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch, pico: str) -> dict[str, Any]:
     """A calibration table, in which the model that ships is the pico model."""
-    table: dict[str, Any] = {"default": dict.fromkeys(PARTS, "rules"), "judges": {}}
+    table: dict[str, Any] = {"default": {part: ["rules"] for part in PARTS}, "judges": {}}
     monkeypatch.setattr(panels, "calibration", lambda: table)
-    monkeypatch.setattr(panels, "BUNDLED", pico)
     return table
 
 
 def test_the_table_names_a_judge_for_every_part() -> None:
     assert set(calibration()["default"]) == set(PARTS)
-    assert set(calibration()["default"].values()) <= {"rules", "bundled"}
+    for ranked in calibration()["default"].values():
+        assert ranked[-1] == "rules"
+        assert set(ranked) <= {"rules", "bundled", "reader"}
 
 
 def test_rules_serve_every_part_and_need_no_model(fitted: dict[str, Any]) -> None:
@@ -54,7 +58,7 @@ def test_a_model_that_is_named_serves_every_part(fitted: dict[str, Any], pico: s
 def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
     fitted: dict[str, Any], pico: str
 ) -> None:
-    fitted["default"] = {"need": pico, "memory": pico, "reading": "rules"}
+    fitted["default"] |= {part: [pico, "rules"] for part in ("need", "memory", "support")}
     fitted["judges"] = {
         pico: {
             "need": {"weights": {"logit": 0.0}, "bias": 1.0, "threshold": 0.3},
@@ -109,3 +113,30 @@ def test_probabilities_from_zero_to_one_pass(value: float | None) -> None:
 def test_no_other_number_is_a_probability(value: float) -> None:
     with pytest.raises(ConfigurationError, match="a probability lies between 0 and 1"):
         check_probability("--threshold", value)
+
+
+def test_the_next_best_serves_where_a_judge_cannot_be_opened_and_it_is_said(
+    fitted: dict[str, Any], pico: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fitted["default"] |= {
+        "need": ["reader", pico, "rules"],
+        "span": ["reader", "rules"],
+        "memory": [pico, "rules"],
+    }
+    monkeypatch.setattr(bundled, "find", lambda name: find(name, broken_catalogue(tmp_path)))
+    with open_panel() as panel:
+        assert (panel.need.name, panel.reading.name) == (pico, "rules")
+        (remark,) = panel.remarks
+    assert "model.onnx" in remark
+    assert f"{'0' * 12}…" in remark
+    with pytest.raises(ModelError, match="SHA-256"):
+        open_panel("reader")
+
+
+def broken_catalogue(root: Path) -> Path:
+    """A catalogue of a reader whose file is another than it should be."""
+    (root / "reader").mkdir(exist_ok=True)
+    (root / "reader" / "model.onnx").write_bytes(b"no model")
+    row = {"folder": "reader", "licence": "x", "card": "c", "files": {"model.onnx": "0" * 64}}
+    (root / "catalogue.json").write_text(json.dumps({"reader": row}))
+    return root

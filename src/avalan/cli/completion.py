@@ -38,7 +38,10 @@ _PATHS: dict[str, Paths] = {
     "PATH": "files",
     "RECIPE": "files",
 }
-_JUDGES = {"avalan ask": ("rules",), "avalan model evaluate": ("rules", "default")}
+_JUDGES = {
+    "avalan ask": ("reader", "rules"),
+    "avalan model evaluate": ("reader", "rules", "default"),
+}
 _HUB_ONLY = ("avalan cache ", "avalan model install", "avalan model uninstall")
 """Beginnings of the commands whose models are those of the hub's cache."""
 

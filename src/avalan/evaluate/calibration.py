@@ -1,19 +1,24 @@
 """Calibration on validation data: what is fitted for each judge, and which serves which part.
 
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
-prompts to which it was taught no answer; the reading on written questions (G3), its weights on as
-many made ones (G1) too. Judges are compared by cross-fitting: each example is scored with what was
-fitted on the folds that it is not in. The test split is never read.
+prompts to which it was taught no answer; the reading on written questions (G3 and the textbook),
+its weights on as many made ones (G1) too. Judges are compared by cross-fitting: each example is
+scored with what was fitted on the folds that it is not in. What nothing is fitted for (relevance,
+quotations, support) is compared on the textbook. The test split is never read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from avalan.evaluate import cases, fitting
+import numpy as np
+from numpy.typing import NDArray
+
+from avalan.data import textbook
+from avalan.data.textbook import Textbook
+from avalan.evaluate import cases, fitting, judging
 from avalan.evaluate.cases import Recalled
 from avalan.evaluate.examples import (
     Prompt,
@@ -21,12 +26,17 @@ from avalan.evaluate.examples import (
     data_hashes,
     generated_questions,
     taught_answers,
+    textbook_hashes,
+    textbook_prompts,
+    textbook_questions,
     written_prompts,
     written_questions,
 )
 from avalan.evaluate.fitting import PRECISION, Fitted
+from avalan.evaluate.judging import Pointed, Upheld
+from avalan.evaluate.metrics import auroc, macro_f1
 from avalan.evaluate.progress import Reporter, Tell, unheard
-from avalan.evaluate.statistics import mcnemar, wilson
+from avalan.evaluate.statistics import bootstrap, wilson
 from avalan.reflection.judge import Judge
 from avalan.reflection.panel import PARTS, RULES
 
@@ -39,7 +49,9 @@ class Validation:
 
     prompts: tuple[Prompt, ...]
     recalled: tuple[Recalled, ...]
-    sets: tuple[QuestionSet, ...]
+    written: tuple[QuestionSet, ...]
+    made: QuestionSet
+    book: Textbook
     data: Mapping[str, str]
     """SHA-256 of each data file."""
     seed: int
@@ -54,26 +66,42 @@ class Part:
     scores: tuple[float, ...]
 
 
-Parts = Mapping[str, Part]
-"""By part; a judge without a memory has no such part."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """All about one judge."""
+
+    need: Part
+    memory: Part | None
+    """None for a judge that has none."""
+    reading: Part
+    pointed: tuple[Pointed, ...]
+    upheld: tuple[Upheld, ...]
+
+    def fitted(self) -> dict[str, Any]:
+        """As in `calibration.json`."""
+        parts = {"need": self.need, "memory": self.memory, "reading": self.reading}
+        return {name: part.fitted.to_json() for name, part in parts.items() if part is not None}
 
 
-def validation(folder: Path, *, seed: int = 0) -> Validation:
-    """The validation data of a data folder, and what is made to go with it.
+def validation(folder: Path, book: Path, *, seed: int = 0) -> Validation:
+    """The validation data of a data folder and of a textbook, and what is made to go with it.
 
     Raises:
         ConfigurationError: a file is missing or broken.
     """
+    read = textbook.read(book).part("validation")
     prompts = written_prompts(folder, "validation")
     written = written_questions(folder, "validation")
     made = generated_questions("G1", len(written.questions), split="validation", seed=seed)
     taught = taught_answers(NUM_TAUGHT, split="validation", seed=seed)
     known = (Recalled(text=question, answer=answer) for question, answer in taught)
     return Validation(
-        prompts=prompts,
+        prompts=(*prompts, *textbook_prompts(read)),
         recalled=(*known, *cases.untaught(prompts)),
-        sets=(written, made),
-        data=data_hashes(folder),
+        written=(written, textbook_questions(read)),
+        made=made,
+        book=read,
+        data=data_hashes(folder) | textbook_hashes(book),
         seed=seed,
     )
 
@@ -84,18 +112,14 @@ def calibrate(
     """Fit every part of every judge and choose the defaults: the content of `calibration.json`.
 
     Args:
-        judges: uncalibrated, by the names under which panels open them. For the defaults, the
-            first that is not `rules` competes with `rules`.
+        judges: uncalibrated, by the names under which panels open them.
         top_k: how many passages are read for each question.
     """
-    parts = {name: _parts(name, judge, data, top_k, tell) for name, judge in judges.items()}
-    choices = {part: _choice(part, parts) for part in PARTS}
+    found = {name: _judged(name, judge, data, top_k, tell) for name, judge in judges.items()}
+    choices = {part: _choice(part, found) for part in PARTS}
     return {
-        "default": {part: choice["chosen"] for part, choice in choices.items()},
-        "judges": {
-            name: {part: found.fitted.to_json() for part, found in each.items()}
-            for name, each in parts.items()
-        },
+        "default": {part: choice.pop("ranked") for part, choice in choices.items()},
+        "judges": {name: each.fitted() for name, each in found.items()},
         "fitted_on": {
             "split": "validation",
             "seed": data.seed,
@@ -103,7 +127,10 @@ def calibrate(
             "n": {
                 "need": len(data.prompts),
                 "memory": len(data.recalled),
-                "reading": len(data.sets[0].questions),
+                "relevance": 2 * len(data.book.inquiries),
+                "span": sum(bool(each.answers) for each in data.book.inquiries),
+                "abstention": sum(len(each.questions) for each in data.written),
+                "support": len(data.book.claims),
             },
             "data": dict(data.data),
             "choices": choices,
@@ -111,15 +138,20 @@ def calibrate(
     }
 
 
-def _parts(name: str, judge: Judge, data: Validation, top_k: int, tell: Tell) -> Parts:
+def _judged(name: str, judge: Judge, data: Validation, top_k: int, tell: Tell) -> Judged:
+    def following(what: str, items: Any, num: int) -> tuple[Any, ...]:
+        return tuple(Reporter(tell=tell, who=name, what=what).following(items, num))
+
     said = partial(Reporter, tell=tell, who=name)
-    parts = {
+    num_asked, num_claims = 2 * len(data.book.inquiries), len(data.book.claims)
+    return Judged(
         # The rules' gate has no calibrator in a panel, only a threshold.
-        "need": _need(judge, data, said(what="need"), scaled=name != RULES),
-        "memory": _memory(judge, data, said(what="memory")),
-        "reading": _reading(judge, data, top_k, said(what="reading")),
-    }
-    return {part: found for part, found in parts.items() if found is not None}
+        need=_need(judge, data, said(what="need"), scaled=name != RULES),
+        memory=_memory(judge, data, said(what="memory")),
+        reading=_reading(judge, data, top_k, said(what="reading")),
+        pointed=following("span", judging.pointed(judge, data.book), num_asked),
+        upheld=following("support", judging.upheld(judge, data.book), num_claims),
+    )
 
 
 def _need(judge: Judge, data: Validation, reporter: Reporter, *, scaled: bool) -> Part:
@@ -142,10 +174,11 @@ def _memory(judge: Judge, data: Validation, reporter: Reporter) -> Part | None:
 
 def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> Part:
     """Weights from all sets; the threshold and the choice from the written questions alone."""
-    read = (cases.reading_cases(judge, each, top_k=top_k) for each in data.sets)
-    num = sum(len(each.questions) for each in data.sets)
+    read = (cases.reading_cases(judge, each, top_k=top_k) for each in (*data.written, data.made))
+    num_written = sum(len(each.questions) for each in data.written)
+    num = num_written + len(data.made.questions)
     found = list(reporter.following((case for each in read for case in each), num))
-    written, made = found[: len(data.sets[0].questions)], found[len(data.sets[0].questions) :]
+    written, made = found[:num_written], found[num_written:]
     fit = partial(fitting.fit_reading, more=made)
     scores = fitting.cross_fitted(written, fit, fitting.score_reading, seed=data.seed)
     return Part(fitted=fit(written), scores=scores)
@@ -154,31 +187,65 @@ def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> 
 # --- the choice --------------------------------------------------------------------------------
 
 
-def _choice(part: str, parts: Mapping[str, Parts]) -> dict[str, Any]:
-    """Which judge serves `part`, and why."""
-    model = next((name for name in parts if name != RULES), RULES)
-    found = {
-        name: parts[name][part].scores for name in (model, RULES) if part in parts.get(name, {})
-    }
+def _choice(part: str, found: Mapping[str, Judged]) -> dict[str, Any]:
+    """Who serves `part`, the best first and the rules last, and why."""
     if part == "memory":
-        return _memory_choice(model, found.get(model, ()))
-    scores = {name: fmean(each) for name, each in found.items()}
-    chosen = model if scores[model] > scores.get(RULES, 0.0) else RULES
-    choice: dict[str, Any] = {"chosen": chosen, "scores": scores}
-    if len(found) == 2:
-        first, second = ([score == 1 for score in each] for each in found.values())
-        test = mcnemar(first, second)
-        choice |= {"wins": test.wins, "losses": test.losses, "p_value": test.p_value}
+        return _memory_choice(found)
+    statistic, columns = _measure(part)
+    said = {name: columns(each) for name, each in found.items()}
+    scores = {name: statistic(*each) if len(each[0]) else 0.0 for name, each in said.items()}
+    least = scores.get(RULES, 0.0)
+    better = [name for name in scores if name != RULES and scores[name] > least]
+    ranked = [*sorted(better, key=lambda name: -scores[name]), RULES]
+    choice: dict[str, Any] = {"ranked": ranked, "chosen": ranked[0], "scores": scores}
+    if better and RULES in said:
+        first, rules = said[ranked[0]], said[RULES]
+
+        def difference(*both: NDArray[Any]) -> float:
+            return statistic(*both[: len(first)]) - statistic(*both[len(first) :])
+
+        if told := bootstrap(difference, *first, *rules):
+            choice["better_by"] = [told.value, told.low, told.high]
     return choice
 
 
-def _memory_choice(model: str, scores: tuple[float, ...]) -> dict[str, Any]:
-    """The model, if what it gives may well be as precise as it should be; rules know nothing."""
-    num_right, num_wrong = scores.count(1.0), scores.count(-1.0)
-    precision = wilson(num_right, num_right + num_wrong)
-    is_precise = precision is not None and (precision.high or 0.0) >= PRECISION
-    return {
-        "chosen": model if is_precise else RULES,
-        "num_given": num_right + num_wrong,
-        "num_right": num_right,
-    }
+Columns = tuple[NDArray[Any], ...]
+
+
+def _measure(part: str) -> tuple[Callable[..., float], Callable[[Judged], Columns]]:
+    """The figure by which judges are compared in a part, and of what it is taken."""
+
+    def mean(values: NDArray[Any]) -> float:
+        return float(values.mean())
+
+    match part:
+        case "need":
+            return mean, lambda each: (np.array(each.need.scores),)
+        case "abstention":
+            return mean, lambda each: (np.array(each.reading.scores),)
+        case "span":
+            return mean, lambda each: (np.array([p.f1 for p in each.pointed if p.answerable]),)
+        case "relevance":
+            return auroc, lambda each: (
+                np.array([p.answerable for p in each.pointed]),
+                np.array([p.relevance for p in each.pointed]),
+            )
+    return macro_f1, lambda each: (
+        np.array([claim.grade for claim in each.upheld]),
+        np.array([claim.said for claim in each.upheld]),
+    )
+
+
+def _memory_choice(found: Mapping[str, Judged]) -> dict[str, Any]:
+    """A model, if what it gives may well be as precise as it should be; rules know nothing."""
+    ranked, right, given = [RULES], 0, 0
+    for name, each in found.items():
+        if each.memory is None:
+            continue
+        right, wrong = each.memory.scores.count(1.0), each.memory.scores.count(-1.0)
+        given = right + wrong
+        precision = wilson(right, given)
+        if precision is not None and (precision.high or 0.0) >= PRECISION:
+            ranked.insert(0, name)
+        break  # Of models that remember, the first competes.
+    return {"ranked": ranked, "chosen": ranked[0], "num_given": given, "num_right": right}

@@ -5,18 +5,21 @@ G1   wordings not seen in training either
 G2   relations of passages, and domains of prompts, not seen in training
 G3   questions and passages written one by one: `decisions.jsonl`, `g3/*.passages.jsonl` and
      `g3/*.questions.jsonl` of a data folder
+T    the textbook: documents of every kind with what people ask about them, and prompts in four
+     languages; its training split taught the reader
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, TypeVar
 
 from avalan.data.mixture import one, rng_for
+from avalan.data.textbook import Textbook
 from avalan.data.worlds import Level, domains
 from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _
@@ -218,9 +221,50 @@ def written_questions(folder: Path, split: Split) -> QuestionSet:
     return QuestionSet(pages=tuple(pages.values()), questions=questions)
 
 
+def default_textbook() -> Path | None:
+    """The textbook of the checkout that the package runs from, if it does."""
+    folder = Path(__file__).parents[3] / "data" / "textbook"
+    return folder if folder.is_dir() else None
+
+
+def textbook_prompts(book: Textbook) -> tuple[Prompt, ...]:
+    """The prompts of a part of the textbook; their kind begins with their language."""
+    return tuple(
+        Prompt(
+            id=each.id,
+            text=each.prompt,
+            retrieve=each.need == "retrieve",
+            kind=f"{each.language} {each.kind}",
+        )
+        for each in book.prompts
+    )
+
+
+def textbook_questions(book: Textbook) -> QuestionSet:
+    """The pages of a part of the textbook, which are searched together, and its questions."""
+    pages = {page.id: _page(page.id, page.title, page.text) for page in book.pages}
+    questions = tuple(
+        Question(
+            id=each.id, text=each.question, answers=each.answers, page=pages[each.passage].name
+        )
+        for each in book.inquiries
+    )
+    return QuestionSet(pages=tuple(pages.values()), questions=questions)
+
+
 def data_hashes(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each data file, by its path inside `folder`."""
-    files = [folder / _DECISIONS, *_files(folder, _PASSAGES), *_files(folder, _QUESTIONS)]
+    """The SHA-256 of each file of the tasks' data, by its path inside `folder`."""
+    return _hashes(
+        folder, [folder / _DECISIONS, *_files(folder, _PASSAGES), *_files(folder, _QUESTIONS)]
+    )
+
+
+def textbook_hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a textbook, by its path from the folder above."""
+    return _hashes(folder.parent, sorted(folder.glob("*.jsonl")))
+
+
+def _hashes(folder: Path, files: Sequence[Path]) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(_bytes(path)).hexdigest()
         for path in files

@@ -17,7 +17,7 @@ from avalan.reflection.calibrate import Calibrator, best_threshold, fit
 NUM_FOLDS = 5
 PRECISION = 0.95
 """Of what is answered from memory: a wrong answer by heart has no source that would show it."""
-OVER_REFUSAL = 0.2
+OVER_REFUSAL = 0.1
 """Share of answerable questions that a reader may refuse on validation data."""
 _EPSILON = 1e-6
 

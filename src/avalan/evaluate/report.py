@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from avalan.evaluate.examples import Prompt, Question, Split
 from avalan.evaluate.statistics import Estimate, PairedTest, mcnemar, paired_difference
 from avalan.locale import _, _n
-from avalan.reflection.panel import PARTS, RULES, Panel
+from avalan.reflection.panel import FITTED, RULES, Panel
 
 BASELINE = RULES
 NAME_WIDTH = 18
@@ -88,8 +88,8 @@ def column(
     """The column of `panel`, headed `name`."""
     return Column(
         name=name,
-        judges={part: getattr(panel, part).name for part in PARTS},
-        thresholds={part: getattr(panel.thresholds, part) for part in PARTS},
+        judges=panel.served,
+        thresholds={part: getattr(panel.thresholds, part) for part in FITTED},
         figures=figures,
         outcomes=tuple(outcomes),
         wall_s=wall_s,

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal, get_args
 
+from avalan.data import textbook
 from avalan.errors import ConfigurationError
 from avalan.evaluate import decision, examples, grounded
 from avalan.evaluate.examples import Prompt, QuestionSet, Split
@@ -15,10 +16,12 @@ from avalan.evaluate.statistics import Estimate
 from avalan.reflection.panel import Panel
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
-LevelName = Literal["G0", "G1", "G2", "G3"]
+LevelName = Literal["G0", "G1", "G2", "G3", "T"]
 TASKS = (GROUNDED_QA, RETRIEVAL_DECISION)
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
-"""From what training saw most of to what it saw nothing of."""
+"""From what training saw most of to what it saw nothing of, and the textbook."""
+USUAL: tuple[LevelName, ...] = ("G0", "G1", "G2", "G3")
+"""What is measured where no level is named."""
 
 MOST_EXAMPLES = 1_000_000
 
@@ -41,6 +44,8 @@ class Plan:
     """How many passages are read for each question."""
     data: Path | None = None
     """Folder of the G3 files."""
+    textbook: Path | None = None
+    """Folder of the textbook."""
 
 
 def levels_of(wanted: Sequence[str]) -> tuple[LevelName, ...]:
@@ -65,6 +70,10 @@ def check(plan: Plan) -> None:
     if "G3" in plan.levels and plan.data is None:
         raise ConfigurationError(
             "G3 needs its files; name the tests/data of a checkout with: --data DIR"
+        )
+    if "T" in plan.levels and plan.textbook is None:
+        raise ConfigurationError(
+            "T needs the textbook; name the data/textbook of a checkout with: --textbook DIR"
         )
 
 
@@ -145,6 +154,11 @@ def run(
 
 def make(plan: Plan, level: LevelName) -> Examples:
     """The examples of one level of the plan."""
+    if level == "T":
+        assert plan.textbook is not None
+        book = textbook.read(plan.textbook).part(plan.split)
+        grounded_qa = plan.task == GROUNDED_QA
+        return (examples.textbook_questions if grounded_qa else examples.textbook_prompts)(book)
     if level == "G3":
         assert plan.data is not None
         read = examples.written_questions if plan.task == GROUNDED_QA else examples.written_prompts

@@ -79,6 +79,8 @@ class Answer:
     citations: tuple[Citation, ...] = ()
     support: Support | None = None
     utility: int | None = None
+    graded_by: str = ""
+    """The judges of support and utility."""
     model: str
     usage: Usage = field(default_factory=Usage)
     timings: Mapping[str, float] = field(default_factory=dict)

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from avalan.model.entities import Usage
 from avalan.reflection.record import Support
 from avalan.retrieval.entities import Passage
+
+Grade = Literal["full", "partial", "contradicted", "none"]
+"""How far a passage bears a claim out; a model's tokens have no word for `contradicted`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,9 @@ class Judge(Protocol):
 
     def read(self, question: str, passage: Passage) -> Reading:
         """Judge a passage and quote the answer from it."""
+
+    def supports(self, claim: str, passage: Passage) -> Grade:
+        """How far a passage bears a claim out."""
 
     def usage(self) -> Usage:
         """Tokens read and written since the judge was made."""

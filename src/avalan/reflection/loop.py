@@ -195,16 +195,16 @@ class _Loop:
             locator=passage.place(span[0]),
         )
         yield citation
-        support, utility = reading.support, reading.utility
-        if support is None and self.panel.critic is not None:
-            support, utility = self.panel.critic.critique(self.question, passage, span)
+        graded = self.panel.grade(self.question, passage, reading)
+        if reading.support is None and graded.by:
             self._lap("critique")
         yield self._answer(
             text=citation.text,
             confidence=reading.confidence,
             citations=(citation,),
-            support=support,
-            utility=utility,
+            support=graded.support,
+            utility=graded.utility,
+            graded_by=graded.by,
         )
 
     def _from_memory(self, draft: Draft) -> Answer:

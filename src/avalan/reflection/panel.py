@@ -5,22 +5,28 @@ choice. A model named by the user serves every part by itself.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Self
 
 from avalan import extras
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, ModelError
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.judge import Judge
+from avalan.reflection.judge import Judge, Reading
+from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
+from avalan.retrieval.entities import Passage
 
-RULES, BUNDLED = "rules", "bundled"
-PARTS = ("need", "memory", "reading")
+RULES, BUNDLED, READER = "rules", "bundled", "reader"
+PARTS = ("need", "memory", "relevance", "span", "abstention", "support")
+"""Look it up? Answer by heart? Does a passage speak of it? Where is the answer, is it there at all,
+and is what was said borne out?"""
+FITTED = ("need", "memory", "reading")
+"""What is fitted for each judge; `reading` is the confidence in a quotation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,23 +38,65 @@ class Thresholds:
     reading: float = 0.5
 
 
-class Panel(AbstractContextManager["Panel"]):
-    """Judges by part: `need` (look up?), `memory` (closed book) and `reading` (passages)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """What is thought of a quotation."""
 
-    def __init__(self, name: str, judges: Mapping[str, Judge], thresholds: Thresholds) -> None:
+    support: Support | None = None
+    utility: int | None = None
+    by: str = ""
+    """The judges, by name."""
+
+
+class Panel(AbstractContextManager["Panel"]):
+    """Judges by part."""
+
+    def __init__(
+        self,
+        name: str,
+        judges: Mapping[str, Judge],
+        thresholds: Thresholds,
+        *,
+        remarks: Sequence[str] = (),
+    ) -> None:
+        """
+        Args:
+            judges: one for each of `PARTS`.
+            remarks: what went wrong, a sentence each, where a judge stands in for another.
+        """
         self.name = name
-        self.need = judges["need"]
-        self.memory = judges["memory"]
-        self.reading = judges["reading"]
+        self.need, self.memory = judges["need"], judges["memory"]
+        self.reading: Judge | Divided = judges["span"]
+        if len({id(judges[part]) for part in Divided.PARTS}) > 1:
+            self.reading = Divided(*(judges[part] for part in Divided.PARTS))
+        self.support = judges["support"]
         self.critic = next((judge for judge in judges.values() if hasattr(judge, "critique")), None)
-        """A judge that grades what another has quoted, if there is one."""
+        """A judge that grades how useful a quotation is, if there is one."""
         self.thresholds = thresholds
+        self.remarks = tuple(remarks)
+        self.served = {part: judge.name for part, judge in judges.items()}
+        """Names of the judges, by part."""
+        self._judges = {id(judge): judge for judge in judges.values()}
         self._close: list[Any] = []
+
+    def grade(self, question: str, passage: Passage, reading: Reading) -> Graded:
+        """Support and utility of what was quoted: the rules have no opinion of their quotations."""
+        if reading.support is not None or reading.span is None:
+            return Graded(support=reading.support, utility=reading.utility, by=self.reading.name)
+        support, utility, names = None, None, []
+        if self.critic is not None:
+            support, utility = self.critic.critique(question, passage, reading.span)
+            names.append(self.critic.name)
+        if self.support is not self.critic and self.support.name != RULES:
+            claim = f"{question} {passage.text[slice(*reading.span)]}"
+            grade = self.support.supports(claim, passage)
+            support = "none" if grade == "contradicted" else grade
+            names.insert(0, self.support.name)
+        return Graded(support=support, utility=utility, by=", ".join(names))
 
     def usage(self) -> Usage:
         """Tokens of all judges together."""
-        judges = {id(judge): judge for judge in (self.need, self.memory, self.reading)}
-        used = [judge.usage() for judge in judges.values()]
+        used = [judge.usage() for judge in self._judges.values()]
         return Usage(
             prompt_tokens=sum(usage.prompt_tokens for usage in used),
             completion_tokens=sum(usage.completion_tokens for usage in used),
@@ -64,6 +112,28 @@ class Panel(AbstractContextManager["Panel"]):
             resource.close()
 
 
+class Divided:
+    """Reads with several judges, each trusted in its part."""
+
+    PARTS = ("span", "relevance", "abstention")
+
+    def __init__(self, span: Judge, relevance: Judge, abstention: Judge) -> None:
+        self.name = "+".join(dict.fromkeys(each.name for each in (span, relevance, abstention)))
+        self._span, self._relevance, self._abstention = span, relevance, abstention
+
+    def read(self, question: str, passage: Passage) -> Reading:
+        """One judge's quotation, with the relevance and the confidence of others."""
+        judges = {id(each): each for each in (self._span, self._relevance, self._abstention)}
+        read = {key: judge.read(question, passage) for key, judge in judges.items()}
+        said, sure = read[id(self._span)], read[id(self._abstention)]
+        return replace(
+            said,
+            relevance=read[id(self._relevance)].relevance,
+            confidence=sure.confidence if said.span else 0.0,
+            features=sure.features,
+        )
+
+
 @cache
 def calibration() -> dict[str, Any]:
     """The content of `calibration.json`."""
@@ -72,50 +142,102 @@ def calibration() -> dict[str, Any]:
     return table
 
 
-def open_panel(name: str | None = None, settings: EngineSettings | None = None) -> Panel:
+def open_panel(
+    name: str | None = None, settings: EngineSettings | None = None, *, calibrated: bool = True
+) -> Panel:
     """The panel called `name`.
 
     Args:
-        name: `rules`, `bundled`, any model with reflection tokens, or None for the default: each
-            part served by the judge that did best on validation data.
+        name: `rules`, `reader`, `bundled`, any model with reflection tokens, or None for the
+            default: each part served by the judge that did best on validation data; where its
+            files are broken, by the next best, with a remark.
+        calibrated: whether scores are turned into probabilities; a calibration starts from them.
 
     Raises:
-        ModelError: the model cannot be loaded, or has no reflection tokens.
+        ModelError: the named model cannot be loaded, or has no reflection tokens.
     """
-    if name == RULES:
-        rules = _rules()
-        return Panel(RULES, dict.fromkeys(PARTS, rules), _thresholds(RULES))
-    choice = calibration()["default"] if name is None else dict.fromkeys(PARTS, name)
-    if set(choice.values()) == {RULES}:
-        return open_panel(RULES, settings)
-    model = extras.load("avalan.model.load").open_model(name or BUNDLED, settings)
-    calibrated = name or BUNDLED
-    judge = extras.load("avalan.reflection.token_judge").TokenJudge(
-        model, **{part: _calibrator(calibrated, part) for part in PARTS}
-    )
-    judges = {part: _rules() if choice[part] == RULES else judge for part in PARTS}
-    chosen = {part: getattr(_thresholds(choice[part]), part) for part in PARTS}
-    mixed = len(set(choice.values())) > 1
-    shown = f"{calibrated}+{RULES}" if mixed else calibrated
-    return Panel(shown, judges, Thresholds(**chosen)).closes(model)
+    opened = _Opened(settings, calibrated=calibrated)
+    if name is not None:
+        judge = opened.judge(name)
+        return opened.panel(name, dict.fromkeys(PARTS, judge), dict.fromkeys(PARTS, name))
+    remarks: list[str] = []
+    served = {part: opened.best(calibration()["default"][part], remarks) for part in PARTS}
+    judges = {part: opened.judge(served[part]) for part in PARTS}
+    shown = "+".join(dict.fromkeys(served.values()))
+    return opened.panel(shown, judges, served, remarks)
 
 
-def _rules() -> RulesJudge:
-    return RulesJudge(reading=_calibrator(RULES, "reading"))
+class _Opened:
+    """Judges, each opened once and when it is wanted."""
+
+    def __init__(self, settings: EngineSettings | None, *, calibrated: bool) -> None:
+        self._settings = settings
+        self._calibrated = calibrated
+        self._judges: dict[str, Judge] = {}
+        self._models: list[Any] = []
+
+    def judge(self, name: str) -> Judge:
+        if name not in self._judges:
+            self._judges[name] = self._open(name)
+        return self._judges[name]
+
+    def best(self, names: Sequence[str], remarks: list[str]) -> str:
+        """The first of `names` that can be opened; the last is the rules, which always can."""
+        for name in names[:-1]:
+            try:
+                self.judge(name)
+            except ModelError as error:
+                if (remark := str(error)) not in remarks:
+                    remarks.append(remark)
+            else:
+                return name
+        return names[-1]
+
+    def panel(
+        self,
+        name: str,
+        judges: Mapping[str, Judge],
+        served: Mapping[str, str],
+        remarks: Sequence[str] = (),
+    ) -> Panel:
+        thresholds = Thresholds(
+            need=_threshold(served["need"], "need"),
+            memory=_threshold(served["memory"], "memory"),
+            reading=_threshold(served["abstention"], "reading"),
+        )
+        panel = Panel(name, judges, thresholds, remarks=remarks)
+        for model in self._models:
+            panel.closes(model)
+        return panel
+
+    def _open(self, name: str) -> Judge:
+        if name == RULES:
+            return RulesJudge(reading=self._calibrator(RULES, "reading"))
+        if name == READER:
+            folder = extras.load("avalan.model.bundled").find(READER).folder
+            reader = extras.load("avalan.model.nlp.judge_onnx").open_reader(folder, self._settings)
+            judge: Judge = extras.load("avalan.reflection.reader_judge").ReaderJudge(
+                reader, **{part: self._calibrator(READER, part) for part in ("need", "reading")}
+            )
+            return judge
+        model = extras.load("avalan.model.load").open_model(name, self._settings)
+        self._models.append(model)
+        judge = extras.load("avalan.reflection.token_judge").TokenJudge(
+            model, **{part: self._calibrator(name, part) for part in FITTED}
+        )
+        return judge  # noqa: RET504 -- its type is declared above.
+
+    def _calibrator(self, judge: str, part: str) -> Calibrator | None:
+        """The fitted calibrator of a judge's part; one that has none is taken at its word."""
+        fitted = calibration()["judges"].get(judge, {}).get(part)
+        if not self._calibrated or not fitted or "weights" not in fitted:
+            return None
+        return Calibrator(weights=fitted["weights"], bias=fitted["bias"])
 
 
-def _calibrator(judge: str, part: str) -> Calibrator | None:
-    """The fitted calibrator of a judge's part; a model that has none is taken at its word."""
-    fitted = calibration()["judges"].get(judge, {}).get(part)
-    if not fitted or "weights" not in fitted:
-        return None
-    return Calibrator(weights=fitted["weights"], bias=fitted["bias"])
-
-
-def _thresholds(judge: str) -> Thresholds:
-    parts = calibration()["judges"].get(judge, {})
-    fitted = {part: parts.get(part, {}).get("threshold") for part in PARTS}
-    return Thresholds(**{part: value for part, value in fitted.items() if value is not None})
+def _threshold(judge: str, part: str) -> float:
+    fitted = calibration()["judges"].get(judge, {}).get(part, {})
+    return float(fitted.get("threshold", getattr(Thresholds(), part)))
 
 
 def check_probability(name: str, value: float | None) -> None:

@@ -1,9 +1,9 @@
 """The reader as a judge: its numbers, turned into what the loop asks for."""
 
 from avalan.model.entities import Usage
-from avalan.model.nlp.judge import PairReader, sigmoid
+from avalan.model.nlp.judge import SUPPORTS, PairReader, sigmoid
 from avalan.reflection.calibrate import Calibrator, logit
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Grade, Reading
 from avalan.retrieval.entities import Passage
 
 
@@ -33,7 +33,7 @@ class ReaderJudge:
 
     def read(self, question: str, passage: Passage) -> Reading:
         """Point at the answer in a passage, which is read below its heading as in training."""
-        ahead = f"{passage.heading}\n\n" if passage.heading else ""
+        ahead = _ahead(passage)
         found = self._reader.point(question, ahead + passage.text)
         features = {"margin": found.margin, "relevance": logit(found.relevance)}
         confidence = self._reading(features) if self._reading else sigmoid(found.margin)
@@ -45,9 +45,18 @@ class ReaderJudge:
             features=features,
         )
 
+    def supports(self, claim: str, passage: Passage) -> Grade:
+        """The likeliest grade."""
+        found = self._reader.support(claim, _ahead(passage) + passage.text)
+        return SUPPORTS[found.index(max(found))]
+
     def usage(self) -> Usage:
         """It writes no tokens, and those that it reads are not counted."""
         return Usage()
+
+
+def _ahead(passage: Passage) -> str:
+    return f"{passage.heading}\n\n" if passage.heading else ""
 
 
 def _below(num_ahead: int, span: tuple[int, int] | None) -> tuple[int, int] | None:

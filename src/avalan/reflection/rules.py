@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from avalan.model.entities import Usage
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Grade, Reading
 from avalan.retrieval import query
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
@@ -56,6 +56,13 @@ def retrieval_rule(question: str) -> float:
     names = len(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", question))
     score = 1.2 * looks - 1.5 * knows + (0.6 if names else 0.0)
     return 1 / (1 + math.exp(-score))
+
+
+def support_rule(claim: str, text: str) -> Grade:
+    """Full where the text has all content words of the claim, partial where it has half of them."""
+    terms, known = query.content_terms(claim), set(query.content_terms(text))
+    share = _share(terms, known)
+    return "full" if share >= 0.95 else "partial" if share >= 0.5 else "none"
 
 
 def bm25(terms: Sequence[str], documents: Sequence[Sequence[str]]) -> list[float]:
@@ -120,6 +127,9 @@ class RulesJudge:
         confidence = self.reading(features) if self.reading else features["sentence_coverage"]
         span = spans[best] if scores[best] > 0 else None
         return Reading(relevance=relevance, span=span, confidence=confidence, features=features)
+
+    def supports(self, claim: str, passage: Passage) -> Grade:
+        return support_rule(claim, f"{passage.heading}\n{passage.text}")
 
     def usage(self) -> Usage:
         return Usage()

@@ -20,7 +20,7 @@ from avalan.reflection.gate import (
     relevance_probability,
     retrieval_probability,
 )
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Grade, Reading
 from avalan.reflection.record import Support
 from avalan.reflection.render import EncodedPassage, encode_passage
 from avalan.reflection.tokens import reflection_ids
@@ -108,10 +108,7 @@ class TokenJudge:
         self, question: str, passage: Passage, span: tuple[int, int]
     ) -> tuple[Support, int]:
         """Support and utility of a span that another judge quoted."""
-        state, _ = self._asked(question)
-        encoded = self._fitting(passage, room=self._engine.context_length - state.length)
-        self._feed(state, [self._ids.retrieval, self._ids.paragraph])
-        self._feed(state, [*encoded.token_ids, self._ids.paragraph_end, self._ids.relevant])
+        state, encoded = self._relevant(question, passage)
         if not encoded.spans or span[0] >= encoded.spans[-1][1]:
             return "none", 1
         first, last = encoded.tokens_of(*span)
@@ -122,8 +119,23 @@ class TokenJudge:
         utility = expected_utility(self._feed(state, [self._ids.support[grade]]), self._ids)
         return _SUPPORT[grade], round(utility)
 
+    def supports(self, claim: str, passage: Passage) -> Grade:
+        """How far the passage bears the claim out, said as an answer to the claim itself."""
+        state, _encoded = self._relevant(claim, passage)
+        said = self._tokenizer.encode(claim)[:MAX_SPAN_TOKENS]
+        support = group_probabilities(self._feed(state, said), self._ids.support)
+        return _SUPPORT[int(support.argmax())]
+
     def usage(self) -> Usage:
         return Usage(prompt_tokens=self._num_read, completion_tokens=self._num_written)
+
+    def _relevant(self, question: str, passage: Passage) -> tuple[State, EncodedPassage]:
+        """A state that has read the passage and called it relevant."""
+        state, _ = self._asked(question)
+        encoded = self._fitting(passage, room=self._engine.context_length - state.length)
+        self._feed(state, [self._ids.retrieval, self._ids.paragraph])
+        self._feed(state, [*encoded.token_ids, self._ids.paragraph_end, self._ids.relevant])
+        return state, encoded
 
     # --- states ------------------------------------------------------------------------------
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from avalan.data import claims, mixture
 from avalan.data.cloze import gap
 from avalan.data.mixture import rng_for
+from avalan.data.pairs import shown, strangers
 from avalan.data.textbook import Inquiry, Textbook
 from avalan.model.nlp.judge import SUPPORTS, Window, windows
 from avalan.model.nlp.sentence import padded
-from avalan.retrieval import query
 from avalan.train.reader_losses import IGNORED
 from avalan.train.reader_recipe import SHARES, ReaderRecipe
 
@@ -39,7 +39,7 @@ class Lesson:
 
 def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
     """The lessons of the textbook, by the share that they are drawn for."""
-    pages = {page.id: _shown(page.title, page.text) for page in book.pages}
+    pages = {page.id: shown(page) for page in book.pages}
     asked = [
         Lesson(
             text=each.question,
@@ -56,7 +56,7 @@ def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
     prompts = [Lesson(text=each.prompt, retrieve=each.need == "retrieve") for each in book.prompts]
     return {
         "asked": asked,
-        "strange": _strange(asked, list(pages.values())),
+        "strange": _strange(book, pages),
         "claims": claimed,
         "stated": _stated(book, pages),
         "prompts": prompts,
@@ -69,11 +69,6 @@ def occurrences(answers: Sequence[str], page: str) -> tuple[tuple[int, int], ...
     while answers and (start := page.find(answers[0], start + 1)) >= 0:
         found.append((start, start + len(answers[0])))
     return tuple(found)
-
-
-def _shown(title: str, text: str) -> str:
-    """A page as the index would show it: its title is a heading."""
-    return f"{title}\n\n{text}"
 
 
 def _stated(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
@@ -105,35 +100,21 @@ def _stated(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
     return found
 
 
-def _strange(asked: Sequence[Lesson], pages: Sequence[str]) -> list[Lesson]:
+def _strange(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
     """Each question beside other pages that share words with it, none of which answers."""
-    vocabulary: dict[str, int] = {}
-    bags = [{vocabulary.setdefault(t, len(vocabulary)) for t in _terms(page)} for page in pages]
-    table = np.zeros((len(pages), len(vocabulary)), np.float32)
-    for row, bag in enumerate(bags):
-        table[row, list(bag)] = 1
-    weights = np.log(len(pages) / np.maximum(table.sum(axis=0), 1))
-    found = []
-    for lesson in asked:
-        terms = [vocabulary[term] for term in _terms(lesson.text) if term in vocabulary]
-        scores = table[:, terms] @ weights[terms] if terms else np.zeros(len(pages), np.float32)
-        nearest = [i for i in np.argsort(-scores, kind="stable") if pages[i] != lesson.page]
-        found += [
-            Lesson(text=lesson.text, page=pages[i], spans=(), relevant=False)
-            for i in nearest[:_NUM_STRANGE]
-        ]
-    return found
-
-
-def _terms(text: str) -> set[str]:
-    return set(query.content_terms(text))
+    beside = strangers(book, _NUM_STRANGE)
+    return [
+        Lesson(text=each.question, page=pages[page.id], spans=(), relevant=False)
+        for each in book.inquiries
+        for page in beside[each.id]
+    ]
 
 
 class Maker:
     """Lessons by program, some of them of the textbook's pages."""
 
     def __init__(self, book: Textbook) -> None:
-        self._pages = [_shown(page.title, page.text) for page in book.pages]
+        self._pages = [shown(page) for page in book.pages]
         answers: dict[str, list[str]] = {page.id: [] for page in book.pages}
         for each in book.inquiries:
             answers[each.passage] += each.answers[:1]
@@ -172,7 +153,7 @@ class Maker:
 def _of_world(rng: Random) -> Lesson:
     record = mixture.one("reading", rng, "train", identifier="world", split="train")
     passage = rng.choice(record.segments[0].passages)
-    page = _shown(passage.title, passage.text)
+    page = f"{passage.title}\n\n{passage.text}"
     spans = occurrences(record.answers, page) if passage.relevant else ()
     return Lesson(
         text=record.messages[-1].content,

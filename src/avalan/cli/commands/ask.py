@@ -60,7 +60,7 @@ def configure(parser: Parser) -> None:
     judging.add_argument(
         "--model",
         metavar="MODEL",
-        help=_("a model with reflection tokens, or rules; left out, the best judge of each part"),
+        help=_("a model with reflection tokens, reader or rules; left out, the best of each part"),
     )
     judging.add_argument(
         "--retrieve", choices=get_args(Retrieve), help=_doc("retrieve") + " [adaptive]"
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     question = read_question(args.question, console)
     with open_index(args, console) as index, open_panel(args, console) as panel:
         events = loop.ask(question, panel=panel, index=index, settings=settings)
-        present(events, console, trace=args.trace, critic=getattr(panel.critic, "name", None))
+        present(events, console, trace=args.trace)
     return 0
 
 
@@ -158,22 +158,23 @@ def open_panel(args: argparse.Namespace, console: Console) -> Any:
         if args.model is not None:
             extras.load("avalan.model.uri").parse_uri(args.model)
         with arriving(args.model, console):
-            return panels.open_panel(args.model, from_args(EngineSettings, args))
+            panel = panels.open_panel(args.model, from_args(EngineSettings, args))
+    for remark in panel.remarks:
+        console.note((_("note"), "yellow"), " ", remark)
+    return panel
 
 
 # --- one question -------------------------------------------------------------------------------
 
 
-def present(
-    events: Iterator[Event], console: Console, *, trace: bool = False, critic: str | None = None
-) -> Answer:
+def present(events: Iterator[Event], console: Console, *, trace: bool = False) -> Answer:
     """Show events in the way that suits whoever reads stdout; the answer at their end."""
     if console.as_json:
         document, answer = _document(events, trace=trace)
         console.json(document)
         warn_if_changed(answer, console)
         return answer
-    tracer = Trace(console, critic=critic) if trace and not console.quiet else None
+    tracer = Trace(console) if trace and not console.quiet else None
     screen = show.Screen(console) if console.interactive and not console.quiet else None
     for event in events:
         if tracer:

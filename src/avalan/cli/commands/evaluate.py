@@ -18,10 +18,14 @@ from avalan.locale import _, _n, ngettext
 from avalan.model.entities import EngineSettings
 
 DEFAULT = "default"
-PANELS = ("bundled", "rules", DEFAULT)
+JUDGES = ("bundled", "reader", "rules")
+PANELS = (*JUDGES, DEFAULT)
 TASKS = ("grounded-qa", "retrieval-decision")
 _TWO_TASKS = {"one": TASKS[0], "other": TASKS[1]}
-_PARTS = {"need": _n("need"), "memory": _n("memory"), "reading": _n("reading")}
+_PARTS = {
+    "need": _n("need"), "memory": _n("memory"), "relevance": _n("relevance"), "span": _n("span"),
+    "abstention": _n("abstention"), "support": _n("support"),
+}  # fmt: skip
 
 
 def configure(parser: Parser) -> None:
@@ -36,8 +40,8 @@ def configure(parser: Parser) -> None:
         nargs="*",
         metavar="MODEL",
         help=_(
-            "bundled, rules, default (the judges that `avalan ask` uses), or a model with "
-            "reflection tokens; rules always takes part  [bundled rules default]"
+            "bundled, reader, rules, default (the judges that `avalan ask` uses), or a model with "
+            "reflection tokens; rules always takes part  [bundled reader rules default]"
         ),
     )
     task = parser.add_argument_group(_("Task"))
@@ -45,7 +49,7 @@ def configure(parser: Parser) -> None:
     task.add_argument(
         "--level",
         metavar="LEVELS",
-        help=_("some of G0,G1,G2,G3, from seen wordings to written [all]"),
+        help=_("some of G0,G1,G2,G3, from seen wordings to written [all], or T: the textbook"),
     )
     task.add_argument(
         "--split",
@@ -57,6 +61,9 @@ def configure(parser: Parser) -> None:
     _add_number(task, "--seed", 0, _("seed of the made examples and of the intervals"))
     _add_number(task, "--top-k", 5, _("passages that are read for each question"))
     task.add_argument("--data", metavar="DIR", help=_("folder of the G3 files [the checkout's]"))
+    task.add_argument(
+        "--textbook", metavar="DIR", help=_("folder of the textbook [the checkout's]")
+    )
     fit = parser.add_argument_group(_("Calibration"))
     fit.add_argument(
         "--calibrate", action="store_true", help=_("fit thresholds and defaults on validation data")
@@ -106,7 +113,7 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
 def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
     wanted = None if args.level is None else [level.strip() for level in args.level.split(",")]
     with as_usage():
-        levels = tasks.levels_of(tasks.LEVELS if wanted is None else wanted)
+        levels = tasks.levels_of(tasks.USUAL if wanted is None else wanted)
     data = _data(args)
     if data is None and "G3" in levels and wanted is None:
         console.note(
@@ -124,6 +131,7 @@ def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
         seed=args.seed,
         top_k=args.top_k,
         data=data,
+        textbook=_textbook(args),
     )
     with as_usage():
         tasks.check_values(plan)
@@ -135,6 +143,13 @@ def _data(args: argparse.Namespace) -> Path | None:
     if args.data is not None:
         return Path(args.data).expanduser()
     found: Path | None = extras.load("avalan.evaluate.examples").default_data()
+    return found
+
+
+def _textbook(args: argparse.Namespace) -> Path | None:
+    if args.textbook is not None:
+        return Path(args.textbook).expanduser()
+    found: Path | None = extras.load("avalan.evaluate.examples").default_textbook()
     return found
 
 
@@ -201,11 +216,17 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
             "Calibration needs the validation data; name the tests/data of a checkout with: "
             "--data DIR"
         )
+    book = _textbook(args)
+    if book is None:
+        raise UsageError(
+            "Calibration needs the textbook; name the data/textbook of a checkout with: "
+            "--textbook DIR"
+        )
     calibration = extras.load("avalan.evaluate.calibration")
     settings = from_args(EngineSettings, args)
-    names = _names(args.models, ("bundled", "rules"))
+    names = _names(args.models, JUDGES)
     _find(names, settings, console)
-    validation = calibration.validation(data, seed=args.seed)
+    validation = calibration.validation(data, book, seed=args.seed)
     with extras.load("contextlib").ExitStack() as stack:
         judges = {name: _open_judge(name, settings, stack) for name in names}
         found = calibration.calibrate(
@@ -248,10 +269,8 @@ def _checked(args: argparse.Namespace) -> Path:
 
 def _open_judge(name: str, settings: EngineSettings, stack: Any) -> Any:
     """A judge without calibrators."""
-    if name == "rules":
-        return extras.load("avalan.reflection.rules").RulesJudge()
-    model = stack.enter_context(extras.load("avalan.model.load").open_model(name, settings))
-    return extras.load("avalan.reflection.token_judge").TokenJudge(model)
+    open_panel = extras.load("avalan.reflection.panel").open_panel
+    return stack.enter_context(open_panel(name, settings, calibrated=False)).need
 
 
 def _show_choices(fitted_on: dict[str, Any], console: Console) -> None:
@@ -268,4 +287,6 @@ def _reason(choice: dict[str, Any]) -> str:
         right, given = choice["num_right"], choice["num_given"]
         return _("{right} of {given} given are right", right=right, given=given)
     scores = ", ".join(f"{name} {score:.3f}" for name, score in choice["scores"].items())
-    return f"{scores}" + (f" (p = {choice['p_value']:.3f})" if "p_value" in choice else "")
+    if "better_by" not in choice:
+        return scores
+    return scores + " ({:+.3f} [{:+.2f}, {:+.2f}])".format(*choice["better_by"])

@@ -18,14 +18,10 @@ _LEAST = 40
 class Trace:
     """Prints events as they come, in the order of the loop."""
 
-    def __init__(self, console: Console, *, critic: str | None = None) -> None:
-        """`critic` is the name of the judge that grades what another has quoted."""
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._critic = critic
         self._draw = signs(interactive=console.interactive)
         self._width = min(console.width, MAX_WIDTH)
-        self._grader = critic
-        """Who grades what is quoted from the passage that was read last."""
         self._indent = max(map(cell_width, [*map(_, _LABELS), _passage(10)])) + 2
 
     def show(self, event: Event) -> None:
@@ -65,7 +61,6 @@ class Trace:
 
     def _read(self, event: Read) -> None:
         passage, reading = event.passage, event.reading
-        self._grader = self._critic if reading.support is None else event.judge
         place = f"{path_text(passage.source)}:{passage.start}{self._draw.dash}{passage.end}"
         heading = f"  {passage.heading}" if passage.heading else ""
         relevance = _("relevance {grade:.3f}", grade=reading.relevance)
@@ -91,7 +86,7 @@ class Trace:
 
     def _answer(self, event: Answer) -> None:
         if event.citations and (grades := _grades(event.support, event.utility)):
-            self._tell(_("grades"), ", ".join(grades), _("judge {name}", name=self._grader))
+            self._tell(_("grades"), ", ".join(grades), _("judge {name}", name=event.graded_by))
         spent = ", ".join(
             _(name.removesuffix("_s")) + f" {seconds * 1000:.1f} ms"
             for name, seconds in event.timings.items()

@@ -93,8 +93,10 @@ def find(name: str, root: Path = _HERE) -> BundledModel:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected:
             raise ModelError(
-                "The file {path} is not the one that was released (its SHA-256 differs); "
-                "install the package again.",
+                "The file {path} is not the one that was released (its SHA-256 is {found}, not "
+                "{expected}); install the package again.",
                 path=path,
+                found=f"{found[:12]}…",
+                expected=f"{expected[:12]}…",
             )
     return model

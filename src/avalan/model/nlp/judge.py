@@ -9,6 +9,7 @@ decided elsewhere.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tokenizers
@@ -23,7 +24,9 @@ START, END, RELEVANCE = 0, 1, 2
 SUPPORT = slice(3, 7)
 NEED = 7
 NUM_HEADS = 8
-SUPPORTS = ("full", "partial", "contradicted", "none")
+SUPPORTS: tuple[Literal["full"], Literal["partial"], Literal["contradicted"], Literal["none"]] = (
+    "full", "partial", "contradicted", "none",
+)  # fmt: skip
 """In the order of their heads."""
 
 CONFIG = "reader.json"
