@@ -1,244 +1,173 @@
-"""How well a reader reads, beside the rules.
+"""How well judges read the textbook, part by part: the reader, the model in the box, the rules.
 
-    python bench/reader.py FOLDER [--split validation] [--textbook data/textbook]
+    python bench/reader.py [JUDGE …] [--split validation] [--textbook data/textbook]
 
-FOLDER has the ONNX files of a reader. On the textbook: where the answer stands (words' F1, exact
-match), whether it is there at all (refusals where at most a tenth of the answerable is refused),
-whether a page is the right one (AUROC; beside the question's own page one that shares words with
-it), how far a page supports a claim (macro-F1), and whether a prompt needs a look-up (accuracy,
-AUROC, ECE; by language). Thresholds are chosen on validation. Printed for both, with 95% bootstrap
-intervals over pages, and the paired difference; then the time for ten pages.
+Where the answer stands (words' F1, exact match), whether it is there at all (refusals, where at
+most a tenth of validation's answerable questions is refused), whether a page is the right one
+(AUROC; beside the question's own page the one that shares most words with it), how far a page
+supports a claim (macro-F1), and whether a prompt needs a look-up (accuracy, AUROC, ECE; by
+language). Each beside the last judge, as a paired difference with 95% bootstrap intervals over
+pages; then the time for ten pages. Quotations are no part of a search here: for that, see
+`avalan model evaluate --task grounded-qa --level T`.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avalan.data import textbook
 from avalan.data.textbook import Textbook
-from avalan.evaluate.metrics import auroc, expected_calibration_error, macro_f1
-from avalan.evaluate.statistics import Estimate, bootstrap, paired_difference
-from avalan.model.nlp.judge import SUPPORTS, PairReader
-from avalan.model.nlp.judge_onnx import open_reader
-from avalan.reflection.matching import best, exact_match, token_f1
-from avalan.reflection.rules import RulesJudge, retrieval_rule
-from avalan.retrieval import query
-from avalan.retrieval.entities import Passage
-from avalan.train.reader_rows import Lesson, written_lessons
+from avalan.evaluate.fitting import OVER_REFUSAL, refusal_threshold
+from avalan.evaluate.judging import Pointed, as_passage, pointed, upheld
+from avalan.evaluate.metrics import (
+    auroc,
+    calibrated_error,
+    expected_calibration_error,
+    macro_f1,
+)
+from avalan.evaluate.statistics import bootstrap
+from avalan.model.nlp.judge import SUPPORTS
+from avalan.reflection.panel import Panel, open_panel
 
-OVER_REFUSAL = 0.1
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What a judge makes of a question and a page."""
-
-    answer: str
-    here: float
-    """Grows with the likelihood that the page answers."""
-    relevance: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contestant:
-    """The reader or the rules, by part."""
-
-    name: str
-    read: Callable[[str, str], Said]
-    support: Callable[[str, str], str]
-    need: Callable[[str], float]
+Columns = tuple[NDArray[Any], ...]
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("folder", type=Path)
+    options.add_argument("judges", nargs="*", default=["reader", "bundled", "rules"])
     options.add_argument("--split", default="validation", choices=["train", "validation", "test"])
     options.add_argument("--textbook", type=Path, default=Path("data/textbook"))
     given = options.parse_args()
     book = textbook.read(given.textbook)
-    reader = open_reader(given.folder)
-    both = [of_reader(reader), of_rules()]
     part, validation = book.part(given.split), book.part("validation")
-    print(f"{given.split}: {len(part.pages)} pages")
-    answers(part, validation, both)
-    relevance(part, both)
-    support(part, both)
-    need(part, validation, both)
-    pace(part, reader)
+    print(f"{given.split}: {len(part.pages)} pages; {', '.join(given.judges)}")
+    with ExitStack() as stack:
+        panels = [stack.enter_context(open_panel(name)) for name in given.judges]
+        answers(part, validation, panels)
+        support(part, panels)
+        need(part, panels)
+        pace(part, panels)
 
 
-def of_reader(reader: PairReader) -> Contestant:
-    def read(question: str, page: str) -> Said:
-        found = reader.point(question, page)
-        answer = page[slice(*found.span)] if found.span else ""
-        return Said(answer=answer, here=found.margin, relevance=found.relevance)
+def answers(part: Textbook, validation: Textbook, panels: Sequence[Panel]) -> None:
+    found = [list(pointed(panel.need, part)) for panel in panels]
+    fitted = found if part == validation else [list(pointed(p.need, validation)) for p in panels]
+    least = [
+        refusal_threshold([e.confidence for e in each if e.answerable], OVER_REFUSAL)
+        for each in fitted
+    ]
 
-    def grade(claim: str, page: str) -> str:
-        return SUPPORTS[int(np.argmax(reader.support(claim, page)))]
+    def some(wanted: Callable[[Pointed], bool], value: Callable[..., float]) -> list[Columns]:
+        return [
+            (np.array([value(e, bound) for e in each if wanted(e)], float),)
+            for each, bound in zip(found, least, strict=True)
+        ]
 
-    return Contestant(name="reader", read=read, support=grade, need=reader.need)
+    def groups(wanted: Callable[[Pointed], bool]) -> list[str]:
+        return [each.group for each in found[0] if wanted(each)]
 
+    def there(each: Pointed) -> bool:
+        return each.answerable
 
-def of_rules() -> Contestant:
-    judge = RulesJudge()
+    def lacking(each: Pointed) -> bool:
+        return each.own and not each.answerable
 
-    def read(question: str, page: str) -> Said:
-        size = len(page.encode())
-        passage = Passage(
-            source="page", start=0, end=size, text=page, heading="", offsets_in="file"
-        )
-        found = judge.read(question, passage)
-        answer = page[slice(*found.span)] if found.span else ""
-        return Said(answer=answer, here=found.confidence, relevance=found.relevance)
+    def refused(each: Pointed, bound: float) -> float:
+        return each.confidence < bound
 
-    return Contestant(name="rules", read=read, support=by_words, need=retrieval_rule)
-
-
-def by_words(claim: str, page: str) -> str:
-    """Full where the page has all words of the claim, partial where it has half of them."""
-    terms, known = query.content_terms(claim), set(query.content_terms(page))
-    share = sum(term in known for term in terms) / max(len(terms), 1)
-    return "full" if share >= 0.95 else "partial" if share >= 0.5 else "none"
-
-
-def answers(part: Textbook, validation: Textbook, both: Sequence[Contestant]) -> None:
-    asked = written_lessons(part)["asked"]
-    golds = [each.answers for each in part.inquiries]
-    groups = [each.passage for each in part.inquiries]
-    there = np.array([bool(gold) for gold in golds])
-    f1s, exacts, refused = [], [], []
-    for each in both:
-        least = threshold(validation, each)
-        said = [each.read(lesson.text, lesson.page) for lesson in asked]
-        pairs = [(a.answer, g) for a, g in zip(said, golds, strict=True) if g]
-        f1s.append([best(token_f1, answer, gold) for answer, gold in pairs])
-        exacts.append([best(exact_match, answer, gold) for answer, gold in pairs])
-        refused.append(np.array([a.here < least for a in said]))
-    inside = [group for group, gold in zip(groups, golds, strict=True) if gold]
-    outside = [group for group, gold in zip(groups, golds, strict=True) if not gold]
-    compared(f"answer F1, n = {there.sum()}", f1s, inside)
-    compared("exact match", exacts, inside)
-    compared(
-        f"refused of the unanswerable, n = {(~there).sum()}", [r[~there] for r in refused], outside
-    )
-    compared("refused of the answerable", [r[there] for r in refused], inside)
-
-
-def threshold(book: Textbook, contestant: Contestant) -> float:
-    """The confidence below which a tenth of the answerable lies."""
-    lessons = [each for each in written_lessons(book)["asked"] if each.spans]
-    here = [contestant.read(each.text, each.page).here for each in lessons]
-    return float(np.quantile(here, OVER_REFUSAL))
-
-
-def relevance(part: Textbook, both: Sequence[Contestant]) -> None:
-    lessons = written_lessons(part)
-    nearest: dict[str, Lesson] = {}
-    for each in lessons["strange"]:
-        nearest.setdefault(each.text, each)
-    shown = [*lessons["asked"], *nearest.values()]
-    labels = np.array([bool(each.relevant) for each in shown])
+    show("answer F1", np.mean, some(there, lambda each, _: each.f1), groups(there))
+    show("exact match", np.mean, some(there, lambda each, _: each.exact), groups(there))
+    show("refused, unanswerable", np.mean, some(lacking, refused), groups(lacking))
+    show("refused, answerable", np.mean, some(there, refused), groups(there))
     scores = [
-        np.array([each.read(lesson.text, lesson.page).relevance for lesson in shown])
-        for each in both
+        (np.array([e.answerable for e in each]), np.array([e.relevance for e in each]))
+        for each in found
     ]
-    ranked(f"relevance AUROC, n = {len(shown)}", labels, scores, [each.page for each in shown])
+    show("relevance AUROC", auroc, scores, [each.group for each in found[0]])
 
 
-def support(part: Textbook, both: Sequence[Contestant]) -> None:
-    lessons = written_lessons(part)["claims"]
-    truth = np.array([each.support for each in lessons])
-    said = [
-        np.array([SUPPORTS.index(each.support(lesson.text, lesson.page)) for lesson in lessons])
-        for each in both
-    ]
-    groups = [each.passage for each in part.claims]
-    scored(f"support macro-F1, n = {len(truth)}", macro_f1, truth, said, groups)
+def support(part: Textbook, panels: Sequence[Panel]) -> None:
+    found = [list(upheld(panel.need, part)) for panel in panels]
+    said = [(np.array([e.grade for e in each]), np.array([e.said for e in each])) for each in found]
+    show("support macro-F1", macro_f1, said, [each.group for each in found[0]])
     for index, name in enumerate(SUPPORTS):
-        told = " ".join(f"{np.mean(each[truth == index] == index):.2f}" for each in said)
+        told = "  ".join(f"{np.mean(said[truth == index] == index):.3f}" for truth, said in said)
         print(f"    recall of {name}: {told}")
 
 
-def need(part: Textbook, validation: Textbook, both: Sequence[Contestant]) -> None:
+def need(part: Textbook, panels: Sequence[Panel]) -> None:
+    """Probabilities are calibrated, and decisions taken at the threshold of the calibration."""
     labels = np.array([each.need == "retrieve" for each in part.prompts])
-    scores = [np.array([c.need(each.prompt) for each in part.prompts]) for c in both]
+    said = [np.array([p.need.need(each.prompt) for each in part.prompts]) for p in panels]
     ids = [each.id for each in part.prompts]
-    right = []
-    for contestant, found in zip(both, scores, strict=True):
-        known = np.array([each.need == "retrieve" for each in validation.prompts])
-        seen = np.array([contestant.need(each.prompt) for each in validation.prompts])
-        cuts = np.unique(seen)
-        cut = cuts[int(np.argmax([np.mean((seen >= value) == known) for value in cuts]))]
-        right.append((found >= cut) == labels)
-    compared(f"decision accuracy, n = {len(labels)}", right, ids)
-    ranked("decision AUROC", labels, scores, ids)
-    print("    ECE, uncalibrated: " + " ".join(
-        f"{expected_calibration_error(labels, found):.3f}" for found in scores))  # fmt: skip
+    bounds = [panel.thresholds.need for panel in panels]
+    right = [(each >= bound) == labels for each, bound in zip(said, bounds, strict=True)]
+    show("decision accuracy", np.mean, [(each.astype(float),) for each in right], ids)
+    show("decision AUROC", auroc, [(labels, each) for each in said], ids)
+    errors = [expected_calibration_error(labels, each) for each in said]
+    chance = [calibrated_error(each) for each in said]
+    told = (f"{error:.3f} ({luck:.3f})" for error, luck in zip(errors, chance, strict=True))
+    print("    ECE (of chance alone): " + "  ".join(told))
     languages = np.array([each.language for each in part.prompts])
     for language in np.unique(languages):
         chosen = languages == language
-        told = " ".join(f"{np.mean(each[chosen]):.3f}" for each in right)
-        print(f"    accuracy in {language}, n = {chosen.sum()}: {told}")
+        each = [(f"{np.mean(r[chosen]):.3f}", f"{auroc(labels[chosen], s[chosen]):.3f}")
+                for r, s in zip(right, said, strict=True)]  # fmt: skip
+        told = "  ".join(f"{accuracy} / {area}" for accuracy, area in each)
+        print(f"    accuracy / AUROC in {language}, n = {chosen.sum()}: {told}")
 
 
-def pace(part: Textbook, reader: PairReader) -> None:
-    """Ten pages of some 200 words."""
+def pace(part: Textbook, panels: Sequence[Panel]) -> None:
+    """Ten pages of some 200 words, in turns."""
     pages = sorted(part.pages, key=lambda page: abs(len(page.text.split()) - 200))[:10]
-    spent = []
+    passages = [as_passage(page) for page in pages]
+    spent: dict[str, list[float]] = {panel.name: [] for panel in panels}
     for _ in range(7):
-        started = perf_counter()
-        for page in pages:
-            reader.point("Who is responsible for it, and from when on?", page.text)
-        spent.append(1000 * (perf_counter() - started))
-    print(f"ten pages: {np.median(spent):.0f} ms (median of 7), {min(spent):.0f} at best")
+        for panel in panels:
+            started = perf_counter()
+            for passage in passages:
+                panel.reading.read("Who is responsible for it, and from when on?", passage)
+            spent[panel.name].append(1000 * (perf_counter() - started))
+    for name, each in spent.items():
+        low, middle, high = np.quantile(each, [0, 0.5, 1])
+        print(f"ten pages, {name}: {middle:.0f} ms [{low:.0f}, {high:.0f}]")
 
 
-# --- lines --------------------------------------------------------------------------------------
-
-
-def compared(name: str, values: Sequence[Sequence[float]], groups: Sequence[str]) -> None:
-    """The means of both, and their paired difference."""
-    first, second = (np.asarray(each, np.float64) for each in values)
-    told = [bootstrap(np.mean, each, groups=groups) for each in (first, second)]
-    show(name, *told, paired_difference(first.tolist(), second.tolist(), groups=groups))
-
-
-def ranked(
-    name: str, labels: NDArray[np.bool_], scores: Sequence[Floats], groups: Sequence[str]
-) -> None:
-    scored(name, auroc, labels, scores, groups)
-
-
-def scored(
+def show(
     name: str,
     statistic: Callable[..., float],
-    truth: NDArray[np.generic],
-    said: Sequence[NDArray[np.generic]],
+    said: Sequence[Columns],
     groups: Sequence[str],
 ) -> None:
-    """A statistic of both, and the difference on the same draws."""
-    told = [bootstrap(statistic, truth, each, groups=groups) for each in said]
-
-    def difference(truth: Floats, first: Floats, second: Floats) -> float:
-        return statistic(truth, first) - statistic(truth, second)
-
-    show(name, *told, bootstrap(difference, truth, *said, groups=groups))
+    """The statistic of each judge, and its difference to the last on the same draws."""
+    print(
+        f"{name}, n = {len(said[0][0])}: " + "  ".join(_cells(statistic, said, groups)), flush=True
+    )
 
 
-def show(name: str, *estimates: Estimate | None) -> None:
-    cells = "  ".join(
-        f"{each.value:+.3f} [{each.low:+.3f}, {each.high:+.3f}]" if index == 2
-        else f"{each.value:.3f} [{each.low:.2f}, {each.high:.2f}]"
-        for index, each in enumerate(estimates)
-        if each
-    )  # fmt: skip
-    print(f"{name:40} {cells}", flush=True)
+def _cells(
+    statistic: Callable[..., float], said: Sequence[Columns], groups: Sequence[str]
+) -> Iterator[str]:
+    for each in said:
+        found = bootstrap(statistic, *each, groups=groups)
+        assert found is not None
+        yield f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
+    *others, last = said
+    for each in others:
+        num = len(each)
+
+        def difference(*both: NDArray[Any], num: int = num) -> float:
+            return statistic(*both[:num]) - statistic(*both[num:])
+
+        found = bootstrap(difference, *each, *last, groups=groups)
+        assert found is not None
+        yield f"{found.value:+.3f} [{found.low:+.2f}, {found.high:+.2f}]"
 
 
 if __name__ == "__main__":

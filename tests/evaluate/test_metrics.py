@@ -11,6 +11,7 @@ from avalan.evaluate.metrics import (
     accuracy,
     auroc,
     brier,
+    calibrated_error,
     expected_calibration_error,
     macro_f1,
 )
@@ -75,6 +76,13 @@ def test_calibration_error_has_fifteen_bins_of_equal_mass() -> None:
 
 def test_calibration_error_of_few_examples_has_as_many_bins() -> None:
     assert expected_calibration_error([T, F], [0.9, 0.2]) == pytest.approx((0.1 + 0.2) / 2)
+
+
+def test_chance_alone_misses_by_the_binomial_deviation() -> None:
+    # Four coins in one bin: 2/16 · 1/2 + 8/16 · 1/4 = 3/16.
+    found = calibrated_error([0.5] * 4, num_bins=1, num_draws=20_000)
+    assert found == pytest.approx(3 / 16, abs=0.005)
+    assert calibrated_error([0.0, 1.0, 1.0]) == 0
 
 
 @given(LABELLED, st.integers(0, 9))

@@ -67,6 +67,22 @@ def expected_calibration_error(
     return sum(gaps) / len(ranked)
 
 
+def calibrated_error(
+    probabilities: Numbers, *, num_bins: int = NUM_BINS, num_draws: int = 200, seed: int = 0
+) -> float:
+    """What `expected_calibration_error` is on average where every probability is exactly right.
+
+    Few examples miss their probability by chance: an error is to be read beside this.
+    """
+    random = np.random.default_rng(seed)
+    said = np.asarray(probabilities, np.float64)
+    errors = [
+        expected_calibration_error(random.random(len(said)) < said, said, num_bins=num_bins)
+        for _ in range(num_draws)
+    ]
+    return float(np.mean(errors))
+
+
 def brier(labels: Flags, probabilities: Numbers) -> float:
     """The mean squared distance of the probabilities from 1 (positive) and 0 (negative).
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan import extras
+from avalan.cli.arrival import RESERVED
 from avalan.cli.console import Console
 from avalan.cli.display.units import bytes_text, count_text
 from avalan.cli.login import add_login, find_token
@@ -122,7 +123,7 @@ def _check_weights(plan: Any, folder: Path, console: Console, *, is_final: bool)
 
 
 def _require_hub_name(name: str) -> None:
-    if name in ("bundled", "reader", "rules"):
+    if name in RESERVED:
         raise ConfigurationError(
             "The model {name!r} ships with avalan, so there is nothing to download; "
             "name a model of the hub, such as Qwen/Qwen3-0.6B.",

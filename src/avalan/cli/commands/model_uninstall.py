@@ -2,6 +2,7 @@
 
 import argparse
 
+from avalan.cli.arrival import RESERVED
 from avalan.cli.commands.cache_delete import add_yes, delete
 from avalan.cli.console import Console
 from avalan.cli.parser import Parser
@@ -26,7 +27,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Show, ask, delete."""
-    if args.model in ("bundled", "reader", "rules"):
+    if args.model in RESERVED:
         raise ConfigurationError(
             "The model {name!r} is a part of avalan and goes with it; name a model of the "
             "cache, which `avalan cache list` shows.",

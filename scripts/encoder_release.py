@@ -1,8 +1,9 @@
-"""Put an embedder into the package: `python scripts/embedder_release.py runs/embedder [RANK]`.
+"""Put an encoder into the package: `python scripts/encoder_release.py embedder|reader RUN [RANK]`.
 
 Writes the int8 ONNX files and their row of the catalogue below src/avalan/model/bundled/, and the
 float16 checkpoint to models/; the card beside them is written by hand. With a folder that holds no
-run but a model, such as the teacher's, only the package is written.
+run but a model, such as the teacher's, only the package is written. RANK is the width of an
+embedder's token factors.
 """
 
 import hashlib
@@ -13,19 +14,22 @@ import tempfile
 from pathlib import Path
 
 from avalan.compress.encoder import export_encoder
-from avalan.model.nlp.sentence import BUNDLED
+from avalan.compress.reader import export_reader
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src/avalan/model/bundled"
 CARD = "card.md"
 
 
-def main(run: Path, rank: int | None) -> None:
+def main(kind: str, run: Path, rank: int | None = None) -> None:
     checkpoint = run / "model" if (run / "recipe.json").is_file() else run
-    target = PACKAGE / BUNDLED
+    target = PACKAGE / kind
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        size = export_encoder(checkpoint, Path(name), precision="int8", rank=rank)
+        if kind == "reader":
+            size = export_reader(checkpoint, Path(name))
+        else:
+            size = export_encoder(checkpoint, Path(name), rank=rank)
         for path in target.rglob("*"):
             if path.is_file() and path.name != CARD:
                 path.unlink()
@@ -38,18 +42,18 @@ def main(run: Path, rank: int | None) -> None:
         for path in paths
     }
     row = {
-        "folder": BUNDLED,
+        "folder": kind,
         "licence": "Apache-2.0",
-        "card": f"{BUNDLED}/{CARD}",
+        "card": f"{kind}/{CARD}",
         "files": files,
     }
     catalogue = PACKAGE / "catalogue.json"
-    rows = json.loads(catalogue.read_text()) | {BUNDLED: row}
+    rows = json.loads(catalogue.read_text()) | {kind: row}
     catalogue.write_text(json.dumps(rows, indent=1) + "\n")
     if checkpoint != run:
-        shutil.rmtree(ROOT / "models" / BUNDLED, ignore_errors=True)
-        shutil.copytree(checkpoint, ROOT / "models" / BUNDLED)
+        shutil.rmtree(ROOT / "models" / kind, ignore_errors=True)
+        shutil.copytree(checkpoint, ROOT / "models" / kind)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
