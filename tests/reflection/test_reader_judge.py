@@ -61,3 +61,34 @@ def test_calibrators_say_what_the_scores_mean(reader: PairReader) -> None:
     assert judge.read("where", passage("the mat")).confidence == 0.5
     assert ReaderJudge(reader).need("who are you") == pytest.approx(0.75)
     assert judge.remember("who are you") is None
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("where is the cat", "the cat sat on the mat. " * 833),
+        ("where is the cat", ""),
+        ("where is the cat", "კატა ხალიჩაზე ზის და უყურებს ბაღს. " * 5),
+        ("where is the cat", "猫坐在垫子上。" * 40),
+        ("where is the cat", "| cat | mat |\n|-----|-----|\n" + "| 1 | 2 |\n" * 60),
+        ("where is the cat " * 500, "the cat sat on the mat"),
+        ("[SEP] [CLS] 🐈 \x00\u202e", "[MASK] the mat \ud83d".encode("utf-8", "replace").decode()),
+    ],
+)
+def test_whatever_is_read_a_quote_stands_in_it_and_numbers_are_probabilities(
+    reader: PairReader, question: str, text: str
+) -> None:
+    judge = ReaderJudge(reader)
+    found = judge.read(question, passage(text, heading="the garden"))
+    assert 0 <= found.relevance <= 1
+    assert 0 <= found.confidence <= 1
+    assert found.span is None or 0 <= found.span[0] < found.span[1] <= len(text)
+    assert 0 <= judge.need(question) <= 1
+    assert judge.supports(question, passage(text)) in ("full", "partial", "contradicted", "none")
+
+
+def test_a_long_passage_is_read_to_its_end(reader: PairReader) -> None:
+    text = "the garden looks at the cat. " * 600 + "it is on a mat"
+    found = ReaderJudge(reader).read("where is the cat", passage(text))
+    assert found.span is not None
+    assert text[slice(*found.span)] == "mat"
