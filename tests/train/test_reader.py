@@ -164,6 +164,26 @@ def test_the_exported_reader_says_what_the_trained_one_says(
         open_reader(tmp_path)
 
 
+def test_a_reader_of_one_s_own_answers_questions(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, notes = tmp_path / "reader", tmp_path / "notes.txt"
+    notes.write_text("The cat sat on the mat. The train leaves at 9.")
+    assert main(["model", "export", str(finished / "model"), "--out", str(folder)]) == 0
+    capsys.readouterr()
+    words = ["ask", "who sat on the mat", "--docs", str(notes), "--model", str(folder), "--json"]
+    assert main([*words, "--retrieve", "always", "--min-confidence", "0"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"] == str(folder)
+    (citation,) = found["citations"]
+    assert notes.read_text()[citation["start"] : citation["end"]] == found["answer"]
+    (folder / "model.onnx").write_bytes(b"no model")
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert "model.onnx" in said.err + said.out
+    assert "Traceback" not in said.err
+
+
 def test_the_command_tells_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "train", "reader", "--dry-run", "--out", str(tmp_path / "run")]) == 0
     assert "The plan of reader" in capsys.readouterr().out

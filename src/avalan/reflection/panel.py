@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Self
 
 from avalan import extras
@@ -25,6 +26,8 @@ RULES, BUNDLED, READER = "rules", "bundled", "reader"
 PARTS = ("need", "memory", "relevance", "span", "abstention", "support")
 """Look it up? Answer by heart? Does a passage speak of it? Where is the answer, is it there at all,
 and is what was said borne out?"""
+_READER_FILE = "reader.json"
+"""A folder with such a file is a reader's; as `model.nlp.judge.CONFIG`, which is heavier."""
 FITTED = ("need", "memory", "reading")
 """What is fitted for each judge; `reading` is the confidence in a quotation."""
 
@@ -148,9 +151,9 @@ def open_panel(
     """The panel called `name`.
 
     Args:
-        name: `rules`, `reader`, `bundled`, any model with reflection tokens, or None for the
-            default: each part served by the judge that did best on validation data; where its
-            files are broken, by the next best, with a remark.
+        name: `rules`, `reader`, `bundled`, the folder of another reader in ONNX, any model with
+            reflection tokens, or None for the default: each part served by the judge that did best
+            on validation data; where its files are broken, by the next best, with a remark.
         calibrated: whether scores are turned into probabilities; a calibration starts from them.
 
     Raises:
@@ -213,11 +216,15 @@ class _Opened:
     def _open(self, name: str) -> Judge:
         if name == RULES:
             return RulesJudge(reading=self._calibrator(RULES, "reading"))
-        if name == READER:
-            folder = extras.load("avalan.model.bundled").find(READER).folder
+        if name == READER or (Path(name) / _READER_FILE).is_file():
+            folder = Path(name)
+            if name == READER:
+                folder = extras.load("avalan.model.bundled").find(READER).folder
             reader = extras.load("avalan.model.nlp.judge_onnx").open_reader(folder, self._settings)
             judge: Judge = extras.load("avalan.reflection.reader_judge").ReaderJudge(
-                reader, **{part: self._calibrator(READER, part) for part in ("need", "reading")}
+                reader,
+                name,
+                **{part: self._calibrator(name, part) for part in ("need", "reading")},
             )
             return judge
         model = extras.load("avalan.model.load").open_model(name, self._settings)

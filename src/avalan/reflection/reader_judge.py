@@ -10,16 +10,15 @@ from avalan.retrieval.entities import Passage
 class ReaderJudge:
     """Judges and quotes by an encoder; it has no memory of its own."""
 
-    name = "reader"
-
     def __init__(
         self,
         reader: PairReader,
+        name: str = "reader",
         *,
         need: Calibrator | None = None,
         reading: Calibrator | None = None,
     ) -> None:
-        self._reader = reader
+        self._reader, self.name = reader, name
         self._need, self._reading = need, reading
 
     def need(self, question: str) -> float:
