@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from avalan.evaluate.grounded import (
+    FEW_WORDS,
     MAX_WORDS,
     Answered,
     answer,
@@ -66,6 +67,15 @@ def test_an_answer_below_the_panels_threshold_is_an_abstention(stage: Any) -> No
     judge = stage.judge(stage.oracle, confidence=0.4)
     outcomes = answered(stage, stage.panel(judge, reading=0.5))
     assert [each.answer for each in outcomes] == [None, None, None]
+
+
+def test_a_right_answer_of_more_than_25_words_is_not_counted_as_short(stage: Any) -> None:
+    first, second, third = answered(stage, stage.panel(stage.judge(stage.oracle)))
+    assert value(stage, [first, second, third], "in 25 words") == 1.0
+    at_length = " ".join(["word"] * (FEW_WORDS - 2) + ["two minutes"])
+    for answer, share in ((at_length, 1.0), (f"one {at_length}", 0.5)):
+        outcomes = [replace(first, answer=answer), second, third]
+        assert value(stage, outcomes, "in 25 words") == share
 
 
 def test_a_right_answer_that_is_too_long_scores_nothing(stage: Any) -> None:

@@ -25,11 +25,14 @@ from avalan.retrieval.index import SyncIndex
 
 MAX_WORDS = 60
 """A longer answer scores nothing: quoting a whole page is no answer."""
+FEW_WORDS = 25
+"""What one can take in at a glance."""
 FIGURES = (
     _n("score"),
     _n("exact match"),
     _n("token F1"),
     _n("containment"),
+    _n("in 25 words"),
     _n("over-refusal"),
     _n("rejection"),
     _n("abstain prec."),
@@ -137,7 +140,8 @@ def summarise(
 ) -> dict[str, Estimate | None]:
     """The `FIGURES`; None where no question counts for one.
 
-    `exact match`, `token F1`, `containment`, `over-refusal`, `right page` and `recall` are over
+    `exact match`, `token F1`, `containment`, `in 25 words` (contained, and as short as that),
+    `over-refusal`, `right page` and `recall` are over
     answerable questions (`right page`: those answered), `rejection` over unanswerable ones,
     `abstain prec.` over abstentions, `citation real` over answers, the rest over all. `median s`
     is wall time, on which the machine's other work tells: it has no interval.
@@ -154,6 +158,7 @@ def summarise(
         proportion([each.exact == 1 for each in could]),
         bootstrap_mean([each.f1 for each in could], groups=groups, seed=seed),
         proportion([each.contained == 1 for each in could]),
+        proportion([each.contained == 1 and _is_short(each) for each in could]),
         proportion(silence.over_refusal),
         proportion(silence.rejection),
         proportion(silence.precision),
@@ -163,6 +168,10 @@ def summarise(
         _median([each.seconds for each in answered]),
     )
     return dict(zip(FIGURES, found, strict=True))
+
+
+def _is_short(answered: Answered) -> bool:
+    return len((answered.answer or "").split()) <= FEW_WORDS
 
 
 def _median(seconds: Sequence[float]) -> Estimate | None:
