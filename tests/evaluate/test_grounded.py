@@ -73,8 +73,8 @@ def test_a_right_answer_of_more_than_25_words_is_not_counted_as_short(stage: Any
     first, second, third = answered(stage, stage.panel(stage.judge(stage.oracle)))
     assert value(stage, [first, second, third], "in 25 words") == 1.0
     at_length = " ".join(["word"] * (FEW_WORDS - 2) + ["two minutes"])
-    for answer, share in ((at_length, 1.0), (f"one {at_length}", 0.5)):
-        outcomes = [replace(first, answer=answer), second, third]
+    for text, share in ((at_length, 1.0), (f"one {at_length}", 0.5)):
+        outcomes = [replace(first, answer=text), second, third]
         assert value(stage, outcomes, "in 25 words") == share
 
 
