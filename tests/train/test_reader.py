@@ -24,9 +24,10 @@ from avalan.model.nlp.sentence import read_tokenizer
 from avalan.train.kinds import load_any
 from avalan.train.plan import num_reader_parameters, plan
 from avalan.train.reader import Reader, teach
+from avalan.train.reader_lessons import Exercises, Lesson, long_texts, written_lessons
 from avalan.train.reader_losses import IGNORED, binary_loss, choice_loss, span_loss
-from avalan.train.reader_recipe import SHARES, ReaderRecipe
-from avalan.train.reader_rows import Lesson, Maker, Steps, batch, row, written_lessons
+from avalan.train.reader_recipe import EXERCISES, SHARES, ReaderRecipe
+from avalan.train.reader_rows import Steps, batch, row
 
 PICO = """
 kind = "reader"
@@ -257,19 +258,19 @@ def test_a_batch_is_padded_and_answers_begin_in_pages_only(
 
 def test_lessons_by_program_have_their_answers_where_they_say() -> None:
     answered = 0
-    maker = Maker(small())
+    exercises = Exercises(small())
     for seed in range(60):
-        lesson = maker.lesson("worlds", Random(seed))
+        lesson = exercises.lesson("worlds", Random(seed))
         assert lesson.relevant is not None
         assert lesson.relevant or lesson.spans == ()
         answered += bool(lesson.spans)
-        assert maker.lesson("phrases", Random(seed)).retrieve is not None
+        assert exercises.lesson("phrases", Random(seed)).retrieve is not None
     assert answered > 15
 
 
 def test_lessons_that_are_made_of_the_pages() -> None:
-    maker = Maker(small())
-    gaps = [maker.lesson("gaps", Random(seed)) for seed in range(40)]
+    exercises = Exercises(small())
+    gaps = [exercises.lesson("gaps", Random(seed)) for seed in range(40)]
     train = {
         (each.text, each.page[slice(*span)])
         for each in gaps
@@ -278,8 +279,36 @@ def test_lessons_that_are_made_of_the_pages() -> None:
     }
     assert train
     assert all(part not in question for question, part in train)
-    claims = [maker.lesson("changed", Random(seed)) for seed in range(200)]
+    claims = [exercises.lesson("changed", Random(seed)) for seed in range(200)]
     assert {each.support for each in claims} >= {0, 1, 2, 3}
+
+
+def test_exercises_are_made_of_other_texts_too_if_they_are_long(tmp_path: Path) -> None:
+    words = " ".join(f"Word{i} stands before the {i} of October." for i in range(20))
+    file = tmp_path / "texts.txt"
+    file.write_text(f"Too short to ask about.\nA title\\n{words}\n")
+    texts = long_texts((str(file),), 9)
+    assert texts == [f"A title\n{words}"]
+    assert long_texts((str(file),), 1) == []
+    exercises = Exercises(small(), texts)
+    lessons = [exercises.lesson("gaps", Random(seed)) for seed in range(60)]
+    assert any(each.page == texts[0] and each.spans for each in lessons)
+    assert any(each.spans == () and each.relevant is False for each in lessons)
+    with pytest.raises(ConfigurationError, match=r"embedder_corpus\.py"):
+        long_texts((str(tmp_path / "none.txt"),), 9)
+
+
+def test_a_run_may_open_with_exercises(
+    recipe: ReaderRecipe, tokenizer: tokenizers.Tokenizer
+) -> None:
+    lessons = replace(recipe.lessons, opening=0.5, worlds=0, gaps=0, changed=0, phrases=1, asked=99)
+    steps = Steps(replace(recipe, lessons=lessons), small(), tokenizer)
+    first, last = steps[0], steps[len(steps) - 1]
+    assert (first["retrieve"] != IGNORED).all()
+    assert (last["start"] != IGNORED).any()
+    shares = {f"lessons.{share}": "0" for share in EXERCISES}
+    with pytest.raises(ConfigurationError, match="opens with exercises"):
+        load_any("reader", shares | {"lessons.opening": "0.5"})
 
 
 def test_a_question_with_its_answer_is_supported_and_with_another_is_not() -> None:

@@ -23,7 +23,7 @@ def texts(corpus: Corpus, *, seed: int) -> list[str]:
         ConfigurationError: a file of the corpus is absent or cannot be read.
     """
     rng = rng_for(seed, -1)
-    found = [line for file in corpus.files for line in _lines(Path(file), corpus.texts_per_file)]
+    found = [line for file in corpus.files for line in lines(Path(file), corpus.texts_per_file)]
     queries = [query_of(text, rng) for text in found if rng.random() < corpus.query_share]
     for index in range(corpus.worlds):
         found += _world(rng_for(seed, index))
@@ -52,14 +52,14 @@ def _world(rng: Random) -> Iterator[str]:
     yield question.replace("{s}", fact.subject)
 
 
-def _lines(path: Path, most: int) -> list[str]:
+def lines(path: Path, most: int) -> list[str]:
     """The first texts of a file with one a line, in which backslash and n mean a new line."""
     try:
         lines = path.expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             "The corpus {path} cannot be read ({reason}); make it with "
-            "scripts/embedder_corpus.py, or name other files with --set corpus.files=[…].",
+            "scripts/embedder_corpus.py, or name other files in the recipe.",
             path=path,
             reason=reason_of(error),
         ) from None

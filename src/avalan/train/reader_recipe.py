@@ -21,13 +21,19 @@ class Lessons:
     """Tokens of a row: a question and as much of a page as fits."""
     shortest: int = 112
     """Fewest tokens of a row that asks for an answer: it has a part of its page, drawn anew."""
+    texts: tuple[str, ...] = ()
+    """Text files with one text a line, of which exercises are made too."""
+    texts_per_file: int = 9_000
+    """Texts that are taken of each, from its beginning."""
+    opening: float = 0.0
+    """Share of the steps, at the beginning, with nothing but what programs make (0 to 1)."""
     asked: float = 7.0
     """Questions beside their own page."""
     strange: float = 1.4
     """Questions beside another page, one that shares words with them."""
-    gaps: float = 1.6
+    gaps: float = 2.4
     """Sentences of a page with a part left out, which is asked for; made by program."""
-    worlds: float = 1.0
+    worlds: float = 0.8
     """Questions beside invented pages, made by program."""
     claims: float = 3.0
     """Claims beside their page."""
@@ -37,7 +43,7 @@ class Lessons:
     """Sentences of a page as claims, some changed, halved or strange; made by program."""
     prompts: float = 3.4
     """Bare prompts."""
-    phrases: float = 0.6
+    phrases: float = 0.4
     """Bare prompts, made by program."""
 
 
@@ -66,13 +72,15 @@ class ReaderRecipe:
     run: Run = field(default_factory=Run)
 
 
-SHARES = (
-    "asked", "strange", "gaps", "worlds", "claims", "stated", "changed", "prompts", "phrases",
-)  # fmt: skip
+EXERCISES = ("gaps", "worlds", "changed", "phrases")
+"""The shares of what programs make."""
+SHARES = ("asked", "strange", "claims", "stated", "prompts", *EXERCISES)
 _SECTIONS: dict[str, Any] = {"base": Source, "lessons": Lessons, "loss": ReaderLoss, "run": Run}
 _RANGES: dict[str, tuple[float, float]] = {
     "lessons.max_tokens": (16, 512),
     "lessons.shortest": (16, 512),
+    "lessons.texts_per_file": (1, 10_000_000),
+    "lessons.opening": (0, 1),
     **{f"lessons.{share}": (0, 1_000) for share in SHARES},
     **{f"loss.{head}": (0, 1_000) for head in ("span", "relevance", "support", "need")},
     **RUN_RANGES,
@@ -89,4 +97,10 @@ def reader_from_table(table: dict[str, Any], name: str) -> ReaderRecipe:
     check_ranges(recipe, _RANGES, ("run.learning_rate", "run.max_grad_norm"))
     if not any(getattr(recipe.lessons, share) for share in SHARES):
         raise ConfigurationError("The recipe's lessons are all 0; give one of them a share.")
+    if recipe.lessons.opening and not any(getattr(recipe.lessons, share) for share in EXERCISES):
+        raise ConfigurationError(
+            "The recipe opens with exercises, but all of {shares} are 0; give one of them a share, "
+            "or set lessons.opening to 0.",
+            shares=", ".join(EXERCISES),
+        )
     return recipe

@@ -1,6 +1,6 @@
-"""The reader's lessons: pairs of texts with what is right about them, and the rows of a step."""
+"""The rows of a step of the reader's: lessons in token ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -9,158 +9,13 @@ import tokenizers
 import torch
 from torch import Tensor
 
-from avalan.data import claims, mixture
-from avalan.data.cloze import gap
 from avalan.data.mixture import rng_for
-from avalan.data.pairs import shown, strangers
-from avalan.data.textbook import Inquiry, Textbook
-from avalan.model.nlp.judge import SUPPORTS, Window, windows
+from avalan.data.textbook import Textbook
+from avalan.model.nlp.judge import Window, windows
 from avalan.model.nlp.sentence import padded
+from avalan.train.reader_lessons import Exercises, Lesson, long_texts, written_lessons
 from avalan.train.reader_losses import IGNORED
-from avalan.train.reader_recipe import SHARES, ReaderRecipe
-
-_NUM_STRANGE = 8
-"""Pages of other matters, those that share most words with a question, among which one is drawn."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """A text, alone or beside a page; a target that is None is not asked for."""
-
-    text: str
-    page: str = ""
-    spans: tuple[tuple[int, int], ...] | None = None
-    """Characters of the page, each a right answer; empty where it is not there."""
-    relevant: bool | None = None
-    support: int | None = None
-    """Index into `SUPPORTS`."""
-    retrieve: bool | None = None
-
-
-def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
-    """The lessons of the textbook, by the share that they are drawn for."""
-    pages = {page.id: shown(page) for page in book.pages}
-    asked = [
-        Lesson(
-            text=each.question,
-            page=pages[each.passage],
-            spans=occurrences(each.answers, pages[each.passage]),
-            relevant=bool(each.answers),
-        )
-        for each in book.inquiries
-    ]
-    claimed = [
-        Lesson(text=each.claim, page=pages[each.passage], support=SUPPORTS.index(each.support))
-        for each in book.claims
-    ]
-    prompts = [Lesson(text=each.prompt, retrieve=each.need == "retrieve") for each in book.prompts]
-    return {
-        "asked": asked,
-        "strange": _strange(book, pages),
-        "claims": claimed,
-        "stated": _stated(book, pages),
-        "prompts": prompts,
-    }
-
-
-def occurrences(answers: Sequence[str], page: str) -> tuple[tuple[int, int], ...]:
-    """Where the first answer stands in a page, in characters, each time."""
-    found, start = [], -1
-    while answers and (start := page.find(answers[0], start + 1)) >= 0:
-        found.append((start, start + len(answers[0])))
-    return tuple(found)
-
-
-def _stated(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
-    """Questions with an answer: their own, that of another question of the page, one of no page."""
-    by_page: dict[str, list[Inquiry]] = {}
-    for each in book.inquiries:
-        by_page.setdefault(each.passage, []).append(each)
-    found = []
-    for passage, asked in by_page.items():
-        for each in asked:
-            rivals = [
-                other.answers[0]
-                for other in asked
-                if other.answers
-                and other.kind in (each.kind, "date", "number", "name", "place")
-                and not set(other.answers) & set(each.answers)
-            ]
-            said = [(answer, "full") for answer in each.answers[:1]]
-            said += [(answer, "contradicted" if each.answers else "none") for answer in rivals]
-            found += [
-                Lesson(
-                    text=f"{each.question} {answer}",
-                    page=pages[passage],
-                    support=SUPPORTS.index(support),
-                )
-                # As many wrong ones as right ones.
-                for answer, support in said[:2]
-            ]
-    return found
-
-
-def _strange(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
-    """Each question beside other pages that share words with it, none of which answers."""
-    beside = strangers(book, _NUM_STRANGE)
-    return [
-        Lesson(text=each.question, page=pages[page.id], spans=(), relevant=False)
-        for each in book.inquiries
-        for page in beside[each.id]
-    ]
-
-
-class Maker:
-    """Lessons by program, some of them of the textbook's pages."""
-
-    def __init__(self, book: Textbook) -> None:
-        self._pages = [shown(page) for page in book.pages]
-        answers: dict[str, list[str]] = {page.id: [] for page in book.pages}
-        for each in book.inquiries:
-            answers[each.passage] += each.answers[:1]
-        self._answers = [
-            [span for answer in answers[page.id] for span in occurrences((answer,), text)]
-            for page, text in zip(book.pages, self._pages, strict=True)
-        ]
-
-    def lesson(self, kind: str, rng: Random) -> Lesson:
-        """One of a kind: `gaps`, `changed`, `worlds` or `phrases`."""
-        if kind == "phrases":
-            record = mixture.one("decisions", rng, "train", identifier="phrase", split="train")
-            retrieve = record.segments[0].decision == "retrieve"
-            return Lesson(text=record.messages[-1].content, retrieve=retrieve)
-        if kind == "gaps":
-            return self._gap(rng)
-        return self._claim(rng) if kind == "changed" else _of_world(rng)
-
-    def _gap(self, rng: Random) -> Lesson:
-        number = rng.randrange(len(self._pages))
-        page = self._pages[number]
-        found = gap(page, self._answers[number], rng)
-        if found is None:  # All its sentences are too short, or alike.
-            return _of_world(rng)
-        return Lesson(text=found.question, page=page, spans=(found.span,), relevant=True)
-
-    def _claim(self, rng: Random) -> Lesson:
-        support = rng.choice(SUPPORTS)
-        page, other = rng.choice(self._pages), rng.choice(self._pages)
-        text = claims.claim(page, other, support, rng) if page != other else None
-        if text is None:
-            return _of_world(rng)
-        return Lesson(text=text, page=page, support=SUPPORTS.index(support))
-
-
-def _of_world(rng: Random) -> Lesson:
-    record = mixture.one("reading", rng, "train", identifier="world", split="train")
-    passage = rng.choice(record.segments[0].passages)
-    page = f"{passage.title}\n\n{passage.text}"
-    spans = occurrences(record.answers, page) if passage.relevant else ()
-    return Lesson(
-        text=record.messages[-1].content,
-        page=page,
-        spans=None if passage.relevant and not spans else spans,
-        relevant=passage.relevant,
-    )
+from avalan.train.reader_recipe import EXERCISES, SHARES, ReaderRecipe
 
 
 class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -169,23 +24,28 @@ class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
     def __init__(
         self, recipe: ReaderRecipe, book: Textbook, tokenizer: tokenizers.Tokenizer
     ) -> None:
+        """Raises ConfigurationError: a file of texts cannot be read."""
         self._recipe, self._tokenizer = recipe, tokenizer
-        self._lessons, self._maker = written_lessons(book), Maker(book)
+        self._lessons = written_lessons(book)
+        texts = long_texts(recipe.lessons.texts, recipe.lessons.texts_per_file)
+        self._exercises = Exercises(book, texts)
 
     def __len__(self) -> int:
         return self._recipe.run.num_steps
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = rng_for(self._recipe.run.seed, index)
-        shares = [getattr(self._recipe.lessons, share) for share in SHARES]
-        kinds = rng.choices(SHARES, weights=shares, k=self._recipe.run.rows_per_step)
+        opening = index < self._recipe.lessons.opening * len(self)
+        names = EXERCISES if opening else SHARES
+        shares = [getattr(self._recipe.lessons, name) for name in names]
+        kinds = rng.choices(names, weights=shares, k=self._recipe.run.rows_per_step)
         drawn = [self._draw(kind, rng) for kind in kinds]
         return batch([row(each, self._tokenizer, self.room(each, rng), rng) for each in drawn])
 
     def _draw(self, kind: str, rng: Random) -> Lesson:
         if kind in self._lessons:
             return rng.choice(self._lessons[kind])
-        return self._maker.lesson(kind, rng)
+        return self._exercises.lesson(kind, rng)
 
     def room(self, lesson: Lesson, rng: Random) -> int:
         """Tokens of the row: a claim is about a whole page, an answer stands somewhere in it."""
