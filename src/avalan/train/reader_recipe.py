@@ -27,21 +27,21 @@ class Lessons:
     """Texts that are taken of each, from its beginning."""
     opening: float = 0.0
     """Share of the steps, at the beginning, with nothing but what programs make (0 to 1)."""
-    asked: float = 7.0
+    asked: float = 8.0
     """Questions beside their own page."""
-    strange: float = 1.4
+    strange: float = 1.6
     """Questions beside another page, one that shares words with them."""
-    gaps: float = 2.4
+    gaps: float = 1.6
     """Sentences of a page with a part left out, which is asked for; made by program."""
-    worlds: float = 0.8
+    worlds: float = 0.6
     """Questions beside invented pages, made by program."""
-    claims: float = 3.0
+    claims: float = 2.6
     """Claims beside their page."""
-    stated: float = 1.0
+    stated: float = 0.8
     """Questions together with an answer, right or wrong, as claims."""
-    changed: float = 1.0
+    changed: float = 0.8
     """Sentences of a page as claims, some changed, halved or strange; made by program."""
-    prompts: float = 3.4
+    prompts: float = 3.0
     """Bare prompts."""
     phrases: float = 0.4
     """Bare prompts, made by program."""
