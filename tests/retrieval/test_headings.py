@@ -72,3 +72,12 @@ def test_a_heading_ends_those_of_its_level_and_below() -> None:
     ]
     assert title(follow((), headings)) == "A > D"
     assert title(follow((), headings[:3])) == "A > B > C"
+
+
+def test_a_page_whose_title_is_its_first_heading_says_it_once() -> None:
+    # An HTML page's <title> and <h1> are often the same.
+    trail = tuple(
+        Heading(level=level, title=name, start=0, end=1)
+        for level, name in enumerate(("Tools", "Tools", "Search"))
+    )
+    assert title(trail) == "Tools > Search"

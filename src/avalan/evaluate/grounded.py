@@ -74,7 +74,7 @@ def indexed(questions: QuestionSet) -> Iterator[SyncIndex]:
         for page in questions.pages:
             # Bytes, because a text file would turn line ends into the platform's.
             (Path(name) / page.name).write_bytes(page.text.encode())
-        for _ in index.add([name]):
+        for _event in (*index.add([name]), *index.embed()):
             pass
         yield index
 

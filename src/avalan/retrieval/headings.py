@@ -49,8 +49,8 @@ def follow(trail: Trail, headings: Iterable[Heading]) -> Trail:
 
 
 def title(trail: Trail) -> str:
-    """The trail as one line, as in "Sequences > Lists"."""
-    return " > ".join(heading.title for heading in trail)
+    """The trail as one line, as in "Sequences > Lists"; what repeats what is above is left out."""
+    return " > ".join(dict.fromkeys(heading.title for heading in trail))
 
 
 class HeadingFinder:
