@@ -1,6 +1,7 @@
 """The tasks by name, and a run: panels one after the other over the same examples of each level."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +15,7 @@ from avalan.evaluate.progress import Reporter, Tell, unheard
 from avalan.evaluate.report import Column, Example, Outcome, Report, Section, column
 from avalan.evaluate.statistics import Estimate
 from avalan.reflection.panel import Panel
+from avalan.retrieval.index import SyncIndex
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
 LevelName = Literal["G0", "G1", "G2", "G3", "T"]
@@ -133,11 +135,19 @@ def run(
     began = perf_counter()
     levels = {level: make(plan, level) for level in plan.levels}
     columns: dict[LevelName, list[Column]] = {level: [] for level in levels}
-    for name, open_panel in panels.items():
-        with open_panel() as panel:
-            for level, made in levels.items():
-                reporter = Reporter(tell=tell, who=name, what=level)
-                columns[level].append(_column(plan, panel, made, reporter))
+    with ExitStack() as stack:
+        # One index for all panels: to make it again for each would cost more than some measure.
+        indexes = {
+            level: stack.enter_context(grounded.indexed(made))
+            for level, made in levels.items()
+            if isinstance(made, QuestionSet)
+        }
+        for name, open_panel in panels.items():
+            with open_panel() as panel:
+                for level, made in levels.items():
+                    reporter = Reporter(tell=tell, who=name, what=level)
+                    index = indexes.get(level)
+                    columns[level].append(_column(plan, panel, made, index, reporter))
     return Report(
         task=plan.task,
         split=plan.split,
@@ -174,21 +184,23 @@ def listed(made: Examples) -> Sequence[Example]:
     return made.questions if isinstance(made, QuestionSet) else made
 
 
-def _column(plan: Plan, panel: Panel, made: Examples, reporter: Reporter) -> Column:
+def _column(
+    plan: Plan, panel: Panel, made: Examples, index: SyncIndex | None, reporter: Reporter
+) -> Column:
     began = perf_counter()
-    outcomes, figures = _measured(plan, panel, made, reporter)
+    outcomes, figures = _measured(plan, panel, made, index, reporter)
     return column(reporter.who, panel, figures, outcomes, perf_counter() - began)
 
 
 def _measured(
-    plan: Plan, panel: Panel, made: Examples, reporter: Reporter
+    plan: Plan, panel: Panel, made: Examples, index: SyncIndex | None, reporter: Reporter
 ) -> tuple[Sequence[Outcome], dict[str, Estimate | None]]:
     """What the panel did with each example, and the figures of it all."""
     num = len(listed(made))
     if isinstance(made, QuestionSet):
-        with grounded.indexed(made) as index:
-            asked = grounded.answer(panel, index, made.questions, top_k=plan.top_k)
-            answered = list(reporter.following(asked, num))
+        assert index is not None
+        asked = grounded.answer(panel, index, made.questions, top_k=plan.top_k)
+        answered = list(reporter.following(asked, num))
         return answered, grounded.summarise(made.questions, answered, seed=plan.seed)
     decided = list(reporter.following(decision.decide(panel, made), num))
     return decided, decision.summarise(made, decided, seed=plan.seed)
