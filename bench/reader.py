@@ -32,7 +32,7 @@ from avalan.evaluate.metrics import (
     macro_f1,
 )
 from avalan.evaluate.statistics import bootstrap
-from avalan.model.nlp.judge import SUPPORTS
+from avalan.model.entities import GRADES
 from avalan.reflection.panel import Panel, open_panel
 
 Columns = tuple[NDArray[Any], ...]
@@ -96,7 +96,7 @@ def support(part: Textbook, panels: Sequence[Panel]) -> None:
     found = [list(upheld(panel.need, part)) for panel in panels]
     said = [(np.array([e.grade for e in each]), np.array([e.said for e in each])) for each in found]
     show("support macro-F1", macro_f1, said, [each.group for each in found[0]])
-    for index, name in enumerate(SUPPORTS):
+    for index, name in enumerate(GRADES):
         told = "  ".join(f"{np.mean(said[truth == index] == index):.3f}" for truth, said in said)
         print(f"    recall of {name}: {told}")
 

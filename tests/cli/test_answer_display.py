@@ -354,6 +354,7 @@ def test_plain_lines() -> None:
         "decision: look up (0.72)",
         "answer: six in the evening",
         "source: /notes/garden.md bytes 155-173",
+        "sentence: The beds are watered at six in the evening.",
         "support: full",
         "utility: 4 of 5",
     ]

@@ -8,8 +8,8 @@ import pytest
 from avalan.data import textbook
 from avalan.data.textbook import Claim, Inquiry, Textbook
 from avalan.evaluate.examples import Page, Prompt, Question, QuestionSet
-from avalan.model.entities import Usage
-from avalan.reflection.judge import Draft, Grade, Reading
+from avalan.model.entities import Grade, Usage
+from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.retrieval.entities import Passage
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from avalan.model.entities import Usage
+from avalan.model.entities import Grade, Usage
 from avalan.model.prompt import Tokenizer, load_tokenizer
-from avalan.reflection.judge import Draft, Grade, Reading
+from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.reflection.tokens import ReflectionIds, reflection_ids
 from avalan.retrieval.entities import Passage

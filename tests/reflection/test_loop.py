@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from avalan.errors import ConfigurationError
+from avalan.model.entities import Grade
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
-from avalan.reflection.judge import Draft, Grade, Reading
+from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.loop import NO_DOCUMENTS, NOT_KNOWN, NOT_THERE, AskSettings, ask
 from avalan.reflection.panel import Panel
 from avalan.reflection.settings import Retrieve

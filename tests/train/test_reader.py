@@ -18,7 +18,8 @@ from avalan.cli import main
 from avalan.data import textbook
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
 from avalan.errors import ConfigurationError, ModelError
-from avalan.model.nlp.judge import NUM_HEADS, SUPPORTS
+from avalan.model.entities import GRADES
+from avalan.model.nlp.judge import NUM_HEADS
 from avalan.model.nlp.judge_onnx import open_reader
 from avalan.model.nlp.sentence import read_tokenizer
 from avalan.train.kinds import load_any
@@ -73,7 +74,7 @@ def small() -> Textbook:
     )
     claims = tuple(
         Claim(id=f"c{i}", passage="p0", split="train", claim=f"a cat {i}", support=support)
-        for i, support in enumerate(SUPPORTS)
+        for i, support in enumerate(GRADES)
     )
     prompts = (
         Prompt(id="r0", prompt="hello", need="none", kind="talk", language="en", split="train"),
@@ -320,7 +321,7 @@ def test_a_question_with_its_answer_is_supported_and_with_another_is_not() -> No
                 kind="missing"),
     )  # fmt: skip
     stated = written_lessons(replace(book, inquiries=(*book.inquiries, *two)))["stated"]
-    said = {(each.text, SUPPORTS[each.support or 0]) for each in stated}
+    said = {(each.text, GRADES[each.support or 0]) for each in stated}
     assert ("when does the train leave at 9", "full") in said
     assert ("when does the train leave train", "contradicted") in said
     assert ("what colour train", "none") in said

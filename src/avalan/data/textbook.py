@@ -14,13 +14,12 @@ from typing import Any, Literal, TypeVar
 
 from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _
+from avalan.model.entities import GRADES, Grade
 from avalan.retrieval.ranking import SAME_TEXT, resemblance, shingles
 
 Split = Literal["train", "validation", "test"]
-Support = Literal["full", "partial", "contradicted", "none"]
 Made = TypeVar("Made")
 
-_SUPPORTS = ("full", "partial", "contradicted", "none")
 _OVERLAP = 13
 """Words in a row that two texts share by no chance (Brown et al., 2020, arXiv:2005.14165)."""
 
@@ -68,7 +67,7 @@ class Claim:
     passage: str
     split: Split
     claim: str
-    support: Support
+    support: Grade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +195,7 @@ def _broken_references(book: Textbook) -> Iterator[str]:
             if name not in pages or pages[name].split != inquiry.split:
                 yield f"{inquiry.id}: {name} is no page of its split"
     for claim in book.claims:
-        if claim.support not in _SUPPORTS:
+        if claim.support not in GRADES:
             yield f"{claim.id}: there is no support {claim.support!r}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from avalan.data.pairs import strangers
 from avalan.data.textbook import Inquiry, Page, Textbook
-from avalan.model.nlp.judge import SUPPORTS
+from avalan.model.entities import GRADES
 from avalan.reflection.judge import Judge
 from avalan.reflection.matching import best, exact_match, token_f1
 from avalan.retrieval.entities import Passage
@@ -35,7 +35,7 @@ class Pointed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upheld:
-    """A claim held against its page; grades are indexes into `SUPPORTS`."""
+    """A claim held against its page; grades are indexes into `GRADES`."""
 
     group: str
     grade: int
@@ -57,9 +57,7 @@ def upheld(judge: Judge, book: Textbook) -> Iterator[Upheld]:
     pages = {page.id: page for page in book.pages}
     for each in book.claims:
         said = judge.supports(each.claim, as_passage(pages[each.passage]))
-        yield Upheld(
-            group=each.passage, grade=SUPPORTS.index(each.support), said=SUPPORTS.index(said)
-        )
+        yield Upheld(group=each.passage, grade=GRADES.index(each.support), said=GRADES.index(said))
 
 
 def as_passage(page: Page) -> Passage:

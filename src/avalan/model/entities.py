@@ -13,6 +13,10 @@ Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "interrupted"]
 TokenKind = Literal["plain", "added", "special"]
 ConstraintKind = Literal["schema", "regex", "choice"]
+Grade = Literal["full", "partial", "contradicted", "none"]
+"""How far a passage bears a claim out; reflection tokens have no word for `contradicted`."""
+GRADES: tuple[Grade, ...] = get_args(Grade)
+"""In the order of the reader's heads."""
 
 CONSTRAINTS: dict[ConstraintKind, str] = {
     "schema": _n("schema"),

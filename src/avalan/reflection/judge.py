@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
-from avalan.model.entities import Usage
+from avalan.model.entities import Grade, Usage
 from avalan.reflection.record import Support
 from avalan.retrieval.entities import Passage
-
-Grade = Literal["full", "partial", "contradicted", "none"]
-"""How far a passage bears a claim out; a model's tokens have no word for `contradicted`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,15 @@
 """The reader as a judge: its numbers, turned into what the loop asks for."""
 
-from avalan.model.entities import Usage
-from avalan.model.nlp.judge import SUPPORTS, PairReader, sigmoid
+from avalan.model.entities import GRADES, Grade, Usage
+from avalan.model.nlp.judge import PairReader, sigmoid
 from avalan.reflection.calibrate import Calibrator, logit
-from avalan.reflection.judge import Draft, Grade, Reading
+from avalan.reflection.judge import Draft, Reading
 from avalan.retrieval.entities import Passage
+
+_LOOK_TWICE = -4.0
+"""Log-odds below which an answer is not looked at again: 98% of the right ones of validation lie
+above, and half of all."""
+_NOTHING = tuple(float(grade == "none") for grade in GRADES)
 
 
 class ReaderJudge:
@@ -31,12 +36,26 @@ class ReaderJudge:
         return None
 
     def read(self, question: str, passage: Passage) -> Reading:
-        """Point at the answer in a passage, which is read below its heading as in training."""
+        """Point at the answer in a passage, which is read below its heading as in training.
+
+        How sure it is depends on a second look, too: whether the passage bears out the question
+        and this answer, read as a claim.
+        """
         ahead = _ahead(passage)
         found = self._reader.point(question, ahead + passage.text)
-        features = {"margin": found.margin, "relevance": logit(found.relevance)}
-        confidence = self._reading(features) if self._reading else sigmoid(found.margin)
         span = _below(len(ahead), found.span)
+        grades = _NOTHING
+        if span and found.margin >= _LOOK_TWICE:
+            claim = f"{question} {passage.text[slice(*span)]}"
+            grades = self._reader.support(claim, ahead + passage.text)
+        full, partial, _contradicted, none = grades
+        features = {
+            "margin": found.margin,
+            "relevance": logit(found.relevance),
+            "support": logit(full + partial / 2),
+            "unsupported": logit(none),
+        }
+        confidence = self._reading(features) if self._reading else sigmoid(found.margin)
         return Reading(
             relevance=found.relevance,
             span=span,
@@ -47,7 +66,7 @@ class ReaderJudge:
     def supports(self, claim: str, passage: Passage) -> Grade:
         """The likeliest grade."""
         found = self._reader.support(claim, _ahead(passage) + passage.text)
-        return SUPPORTS[found.index(max(found))]
+        return GRADES[found.index(max(found))]
 
     def usage(self) -> Usage:
         """It writes no tokens, and those that it reads are not counted."""

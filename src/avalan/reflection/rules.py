@@ -8,9 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from avalan.model.entities import Usage
+from avalan.model.entities import Grade, Usage
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.judge import Draft, Grade, Reading
+from avalan.reflection.judge import Draft, Reading
 from avalan.retrieval import query
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage

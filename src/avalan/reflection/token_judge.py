@@ -11,7 +11,7 @@ import numpy as np
 from avalan.model.decode.constraint import allowed_in_span, restrict
 from avalan.model.decode.sampling import logprobs
 from avalan.model.engine import Logits, State
-from avalan.model.entities import Message, Usage
+from avalan.model.entities import Grade, Message, Usage
 from avalan.model.load import Model
 from avalan.reflection.calibrate import Calibrator, logit
 from avalan.reflection.gate import (
@@ -20,7 +20,7 @@ from avalan.reflection.gate import (
     relevance_probability,
     retrieval_probability,
 )
-from avalan.reflection.judge import Draft, Grade, Reading
+from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.record import Support
 from avalan.reflection.render import EncodedPassage, encode_passage
 from avalan.reflection.tokens import reflection_ids

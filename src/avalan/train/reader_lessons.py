@@ -9,7 +9,7 @@ from avalan.data import claims, mixture
 from avalan.data.cloze import gap
 from avalan.data.pairs import shown, strangers
 from avalan.data.textbook import Inquiry, Textbook
-from avalan.model.nlp.judge import SUPPORTS
+from avalan.model.entities import GRADES
 from avalan.train.embedding_texts import lines
 
 _NUM_STRANGE = 8
@@ -30,7 +30,7 @@ class Lesson:
     """Characters of the page, each a right answer; empty where it is not there."""
     relevant: bool | None = None
     support: int | None = None
-    """Index into `SUPPORTS`."""
+    """Index into `GRADES`."""
     retrieve: bool | None = None
 
 
@@ -47,7 +47,7 @@ def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
         for each in book.inquiries
     ]
     claimed = [
-        Lesson(text=each.claim, page=pages[each.passage], support=SUPPORTS.index(each.support))
+        Lesson(text=each.claim, page=pages[each.passage], support=GRADES.index(each.support))
         for each in book.claims
     ]
     prompts = [Lesson(text=each.prompt, retrieve=each.need == "retrieve") for each in book.prompts]
@@ -89,7 +89,7 @@ def _stated(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
                 Lesson(
                     text=f"{each.question} {answer}",
                     page=pages[passage],
-                    support=SUPPORTS.index(support),
+                    support=GRADES.index(support),
                 )
                 # As many wrong ones as right ones.
                 for answer, support in said[:2]
@@ -145,12 +145,12 @@ class Exercises:
         return Lesson(text=found.question, page=page, spans=(found.span,), relevant=True)
 
     def _claim(self, rng: Random) -> Lesson:
-        support = rng.choice(SUPPORTS)
+        support = rng.choice(GRADES)
         page, other = rng.choice(self._pages), rng.choice(self._pages)
         text = claims.claim(page, other, support, rng) if page != other else None
         if text is None:
             return _of_world(rng)
-        return Lesson(text=text, page=page, support=SUPPORTS.index(support))
+        return Lesson(text=text, page=page, support=GRADES.index(support))
 
 
 def _of_world(rng: Random) -> Lesson:

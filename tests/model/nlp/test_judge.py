@@ -17,7 +17,6 @@ from avalan.model.nlp.judge import (
     RELEVANCE,
     START,
     SUPPORT,
-    SUPPORTS,
     PairReader,
     best_span,
     windows,
@@ -106,6 +105,5 @@ def test_what_the_heads_say_by_hand(tokenizer: tokenizers.Tokenizer) -> None:
     assert found.margin == pytest.approx(7 - 1.5)
     assert found.relevance == pytest.approx(0.75)
     assert reader.support("the cat sat", page) == pytest.approx((0.4, 0.3, 0.2, 0.1))
-    assert SUPPORTS[0] == "full"
     assert reader.need(QUESTION) == pytest.approx(0.2)
     assert reader.point(QUESTION, "").span is None

@@ -100,6 +100,9 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
     yield _("answer"), " ".join(answer.text.split())
     for citation in answer.citations:
         yield _("source"), f"{path_text(citation.source)} {_bytes(citation, '-')}"
+    before, after = beside_quote(answer)
+    if before + after:
+        yield _("sentence"), " ".join(f"{before}{answer.text}{after}".split())
     if not answer.citations:
         sure = answer.confidence
         yield _("source"), _("memory (confidence {confidence:.2f})", confidence=sure)
@@ -255,13 +258,8 @@ class Screen:
 
     def _sentence(self, answer: Answer, citation: Citation) -> list[Part]:
         """The sentence that a quotation stands in, with the quotation marked; or nothing."""
-        rank = quoted_rank(answer)
-        if rank is None or (span := answer.readings[rank].span) is None:
-            return []
-        text = answer.passages[rank].text
-        start, end = around(text, span)
-        before, after = text[start : span[0]], text[span[1] : end]
-        if not any(map(str.isalnum, before + after)):
+        before, after = beside_quote(answer)
+        if not before + after:
             return []
         if len(before) > _CONTEXT:
             before = self._draw.ellipsis + before[-_CONTEXT:]
@@ -298,6 +296,17 @@ def quoted_rank(answer: Answer) -> int | None:
         if passage.source == cited.source and place == (cited.start, cited.end):
             return rank
     return None
+
+
+def beside_quote(answer: Answer) -> tuple[str, str]:
+    """What stands before and after the quotation in its sentences; empty where there is no word."""
+    rank = quoted_rank(answer)
+    if rank is None or (span := answer.readings[rank].span) is None:
+        return "", ""
+    text = answer.passages[rank].text
+    start, end = around(text, span)
+    before, after = text[start : span[0]], text[span[1] : end]
+    return (before, after) if any(map(str.isalnum, before + after)) else ("", "")
 
 
 def around(text: str, span: tuple[int, int]) -> tuple[int, int]:

@@ -9,25 +9,21 @@ decided elsewhere.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
 from avalan.errors import ModelError
+from avalan.model.entities import GRADES
 from avalan.model.prompt import read_json
 
 Logits = NDArray[np.float32]
 
 START, END, RELEVANCE = 0, 1, 2
-SUPPORT = slice(3, 7)
+SUPPORT = slice(3, 3 + len(GRADES))
 NEED = 7
 NUM_HEADS = 8
-SUPPORTS: tuple[Literal["full"], Literal["partial"], Literal["contradicted"], Literal["none"]] = (
-    "full", "partial", "contradicted", "none",
-)  # fmt: skip
-"""In the order of their heads."""
 
 CONFIG = "reader.json"
 """Says how many tokens a reader reads at once; a folder that has it is one."""
@@ -111,9 +107,9 @@ class PairReader:
         return Pointed(span=best.span, margin=best.margin, relevance=likeliest)
 
     def support(self, claim: str, page: str) -> tuple[float, ...]:
-        """P of each of `SUPPORTS` for `claim`, by the window of the page that says most of it."""
+        """P of each of `GRADES` for `claim`, by the window of the page that says most of it."""
         grades = [softmax(logits[0, SUPPORT]) for _window, logits in self._logits(claim, page)]
-        best = min(grades, key=lambda each: each[SUPPORTS.index("none")])
+        best = min(grades, key=lambda each: each[GRADES.index("none")])
         return tuple(float(each) for each in best)
 
     def need(self, prompt: str) -> float:
