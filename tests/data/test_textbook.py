@@ -132,3 +132,48 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "questions.jsonl").write_text(broken + "\n")
     with pytest.raises(ConfigurationError, match=r"Line 1 of .*questions\.jsonl cannot be used"):
         textbook.read(tmp_path)
+
+
+WRITTEN = {
+    "passages": {"id": "p", "title": "Tea", "register": "note", "split": "train", "text": "Hot."},
+    "questions": {
+        "id": "q", "passage": "p", "split": "train", "question": "?", "answerable": True,
+        "answers": ["Hot"], "kind": "thing",
+    },
+    "claims": {"id": "c", "passage": "p", "split": "train", "claim": "Hot.", "support": "full"},
+    "prompts": {
+        "id": "r", "prompt": "hello", "need": "none", "kind": "talk", "language": "en",
+        "split": "train",
+    },
+}  # fmt: skip
+
+
+def write(folder: Path, rows: dict[str, object]) -> None:
+    for name, row in rows.items():
+        (folder / f"{name}.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def test_other_separators_of_lines_may_stand_in_a_text(tmp_path: Path) -> None:
+    write(tmp_path, WRITTEN | {"passages": WRITTEN["passages"] | {"text": "Hot.\u2028Tea\x85"}})
+    assert textbook.read(tmp_path).pages[0].text == "Hot.\u2028Tea\x85"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "complaint"),
+    [
+        ("questions", [], "Line 1 of .*questions.jsonl cannot be used"),
+        ("questions", 5, "Line 1 of .*questions.jsonl cannot be used"),
+        ("claims", {"support": "fully"}, "support is 'fully'"),
+        ("prompts", {"need": "Retrieve"}, "need is 'Retrieve'"),
+        ("passages", {"split": "dev"}, "split is 'dev'"),
+        ("questions", {"passage": "x"}, "q: there is no page x"),
+        ("questions", {"answers": ["Cold"]}, "q: not verbatim in p: 'Cold'"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_it_is_used(
+    tmp_path: Path, file: str, change: object, complaint: str
+) -> None:
+    row = WRITTEN[file] | change if isinstance(change, dict) else change
+    write(tmp_path, WRITTEN | {file: row})
+    with pytest.raises(ConfigurationError, match=complaint):
+        textbook.read(tmp_path)

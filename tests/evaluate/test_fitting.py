@@ -105,6 +105,13 @@ def test_the_refusal_threshold_by_hand() -> None:
     assert refusal_threshold([], 0.2) == 0.5
 
 
+def test_who_quotes_nothing_has_refused_already() -> None:
+    # Two of ten may be refused, and one is: so one more, the least confident.
+    confidences = [None, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    assert refusal_threshold(confidences, 0.2) == 0.2
+    assert refusal_threshold([None, None, None, 0.5, 0.6], 0.2) == 0.5
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0, 0.99))
 def test_no_more_are_refused_than_may_be(confidences: list[float], share: float) -> None:
     threshold = refusal_threshold(confidences, share)

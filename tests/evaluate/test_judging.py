@@ -1,5 +1,6 @@
 """What a judge makes of the textbook, part by part: values by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ def test_claims_are_graded_as_the_judge_says(stage: Any) -> None:
 
 
 def test_a_page_is_a_passage_below_its_title(stage: Any) -> None:
-    passage = as_passage(stage.book.pages[0])
+    passage = as_passage(replace(stage.book.pages[0], title="Brewing"))
+    assert passage.heading == "Brewing"
     assert passage.text == stage.book.pages[0].text
     assert passage.locate(0, 4) == (0, 4)

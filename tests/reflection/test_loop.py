@@ -359,10 +359,21 @@ def test_a_quotation_without_grades_is_graded_by_the_critic(
     assert answer.timings["critique_s"] >= 0
 
 
-def test_a_graded_quotation_keeps_its_own_grades(panel_of: MakePanel, index: SyncIndex) -> None:
+@pytest.mark.parametrize(("by_critic", "support"), [(False, "full"), (True, "partial")])
+def test_a_quotation_is_graded_by_the_judge_of_support(
+    panel_of: MakePanel, index: SyncIndex, by_critic: bool, support: str
+) -> None:
     critic, model = Critic("critic"), ToldJudge("model", readings={"evening": GARDEN})
-    answer = answer_of(told(panel_of(critic, critic, model), index))
-    assert (answer.support, answer.utility) == ("full", 4)
+    judges = (critic, critic, model, model, model, critic if by_critic else model)
+    answer = answer_of(told(panel_of(*judges), index))
+    assert (answer.support, answer.utility) == (support, 4)
+    assert answer.graded_by == ("critic" if by_critic else "model")
+
+
+def test_rules_that_judge_support_leave_it_open(panel_of: MakePanel, index: SyncIndex) -> None:
+    critic, rules = Critic("critic"), ToldJudge("rules", readings={"pool": POOL})
+    answer = answer_of(told(panel_of(critic, critic, rules, rules, rules, rules), index))
+    assert (answer.support, answer.utility, answer.graded_by) == (None, 3, "critic")
 
 
 def test_without_a_critic_there_are_no_grades(panel_of: MakePanel, index: SyncIndex) -> None:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.reflection.matching import best, contains, exact_match, normalise, token_f1
+from avalan.reflection.matching import (
+    best,
+    contains,
+    exact_match,
+    normalise,
+    standing,
+    token_f1,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +82,18 @@ def test_scores_are_symmetric_where_they_should_be_and_agree(one: str, other: st
 def test_the_best_gold_answer_counts() -> None:
     assert best(exact_match, "two", ["one", "Two!"]) == 1
     assert best(token_f1, "two", []) == 0
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text", "found"),
+    [
+        ("4", "VX-410 needs 4 of 24, 4", [13, 22]),
+        ("(pink halo)", "spoiled(pink halo)s", [7]),
+        ("7.30", "17.30 or 7.30–16", [9]),
+        ("été", "L'été; étés", [2]),
+        ("", "anything", []),
+    ],
+)
+def test_a_phrase_stands_as_whole_words(phrase: str, text: str, found: list[int]) -> None:
+    assert [start for start, _ in standing(phrase, text)] == found
+    assert all(text[slice(*span)] == phrase for span in standing(phrase, text))

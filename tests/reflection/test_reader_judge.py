@@ -1,5 +1,6 @@
 """The reader as a judge: places count in the passage's own text, and probabilities are fitted."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,16 @@ def test_a_quote_stands_in_the_passage_whatever_its_heading(
 
 
 def test_a_heading_is_not_quoted(reader: PairReader) -> None:
-    found = ReaderJudge(reader).read("where is the cat", passage("the garden", "mat"))
-    assert (found.span, found.confidence) == (None, 0.0)
+    text = "the mat at the garden"
+    found = ReaderJudge(reader).read("where is the cat", passage(text, "the garden at the mat"))
+    assert found.span is not None
+    assert text[slice(*found.span)] == "mat"
+
+
+def test_without_a_text_there_is_nothing_to_quote(reader: PairReader) -> None:
+    found = ReaderJudge(reader).read("where is the cat", passage("", "mat"))
+    assert (found.span, found.confidence, found.support) == (None, 0.0, None)
+    assert all(map(math.isfinite, found.features.values()))
 
 
 def looking_twice(folder: Path, margin: float) -> tuple[ReaderJudge, list[int]]:
@@ -82,6 +91,7 @@ def test_a_likely_answer_is_looked_at_twice(
     supported, unsupported = grades
     assert found.features["support"] == pytest.approx(logit(supported), abs=1e-4)
     assert found.features["unsupported"] == pytest.approx(logit(unsupported), abs=1e-4)
+    assert found.support == ("full" if margin > -4 else None)
     assert len(lengths) == (2 if margin > -4 else 1)
     assert lengths == sorted(lengths), "the answer stands in what is read the second time"
 

@@ -244,6 +244,36 @@ def test_an_answer_that_no_window_has_whole_is_not_asked_for(
     assert (made.start, made.relevant) == (IGNORED, IGNORED)
 
 
+@pytest.mark.parametrize(("support", "told"), [(0, IGNORED), (1, IGNORED), (2, IGNORED), (3, 3)])
+def test_a_claim_is_graded_beside_all_that_may_bear_it_out(
+    tokenizer: tokenizers.Tokenizer, support: int, told: int
+) -> None:
+    short, long = "the cat sat on the mat", "the cat sat on the mat at the garden " * 8
+    whole = row(Lesson(text="cat", page=short, support=support), tokenizer, 24, Random(0))
+    assert whole.support == support
+    part = row(Lesson(text="cat", page=long, support=support), tokenizer, 24, Random(0))
+    assert part.support == told
+
+
+def test_a_share_without_lessons_is_told(
+    recipe: ReaderRecipe, tokenizer: tokenizers.Tokenizer
+) -> None:
+    bare = replace(small(), prompts=())
+    with pytest.raises(ConfigurationError, match=r"no lessons for lessons\.prompts"):
+        Steps(recipe, bare, tokenizer)
+
+
+def test_an_answer_is_pointed_at_where_it_stands_alone() -> None:
+    text = "The 410 takes 4 seconds."
+    page = Page(id="p", title="Model 4", register="manual", split="train", text=text)
+    asked = replace(small().inquiries[0], passage="p", answers=("4",))
+    (lesson,) = written_lessons(Textbook(pages=(page,), inquiries=(asked,), claims=(), prompts=()))[
+        "asked"
+    ]
+    (span,) = lesson.spans or ()
+    assert lesson.page[span[0] - 6 : span[1] + 8] == "takes 4 seconds"
+
+
 def test_a_batch_is_padded_and_answers_begin_in_pages_only(
     tokenizer: tokenizers.Tokenizer,
 ) -> None:

@@ -71,7 +71,7 @@ def changed(sentence: str, page: str, rng: Random) -> str | None:
 
 
 def _other_number(digits: str, rng: Random) -> str:
-    """Another of as many digits, of which one or all differ."""
+    """Another of as many digits, of which one differs."""
     place = rng.randrange(len(digits))
     lowest = 1 if place == 0 and len(digits) > 1 else 0
     new = rng.choice([d for d in range(lowest, 10) if str(d) != digits[place]])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _
@@ -18,6 +18,7 @@ from avalan.model.entities import GRADES, Grade
 from avalan.retrieval.ranking import SAME_TEXT, resemblance, shingles
 
 Split = Literal["train", "validation", "test"]
+Need = Literal["retrieve", "none"]
 Made = TypeVar("Made")
 
 _OVERLAP = 13
@@ -76,7 +77,7 @@ class Prompt:
 
     id: str
     prompt: str
-    need: Literal["retrieve", "none"]
+    need: Need
     kind: str
     language: str
     split: Split
@@ -107,12 +108,23 @@ def read(folder: Path) -> Textbook:
     Raises:
         ConfigurationError: a file is missing, or a line of it is not what it should be.
     """
-    return Textbook(
+    book = Textbook(
         pages=tuple(_made(folder / "passages.jsonl", lambda row: Page(**row))),
         inquiries=tuple(_made(folder / "questions.jsonl", _inquiry)),
         claims=tuple(_made(folder / "claims.jsonl", lambda row: Claim(**row))),
         prompts=tuple(_made(folder / "prompts.jsonl", lambda row: Prompt(**row))),
     )
+    for problem in _broken_references(book):
+        raise ConfigurationError(
+            "The textbook in {folder} cannot be used ({problem}); repair it.",
+            folder=folder,
+            problem=problem,
+        )
+    return book
+
+
+_WORDS_OF = {"support": GRADES, "need": get_args(Need), "split": get_args(Split)}
+"""What may stand in a field."""
 
 
 def _inquiry(row: Mapping[str, Any]) -> Inquiry:
@@ -129,7 +141,7 @@ def _inquiry(row: Mapping[str, Any]) -> Inquiry:
 
 def _made(path: Path, make: Callable[[dict[str, Any]], Made]) -> Iterator[Made]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             "The textbook's file {path} cannot be read ({reason}); name the folder data/textbook "
@@ -137,10 +149,15 @@ def _made(path: Path, make: Callable[[dict[str, Any]], Made]) -> Iterator[Made]:
             path=path,
             reason=reason_of(error) if isinstance(error, OSError) else _("it is not UTF-8"),
         ) from None
-    for number, line in enumerate(lines, 1):
+    # By line feeds alone: JSON strings may hold other separators of lines as they are.
+    for number, line in enumerate(text.split("\n") if text else (), 1):
         try:
-            yield make(json.loads(line))
-        except (KeyError, TypeError, ValueError) as error:
+            row = json.loads(line)
+            for field, words in _WORDS_OF.items():
+                if field in row and row[field] not in words:
+                    raise ValueError(f"{field} is {row[field]!r}")
+            yield make(row)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 "Line {number} of {path} cannot be used ({kind}: {error}); repair it.",
                 number=number,
@@ -194,9 +211,6 @@ def _broken_references(book: Textbook) -> Iterator[str]:
         for name, _piece in inquiry.elsewhere:
             if name not in pages or pages[name].split != inquiry.split:
                 yield f"{inquiry.id}: {name} is no page of its split"
-    for claim in book.claims:
-        if claim.support not in GRADES:
-            yield f"{claim.id}: there is no support {claim.support!r}"
 
 
 def _near_duplicates(book: Textbook) -> Iterator[str]:

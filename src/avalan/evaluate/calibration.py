@@ -2,12 +2,12 @@
 
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
 prompts to which it was taught no answer; the reading on written questions (G3 and the textbook),
-its weights on as many made ones (G1) too. Judges are compared by cross-fitting: each example is
-scored with what was fitted on the folds that it is not in. What nothing is fitted for (relevance,
-quotations, support) is compared on the textbook. The test split is never read.
+its weights on made ones (G1) too, as many as G3 has. Judges are compared by cross-fitting: each
+example is scored with what was fitted on the folds that it is not in. What nothing is fitted for
+(relevance, quotations, support) is compared on the textbook. The test split is never read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from avalan.data import textbook
 from avalan.data.textbook import Textbook
 from avalan.evaluate import cases, fitting, judging
-from avalan.evaluate.cases import Recalled
+from avalan.evaluate.cases import MemoryCase, NeedCase, ReadingCase, Recalled
 from avalan.evaluate.examples import (
     Prompt,
     QuestionSet,
@@ -64,6 +64,8 @@ class Part:
 
     fitted: Fitted
     scores: tuple[float, ...]
+    groups: tuple[str, ...]
+    """What each case shares its luck with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ def calibrate(
         top_k: how many passages are read for each question.
     """
     found = {name: _judged(name, judge, data, top_k, tell) for name, judge in judges.items()}
-    choices = {part: _choice(part, found) for part in PARTS}
+    choices = {part: _choice(part, found, seed=data.seed) for part in PARTS}
     return {
         "default": {part: choice.pop("ranked") for part, choice in choices.items()},
         "judges": {name: each.fitted() for name, each in found.items()},
@@ -159,7 +161,7 @@ def _need(judge: Judge, data: Validation, reporter: Reporter, *, scaled: bool) -
     found = list(reporter.following(asked, len(data.prompts)))
     fit = partial(fitting.fit_need, scaled=scaled)
     scores = fitting.cross_fitted(found, fit, fitting.score_need, seed=data.seed)
-    return Part(fitted=fit(found), scores=scores)
+    return Part(fitted=fit(found), scores=scores, groups=_groups(found))
 
 
 def _memory(judge: Judge, data: Validation, reporter: Reporter) -> Part | None:
@@ -169,7 +171,7 @@ def _memory(judge: Judge, data: Validation, reporter: Reporter) -> Part | None:
     if not found:
         return None
     scores = fitting.cross_fitted(found, fitting.fit_memory, fitting.score_memory, seed=data.seed)
-    return Part(fitted=fitting.fit_memory(found), scores=scores)
+    return Part(fitted=fitting.fit_memory(found), scores=scores, groups=_groups(found))
 
 
 def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> Part:
@@ -181,17 +183,21 @@ def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> 
     written, made = found[:num_written], found[num_written:]
     fit = partial(fitting.fit_reading, more=made)
     scores = fitting.cross_fitted(written, fit, fitting.score_reading, seed=data.seed)
-    return Part(fitted=fit(written), scores=scores)
+    return Part(fitted=fit(written), scores=scores, groups=_groups(written))
+
+
+def _groups(found: Iterable[NeedCase | MemoryCase | ReadingCase]) -> tuple[str, ...]:
+    return tuple(case.group for case in found)
 
 
 # --- the choice --------------------------------------------------------------------------------
 
 
-def _choice(part: str, found: Mapping[str, Judged]) -> dict[str, Any]:
+def _choice(part: str, found: Mapping[str, Judged], *, seed: int) -> dict[str, Any]:
     """Who serves `part`, the best first and the rules last, and why."""
     if part == "memory":
         return _memory_choice(found)
-    statistic, columns = _measure(part)
+    statistic, columns, groups = _measure(part)
     said = {name: columns(each) for name, each in found.items()}
     scores = {name: statistic(*each) if len(each[0]) else 0.0 for name, each in said.items()}
     least = scores.get(RULES, 0.0)
@@ -204,7 +210,8 @@ def _choice(part: str, found: Mapping[str, Judged]) -> dict[str, Any]:
         def difference(*both: NDArray[Any]) -> float:
             return statistic(*both[: len(first)]) - statistic(*both[len(first) :])
 
-        if told := bootstrap(difference, *first, *rules):
+        alike = groups(found[RULES])
+        if told := bootstrap(difference, *first, *rules, groups=alike, seed=seed):
             choice["better_by"] = [told.value, told.low, told.high]
     return choice
 
@@ -212,27 +219,45 @@ def _choice(part: str, found: Mapping[str, Judged]) -> dict[str, Any]:
 Columns = tuple[NDArray[Any], ...]
 
 
-def _measure(part: str) -> tuple[Callable[..., float], Callable[[Judged], Columns]]:
-    """The figure by which judges are compared in a part, and of what it is taken."""
+def _measure(
+    part: str,
+) -> tuple[Callable[..., float], Callable[[Judged], Columns], Callable[[Judged], Sequence[str]]]:
+    """The figure by which judges are compared in a part, of what, and what shares its luck."""
 
     def mean(values: NDArray[Any]) -> float:
         return float(values.mean())
 
     match part:
         case "need":
-            return mean, lambda each: (np.array(each.need.scores),)
+            return mean, lambda each: (np.array(each.need.scores),), lambda each: each.need.groups
         case "abstention":
-            return mean, lambda each: (np.array(each.reading.scores),)
-        case "span":
-            return mean, lambda each: (np.array([p.f1 for p in each.pointed if p.answerable]),)
-        case "relevance":
-            return auroc, lambda each: (
-                np.array([p.answerable for p in each.pointed]),
-                np.array([p.relevance for p in each.pointed]),
+            return (
+                mean,
+                lambda each: (np.array(each.reading.scores),),
+                lambda each: each.reading.groups,
             )
-    return macro_f1, lambda each: (
-        np.array([claim.grade for claim in each.upheld]),
-        np.array([claim.said for claim in each.upheld]),
+        case "span":
+            return (
+                mean,
+                lambda each: (np.array([p.f1 for p in each.pointed if p.answerable]),),
+                lambda each: [p.group for p in each.pointed if p.answerable],
+            )
+        case "relevance":
+            return (
+                auroc,
+                lambda each: (
+                    np.array([p.answerable for p in each.pointed]),
+                    np.array([p.relevance for p in each.pointed]),
+                ),
+                lambda each: [p.group for p in each.pointed],
+            )
+    return (
+        macro_f1,
+        lambda each: (
+            np.array([claim.grade for claim in each.upheld]),
+            np.array([claim.said for claim in each.upheld]),
+        ),
+        lambda each: [claim.group for claim in each.upheld],
     )
 
 

@@ -90,15 +90,23 @@ def fit_reading(cases: Sequence[ReadingCase], more: Sequence[ReadingCase] = ()) 
     quotes = [quote for case in (*cases, *more) for quote in case.quotes]
     calibrator = _regression([q.features for q in quotes], [q.right for q in quotes])
     fitted = Fitted(calibrator=calibrator, threshold=0.0)
-    confidences = [_best_quote(fitted, c)[0] for c in cases if c.answerable and c.quotes]
+    confidences = [
+        _best_quote(fitted, case)[0] if case.quotes else None for case in cases if case.answerable
+    ]
     threshold = refusal_threshold(confidences, OVER_REFUSAL)
     return Fitted(calibrator=calibrator, threshold=threshold)
 
 
-def refusal_threshold(confidences: Sequence[float], share: float) -> float:
-    """The highest threshold below which at most `share` of the confidences lie; 0.5 for none."""
-    ranked = sorted(confidences)
-    return ranked[min(int(share * len(ranked)), len(ranked) - 1)] if ranked else 0.5
+def refusal_threshold(confidences: Sequence[float | None], share: float) -> float:
+    """The highest threshold that refuses at most `share` of the questions; 0.5 for none.
+
+    Args:
+        confidences: None where nothing is quoted, which is refused whatever the threshold.
+    """
+    ranked = sorted(each for each in confidences if each is not None)
+    num_silent = len(confidences) - len(ranked)
+    lowest = max(int(share * len(confidences)) - num_silent, 0)
+    return ranked[min(lowest, len(ranked) - 1)] if ranked else 0.5
 
 
 def score_reading(fitted: Fitted, case: ReadingCase) -> float:

@@ -18,7 +18,7 @@ from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
 from avalan.locale import _n
 from avalan.reflection.events import Answer, Citation
 from avalan.reflection.loop import AskSettings, ask
-from avalan.reflection.matching import best, contains, exact_match, token_f1
+from avalan.reflection.matching import best, contains, exact_match, standing, token_f1
 from avalan.reflection.panel import Panel
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
@@ -102,7 +102,7 @@ def score(question: Question, text: str | None) -> float:
 def holds(passage: Passage, question: Question) -> bool:
     """Whether the passage lies in the right page and has a gold answer in it, word for word."""
     on_page = Path(passage.source).name == question.page
-    return on_page and any(gold in passage.text for gold in question.answers)
+    return on_page and any(standing(gold, passage.text) for gold in question.answers)
 
 
 def _graded(question: Question, end: Answer, read: Sequence[Passage], seconds: float) -> Answered:

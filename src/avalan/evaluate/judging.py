@@ -4,7 +4,7 @@ Every question is read beside its own page and beside the stranger that shares m
 every claim is held against its page.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from avalan.data.pairs import strangers
@@ -30,7 +30,6 @@ class Pointed:
     """Against the best gold answer; 0 where there is none."""
     confidence: float
     relevance: float
-    features: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,5 +80,4 @@ def _pointed(judge: Judge, inquiry: Inquiry, page: Page) -> Pointed:
         exact=best(exact_match, answer, golds),
         confidence=reading.confidence,
         relevance=reading.relevance,
-        features=reading.features,
     )

@@ -153,13 +153,22 @@ def run(
         split=plan.split,
         seed=plan.seed,
         top_k=plan.top_k,
-        data=examples.data_hashes(plan.data) if plan.data and "G3" in levels else {},
+        data=_hashes(plan),
         sections=tuple(
             Section(level=level, examples=tuple(listed(made)), columns=tuple(columns[level]))
             for level, made in levels.items()
         ),
         wall_s=perf_counter() - began,
     )
+
+
+def _hashes(plan: Plan) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    if plan.data and "G3" in plan.levels:
+        found |= examples.data_hashes(plan.data)
+    if plan.textbook and "T" in plan.levels:
+        found |= examples.textbook_hashes(plan.textbook)
+    return found
 
 
 def make(plan: Plan, level: LevelName) -> Examples:

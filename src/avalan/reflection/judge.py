@@ -37,8 +37,23 @@ class Reading:
     """The raw scores behind `confidence`, for calibration and the trace."""
 
 
+def above(heading: str) -> str:
+    """A heading as it is read before its passage."""
+    return f"{heading}\n\n" if heading else ""
+
+
+def as_claim(question: str, answer: str) -> str:
+    """A question with its answer, for `Judge.supports`."""
+    return f"{question} {answer}"
+
+
+def as_support(grade: Grade) -> Support:
+    """A grade in the words of reflection tokens, which have none for `contradicted`."""
+    return "none" if grade == "contradicted" else grade
+
+
 class Judge(Protocol):
-    """A source of judgements: a model's reflection tokens, rules, later others."""
+    """A source of judgements: a model's reflection tokens, the reader, rules."""
 
     name: str
 

@@ -28,6 +28,15 @@ def contains(answer: str, gold: str) -> float:
     return float(bool(wanted) and f" {wanted} " in f" {normalise(answer)} ")
 
 
+def standing(phrase: str, text: str) -> tuple[tuple[int, int], ...]:
+    """Where `phrase` stands in `text`, in characters, each time: no "4" stands in "410"."""
+    if not phrase:
+        return ()
+    begin, end = (r"\b" if re.match(r"\w", edge) else "" for edge in (phrase[0], phrase[-1]))
+    found = re.finditer(f"{begin}{re.escape(phrase)}{end}", text)
+    return tuple(each.span() for each in found)
+
+
 def token_f1(answer: str, gold: str) -> float:
     """Harmonic mean of the precision and recall of words; 0 when none is shared."""
     said, wanted = normalise(answer).split(), normalise(gold).split()

@@ -17,12 +17,12 @@ from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.judge import Judge, Reading
+from avalan.reflection.judge import Judge, Reading, as_claim, as_support
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
 from avalan.retrieval.entities import Passage
 
-RULES, BUNDLED, READER = "rules", "bundled", "reader"
+RULES, READER = "rules", "reader"
 PARTS = ("need", "memory", "relevance", "span", "abstention", "support")
 """Look it up? Answer by heart? Does a passage speak of it? Where is the answer, is it there at all,
 and is what was said borne out?"""
@@ -72,7 +72,7 @@ class Panel(AbstractContextManager["Panel"]):
         self.reading: Judge | Divided = judges["span"]
         if len({id(judges[part]) for part in Divided.PARTS}) > 1:
             self.reading = Divided(*(judges[part] for part in Divided.PARTS))
-        self.support = judges["support"]
+        self.support, self._span = judges["support"], judges["span"]
         self.critic = next((judge for judge in judges.values() if hasattr(judge, "critique")), None)
         """A judge that grades how useful a quotation is, if there is one."""
         self.thresholds = thresholds
@@ -84,18 +84,23 @@ class Panel(AbstractContextManager["Panel"]):
 
     def grade(self, question: str, passage: Passage, reading: Reading) -> Graded:
         """Support and utility of what was quoted: the rules have no opinion of their quotations."""
-        if reading.support is not None or reading.span is None:
-            return Graded(support=reading.support, utility=reading.utility, by=self.reading.name)
-        support, utility, names = None, None, []
-        if self.critic is not None:
-            support, utility = self.critic.critique(question, passage, reading.span)
+        if reading.span is None:
+            return Graded()
+        support, utility, names = None, reading.utility, []
+        if self.support is self._span and reading.support is not None:
+            support = reading.support
+            names.append(self.support.name)
+        elif self.support.name != RULES and self.support is not self.critic:
+            claim = as_claim(question, passage.text[slice(*reading.span)])
+            support = as_support(self.support.supports(claim, passage))
+            names.append(self.support.name)
+        if self.critic is not None and (utility is None or self.support is self.critic):
+            told, useful = self.critic.critique(question, passage, reading.span)
+            if support is None and self.support is self.critic:
+                support = told
+            utility = useful if utility is None else utility
             names.append(self.critic.name)
-        if self.support is not self.critic and self.support.name != RULES:
-            claim = f"{question} {passage.text[slice(*reading.span)]}"
-            grade = self.support.supports(claim, passage)
-            support = "none" if grade == "contradicted" else grade
-            names.insert(0, self.support.name)
-        return Graded(support=support, utility=utility, by=", ".join(names))
+        return Graded(support=support, utility=utility, by=", ".join(dict.fromkeys(names)))
 
     def usage(self) -> Usage:
         """Tokens of all judges together."""
@@ -216,8 +221,8 @@ class _Opened:
     def _open(self, name: str) -> Judge:
         if name == RULES:
             return RulesJudge(reading=self._calibrator(RULES, "reading"))
-        if name == READER or (Path(name) / _READER_FILE).is_file():
-            folder = Path(name)
+        if name == READER or (Path(name).expanduser() / _READER_FILE).is_file():
+            folder = Path(name).expanduser()
             if name == READER:
                 folder = extras.load("avalan.model.bundled").find(READER).folder
             reader = extras.load("avalan.model.nlp.judge_onnx").open_reader(folder, self._settings)

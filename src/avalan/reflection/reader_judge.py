@@ -1,9 +1,11 @@
 """The reader as a judge: its numbers, turned into what the loop asks for."""
 
+from collections.abc import Sequence
+
 from avalan.model.entities import GRADES, Grade, Usage
 from avalan.model.nlp.judge import PairReader, sigmoid
 from avalan.reflection.calibrate import Calibrator, logit
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Reading, above, as_claim, as_support
 from avalan.retrieval.entities import Passage
 
 _LOOK_TWICE = -4.0
@@ -41,44 +43,37 @@ class ReaderJudge:
         How sure it is depends on a second look, too: whether the passage bears out the question
         and this answer, read as a claim.
         """
-        ahead = _ahead(passage)
-        found = self._reader.point(question, ahead + passage.text)
-        span = _below(len(ahead), found.span)
-        grades = _NOTHING
-        if span and found.margin >= _LOOK_TWICE:
-            claim = f"{question} {passage.text[slice(*span)]}"
-            grades = self._reader.support(claim, ahead + passage.text)
+        ahead = above(passage.heading)
+        page = ahead + passage.text
+        found = self._reader.point(question, page, start=len(ahead))
+        features = {"margin": found.margin, "relevance": logit(found.relevance)}
+        grades, support, span = _NOTHING, None, None
+        if found.span:
+            span = (found.span[0] - len(ahead), found.span[1] - len(ahead))
+            if found.margin >= _LOOK_TWICE:
+                claim = as_claim(question, passage.text[slice(*span)])
+                grades = self._reader.support(claim, page)
+                support = as_support(likeliest(grades))
         full, partial, _contradicted, none = grades
-        features = {
-            "margin": found.margin,
-            "relevance": logit(found.relevance),
-            "support": logit(full + partial / 2),
-            "unsupported": logit(none),
-        }
+        features |= {"support": logit(full + partial / 2), "unsupported": logit(none)}
         confidence = self._reading(features) if self._reading else sigmoid(found.margin)
         return Reading(
             relevance=found.relevance,
             span=span,
             confidence=confidence if span else 0.0,
+            support=support,
             features=features,
         )
 
     def supports(self, claim: str, passage: Passage) -> Grade:
         """The likeliest grade."""
-        found = self._reader.support(claim, _ahead(passage) + passage.text)
-        return GRADES[found.index(max(found))]
+        return likeliest(self._reader.support(claim, above(passage.heading) + passage.text))
 
     def usage(self) -> Usage:
         """It writes no tokens, and those that it reads are not counted."""
         return Usage()
 
 
-def _ahead(passage: Passage) -> str:
-    return f"{passage.heading}\n\n" if passage.heading else ""
-
-
-def _below(num_ahead: int, span: tuple[int, int] | None) -> tuple[int, int] | None:
-    """A span in characters of the passage's own text; None where it stands in the heading."""
-    if span is None or span[1] <= num_ahead:
-        return None
-    return max(span[0] - num_ahead, 0), span[1] - num_ahead
+def likeliest(probabilities: Sequence[float]) -> Grade:
+    """The grade of the highest probability, which are in the order of `GRADES`."""
+    return GRADES[max(range(len(GRADES)), key=lambda i: probabilities[i])]

@@ -124,8 +124,9 @@ class RulesJudge:
             "passage_bm25": passage.lexical,
         }
         relevance = features["passage_coverage"]
-        confidence = self.reading(features) if self.reading else features["sentence_coverage"]
         span = spans[best] if scores[best] > 0 else None
+        sure = self.reading(features) if self.reading else features["sentence_coverage"]
+        confidence = sure if span else 0.0
         return Reading(relevance=relevance, span=span, confidence=confidence, features=features)
 
     def supports(self, claim: str, passage: Passage) -> Grade:

@@ -108,16 +108,25 @@ def teach(
         ConfigurationError: also: the base is not the recipe's, or the textbook cannot be read.
         ModelError: the base cannot be loaded.
     """
-    uses_cpu = begin(recipe, out, device)
+    run_folder.check(recipe, out)
     settings = EngineSettings(engine="transformers", revision=recipe.base.revision or None)
     folder = find_folder(recipe.base.model, settings)
-    check_weights(folder, recipe.base.sha256)
-    if read_json(folder / "config.json").get("model_type") != "bert":
+    check_weights(folder, recipe.base.sha256, part="base")
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != "bert":
         raise ModelError("The model in {folder} is no BERT; take one.", folder=folder)
+    if config.get("max_position_embeddings", 0) < recipe.lessons.max_tokens:
+        raise ModelError(
+            "The model in {folder} reads at most {most} tokens; set lessons.max_tokens to that.",
+            folder=folder,
+            most=config.get("max_position_embeddings", 0),
+        )
     book = textbook.read(Path(recipe.lessons.textbook).expanduser()).part("train")
     tokenizer = read_tokenizer(folder, recipe.lessons.max_tokens)
     tokenizer.no_truncation()
     steps = Steps(recipe, book, tokenizer)
+    # Claimed only now: a recipe that cannot begin may be mended, and then is another one.
+    uses_cpu = begin(recipe, out, device)
     torch.manual_seed(recipe.run.seed)
     # Without dropout inside attention a step takes three quarters of the time on a processor.
     encoder = BertModel.from_pretrained(

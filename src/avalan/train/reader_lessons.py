@@ -8,8 +8,10 @@ from random import Random
 from avalan.data import claims, mixture
 from avalan.data.cloze import gap
 from avalan.data.pairs import shown, strangers
-from avalan.data.textbook import Inquiry, Textbook
+from avalan.data.textbook import Inquiry, Page, Textbook
 from avalan.model.entities import GRADES
+from avalan.reflection.judge import above, as_claim
+from avalan.reflection.matching import standing
 from avalan.train.embedding_texts import lines
 
 _NUM_STRANGE = 8
@@ -37,11 +39,12 @@ class Lesson:
 def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
     """The lessons of the textbook, by the share that they are drawn for."""
     pages = {page.id: shown(page) for page in book.pages}
+    by_id = {page.id: page for page in book.pages}
     asked = [
         Lesson(
             text=each.question,
             page=pages[each.passage],
-            spans=occurrences(each.answers, pages[each.passage]),
+            spans=_spans(each, by_id[each.passage]),
             relevant=bool(each.answers),
         )
         for each in book.inquiries
@@ -60,16 +63,19 @@ def written_lessons(book: Textbook) -> dict[str, list[Lesson]]:
     }
 
 
-def occurrences(answers: Sequence[str], page: str) -> tuple[tuple[int, int], ...]:
-    """Where the first answer stands in a page, in characters, each time."""
-    found, start = [], -1
-    while answers and (start := page.find(answers[0], start + 1)) >= 0:
-        found.append((start, start + len(answers[0])))
-    return tuple(found)
+def _spans(inquiry: Inquiry, page: Page) -> tuple[tuple[int, int], ...]:
+    """Where the best answer stands, each time; empty where there is none."""
+    return _standing(inquiry.answers[0], page.title, page.text) if inquiry.answers else ()
+
+
+def _standing(answer: str, title: str, text: str) -> tuple[tuple[int, int], ...]:
+    """Where an answer stands in a page that is shown below its title, in characters."""
+    ahead = len(above(title))
+    return tuple((start + ahead, end + ahead) for start, end in standing(answer, text))
 
 
 def _stated(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
-    """Questions with an answer: their own, that of another question of the page, one of no page."""
+    """Questions with an answer: their own, or that of another question of the page."""
     by_page: dict[str, list[Inquiry]] = {}
     for each in book.inquiries:
         by_page.setdefault(each.passage, []).append(each)
@@ -87,7 +93,7 @@ def _stated(book: Textbook, pages: Mapping[str, str]) -> list[Lesson]:
             said += [(answer, "contradicted" if each.answers else "none") for answer in rivals]
             found += [
                 Lesson(
-                    text=f"{each.question} {answer}",
+                    text=as_claim(each.question, answer),
                     page=pages[passage],
                     support=GRADES.index(support),
                 )
@@ -111,15 +117,15 @@ class Exercises:
     """Lessons by program, most of them of real pages: those of the textbook, and other texts."""
 
     def __init__(self, book: Textbook, texts: Sequence[str] = ()) -> None:
-        self._pages = [shown(page) for page in book.pages]
+        self._pages = [(page.title, page.text) for page in book.pages]
         answers: dict[str, list[str]] = {page.id: [] for page in book.pages}
         for each in book.inquiries:
             answers[each.passage] += each.answers[:1]
         self._answers = [
-            [span for answer in answers[page.id] for span in occurrences((answer,), text)]
-            for page, text in zip(book.pages, self._pages, strict=True)
+            [span for answer in answers[page.id] for span in standing(answer, page.text)]
+            for page in book.pages
         ]
-        self._pages += texts
+        self._pages += [("", text) for text in texts]
         self._answers += [[] for _ in texts]
 
     def lesson(self, kind: str, rng: Random) -> Lesson:
@@ -134,30 +140,36 @@ class Exercises:
 
     def _gap(self, rng: Random) -> Lesson:
         number = rng.randrange(len(self._pages))
-        page = self._pages[number]
-        found = gap(page, self._answers[number], rng)
+        title, text = self._pages[number]
+        page = above(title) + text
+        found = gap(text, self._answers[number], rng)
         if found is None:  # All its sentences are too short, or alike.
             return _of_world(rng)
         if rng.random() < _ABSENT:
-            other = rng.choice(self._pages)
-            if other != page:
-                return Lesson(text=found.question, page=other, spans=(), relevant=False)
-        return Lesson(text=found.question, page=page, spans=(found.span,), relevant=True)
+            other_title, other = rng.choice(self._pages)
+            if other != text:
+                strange = above(other_title) + other
+                return Lesson(text=found.question, page=strange, spans=(), relevant=False)
+        start, end = (place + len(above(title)) for place in found.span)
+        return Lesson(text=found.question, page=page, spans=((start, end),), relevant=True)
 
     def _claim(self, rng: Random) -> Lesson:
         support = rng.choice(GRADES)
-        page, other = rng.choice(self._pages), rng.choice(self._pages)
+        (title, page), (_title, other) = rng.choice(self._pages), rng.choice(self._pages)
         text = claims.claim(page, other, support, rng) if page != other else None
         if text is None:
             return _of_world(rng)
-        return Lesson(text=text, page=page, support=GRADES.index(support))
+        return Lesson(text=text, page=above(title) + page, support=GRADES.index(support))
 
 
 def _of_world(rng: Random) -> Lesson:
     record = mixture.one("reading", rng, "train", identifier="world", split="train")
     passage = rng.choice(record.segments[0].passages)
-    page = f"{passage.title}\n\n{passage.text}"
-    spans = occurrences(record.answers, page) if passage.relevant else ()
+    page = above(passage.title) + passage.text
+    asked = record.answers[:1] if passage.relevant else ()
+    spans = tuple(
+        span for answer in asked for span in _standing(answer, passage.title, passage.text)
+    )
     return Lesson(
         text=record.messages[-1].content,
         page=page,

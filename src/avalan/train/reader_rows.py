@@ -11,11 +11,15 @@ from torch import Tensor
 
 from avalan.data.mixture import rng_for
 from avalan.data.textbook import Textbook
+from avalan.errors import ConfigurationError
+from avalan.model.entities import GRADES
 from avalan.model.nlp.judge import Window, windows
 from avalan.model.nlp.sentence import padded
 from avalan.train.reader_lessons import Exercises, Lesson, long_texts, written_lessons
 from avalan.train.reader_losses import IGNORED
 from avalan.train.reader_recipe import EXERCISES, SHARES, ReaderRecipe
+
+_UNSUPPORTED = GRADES.index("none")
 
 
 class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -24,9 +28,16 @@ class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
     def __init__(
         self, recipe: ReaderRecipe, book: Textbook, tokenizer: tokenizers.Tokenizer
     ) -> None:
-        """Raises ConfigurationError: a file of texts cannot be read."""
+        """Raises ConfigurationError: a file of texts cannot be read, or a share has no lessons."""
         self._recipe, self._tokenizer = recipe, tokenizer
         self._lessons = written_lessons(book)
+        for share, lessons in self._lessons.items():
+            if getattr(recipe.lessons, share) and not lessons:
+                raise ConfigurationError(
+                    "The textbook's training part gives no lessons for lessons.{share}; set it to "
+                    "0, or name a whole textbook.",
+                    share=share,
+                )
         texts = long_texts(recipe.lessons.texts, recipe.lessons.texts_per_file)
         self._exercises = Exercises(book, texts)
 
@@ -76,10 +87,12 @@ def row(lesson: Lesson, tokenizer: tokenizers.Tokenizer, longest: int, rng: Rand
         for span in (_tokens_of(each, window) for each in lesson.spans or ())
         if span
     ]
+    # Of a page in several windows, the one that is drawn may lack what bears a claim out.
+    graded = len(found) == 1 or lesson.support == _UNSUPPORTED
     targets = Row(
         window=rng.choice(found),
         relevant=_or_ignored(lesson.relevant),
-        support=_or_ignored(lesson.support),
+        support=_or_ignored(lesson.support if graded else None),
         retrieve=_or_ignored(lesson.retrieve),
     )
     if lesson.spans is None:

@@ -43,8 +43,8 @@ def teacher_vectors(
     return np.concatenate(parts)
 
 
-def check_weights(folder: Path, sha256: str) -> None:
-    """Whether the weights in `folder` are those that the recipe names.
+def check_weights(folder: Path, sha256: str, *, part: str = "teacher") -> None:
+    """Whether the weights in `folder` are those that the recipe names in its `part`.
 
     Raises:
         ConfigurationError: they are not.
@@ -54,8 +54,9 @@ def check_weights(folder: Path, sha256: str) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 and found != sha256:
         raise ConfigurationError(
-            "The teacher's weights in {path} are not those of the recipe (their SHA-256 is "
-            "{found}); give the right ones, or change teacher.sha256.",
+            "The weights in {path} are not those of the recipe (their SHA-256 is {found}); give "
+            "the right ones, or change {part}.sha256.",
             path=path,
+            part=part,
             found=found,
         )

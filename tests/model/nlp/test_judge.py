@@ -63,6 +63,12 @@ def test_no_text_becomes_a_control_token(tokenizer: tokenizers.Tokenizer) -> Non
     assert [token_id in control for token_id in window.token_ids].count(True) == 3
 
 
+def test_a_bare_prompt_is_read_to_its_end(tokenizer: tokenizers.Tokenizer) -> None:
+    (window,) = windows(tokenizer, "cat " * 110 + "mat", "", 128)
+    assert len(window.token_ids) == 113
+    assert window.token_ids[-2] == tokenizer.token_to_id("mat")
+
+
 def test_a_long_question_leaves_room_for_the_page(tokenizer: tokenizers.Tokenizer) -> None:
     found = windows(tokenizer, "cat " * 500, PAGE, 128)
     assert all(len(window.token_ids) <= 128 for window in found)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from avalan.locale import _, _n, ngettext
 from avalan.model.entities import EngineSettings
 
 DEFAULT = "default"
-JUDGES = ("bundled", "reader", "rules")
+SHIPPED = ("bundled", "reader")
+JUDGES = (*SHIPPED, "rules")
 PANELS = (*JUDGES, DEFAULT)
 TASKS = ("grounded-qa", "retrieval-decision")
 _TWO_TASKS = {"one": TASKS[0], "other": TASKS[1]}
@@ -101,7 +103,7 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
     settings = from_args(EngineSettings, args)
     names = _names(args.models, PANELS)
     _find(names, settings, console)
-    panels = {name: partial(_open_panel, name, settings) for name in names}
+    panels = {name: partial(_open_panel, name, settings, console) for name in names}
     report = tasks.run(plan, panels, tell=lambda step: _show_step(step, console))
     if console.as_json:
         console.json(reports.document(report))
@@ -161,16 +163,22 @@ def _names(models: list[str], otherwise: tuple[str, ...]) -> list[str]:
 def _find(names: list[str], settings: EngineSettings, console: Console) -> None:
     """Every model is found before the first is measured."""
     load = extras.load("avalan.model.load")
+    bundled = extras.load("avalan.model.bundled")
     with as_usage():
         for name in names:
-            if name not in PANELS:
+            if name in SHIPPED:
+                bundled.find(name)
+            elif name not in PANELS:
                 with arriving(name, console):
                     load.find_folder(name, settings)
 
 
-def _open_panel(name: str, settings: EngineSettings) -> Any:
+def _open_panel(name: str, settings: EngineSettings, console: Console) -> Any:
     open_panel = extras.load("avalan.reflection.panel").open_panel
-    return open_panel(None if name == DEFAULT else name, settings)
+    panel = open_panel(None if name == DEFAULT else name, settings)
+    for remark in panel.remarks:
+        console.note((_("note"), "yellow"), " ", remark)
+    return panel
 
 
 def _show(report: Any, reports: Any, console: Console) -> None:
@@ -227,7 +235,7 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
     names = _names(args.models, JUDGES)
     _find(names, settings, console)
     validation = calibration.validation(data, book, seed=args.seed)
-    with extras.load("contextlib").ExitStack() as stack:
+    with ExitStack() as stack:
         judges = {name: _open_judge(name, settings, stack) for name in names}
         found = calibration.calibrate(
             judges, validation, top_k=args.top_k, tell=lambda step: _show_step(step, console)

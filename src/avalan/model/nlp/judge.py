@@ -28,8 +28,10 @@ NUM_HEADS = 8
 CONFIG = "reader.json"
 """Says how many tokens a reader reads at once; a folder that has it is one."""
 
-_QUESTION_TOKENS = 96
-"""A longer question is cut there, or at half of a window: a page must have room beside it."""
+_MOST_TOKENS = 40
+"""Of an answer."""
+_NOWHERE = -30.0
+"""Log-odds where no token can begin an answer; no reading comes near."""
 _STRIDE = 64
 """Tokens that two windows of a long page share."""
 _CONTROL_TOKENS = 3
@@ -93,15 +95,13 @@ class PairReader:
         """
         self._tokenizer, self._run, self._longest = tokenizer, run, longest
 
-    def point(self, question: str, page: str, *, most_tokens: int = 40) -> Pointed:
+    def point(self, question: str, page: str, *, start: int = 0) -> Pointed:
         """The likeliest answer to `question` in `page`, and how likely there is one.
 
         Args:
-            most_tokens: of an answer.
+            start: the first character where an answer may begin; a heading is only read.
         """
-        found = [
-            _pointed(logits, window, most_tokens) for window, logits in self._logits(question, page)
-        ]
+        found = [_pointed(logits, window, start) for window, logits in self._logits(question, page)]
         best = max(found, key=lambda each: each.margin)
         likeliest = max(each.relevance for each in found)
         return Pointed(span=best.span, margin=best.margin, relevance=likeliest)
@@ -132,7 +132,8 @@ def windows(tokenizer: tokenizers.Tokenizer, first: str, page: str, longest: int
     """
     asked = tokenizer.encode(first, add_special_tokens=False)
     room = longest - _CONTROL_TOKENS
-    num_asked = min(len(asked.ids), _QUESTION_TOKENS, room // 2 if page else room)
+    # A page must have room beside a long question, which is cut.
+    num_asked = min(len(asked.ids), room // 2 if page else room)
     begin, separator = _controls(tokenizer)
     head = (begin, *asked.ids[:num_asked], separator)
     if not page:
@@ -163,13 +164,13 @@ def _parts(num_tokens: int, room: int) -> list[slice]:
     return [slice(start, start + room) for start in starts]
 
 
-def _pointed(logits: Logits, window: Window, most_tokens: int) -> Pointed:
+def _pointed(logits: Logits, window: Window, start: int) -> Pointed:
     relevance = sigmoid(float(logits[0, RELEVANCE]))
-    inside = [i for i, place in enumerate(window.places) if place is not None]
+    inside = [i for i, place in enumerate(window.places) if place and place[0] >= start]
     if not inside:
-        return Pointed(span=None, margin=-np.inf, relevance=relevance)
+        return Pointed(span=None, margin=_NOWHERE, relevance=relevance)
     begin, end = inside[0], inside[-1] + 1
-    first, last, score = best_span(logits[begin:end, START], logits[begin:end, END], most_tokens)
+    first, last, score = best_span(logits[begin:end, START], logits[begin:end, END], _MOST_TOKENS)
     nothing = float(logits[0, START] + logits[0, END])
     places = [place for place in window.places[begin:end] if place is not None]
     return Pointed(
