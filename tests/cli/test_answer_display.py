@@ -75,6 +75,7 @@ def looked_up(*found: tuple[Passage, Reading], num_listed: int = 0, **fields: An
         citations = (cited,)
     values: dict[str, Any] = {"reason": None if text else "I don't know: the documents do not say."}
     values |= {"decision": decision(), "support": "full", "utility": 4, "model": "bundled+rules"}
+    values |= {"confidence": 0.0 if text is None else 0.8}
     answer = Answer(
         question="?",
         text=text,
@@ -142,6 +143,7 @@ def test_the_screen_of_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
         "",
         " source       [1] /notes/garden.md bytes 155–173",
         " sentence     The beds are watered at «six in the evening».",
+        " confidence   ▰▰▰▰▰▰▰▰▱▱ 0.80  that it is right",
         " support      ●●● full   utility  ★★★★☆",
         " judged by    bundled+rules · 41 ms · 1,234 tokens",
     ]
@@ -284,7 +286,7 @@ def test_what_stands_beside_longer_labels_is_aligned(monkeypatch: pytest.MonkeyP
     starts = [next(line.index(sign) for sign in ("▰", "[1]", "The", "●", "bundled") if sign in line)
               for line in lines]  # fmt: skip
     assert [cell_width(line[:start]) for line, start in zip(lines, starts, strict=True)] == (
-        [column] * 7
+        [column] * 8
     )
     for line in traced(events, monkeypatch).splitlines():
         label, gap, _rest = line.partition("  ")
@@ -355,6 +357,7 @@ def test_plain_lines() -> None:
         "answer: six in the evening",
         "source: /notes/garden.md bytes 155-173",
         "sentence: The beds are watered at six in the evening.",
+        "confidence: 0.80",
         "support: full",
         "utility: 4 of 5",
     ]

@@ -101,6 +101,7 @@ def test_the_document_has_exactly_its_shape(ask: Ask, notes: Path) -> None:
         "answer": ANSWER,
         "abstained": False,
         "reason": None,
+        "confidence": 1.0,
         "retrieved": True,
         "decision": {"retrieve": True, "probability": 0.5},
         "citations": [
@@ -375,6 +376,7 @@ def test_a_pipe_gets_a_line_for_each_thing(run: Run) -> None:
         "decision: look up (0.50)",
         f"answer: {ANSWER}",
         "source: notes/garden.md bytes 42-85",
+        "confidence: 1.00",
     ]
 
 
@@ -407,7 +409,7 @@ def test_the_trace_in_a_pipe_names_the_judge_of_each_part(run: Run) -> None:
     assert said.out.count("judge rules") == 3
     assert "P(look-up) 0.500" in said.out
     assert "sentence_coverage=1.000" in said.out
-    assert said.out.splitlines()[-2] == f"answer: {ANSWER}"
+    assert said.out.splitlines()[-3] == f"answer: {ANSWER}"
 
 
 # --- many questions -----------------------------------------------------------------------------

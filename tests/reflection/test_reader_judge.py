@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from avalan import testing
-from avalan.model.nlp.judge import END, NEED, NUM_HEADS, RELEVANCE, START, SUPPORT, PairReader
+from avalan.model.nlp.judge import END, NEED, NUM_HEADS, RELEVANCE, START, PairReader
 from avalan.model.nlp.sentence import read_tokenizer
-from avalan.reflection.calibrate import Calibrator, logit
+from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.reader_judge import ReaderJudge
 from avalan.retrieval.entities import Passage
 
@@ -61,39 +61,6 @@ def test_without_a_text_there_is_nothing_to_quote(reader: PairReader) -> None:
     found = ReaderJudge(reader).read("where is the cat", passage("", "mat"))
     assert (found.span, found.confidence, found.support) == (None, 0.0, None)
     assert all(map(math.isfinite, found.features.values()))
-
-
-def looking_twice(folder: Path, margin: float) -> tuple[ReaderJudge, list[int]]:
-    """A judge whose every answer has this margin and full support; and what it has read, in ids."""
-    tokenizer = read_tokenizer(testing.pico_bert(folder), 64)
-    tokenizer.no_truncation()
-    lengths: list[int] = []
-
-    def run(
-        ids: NDArray[np.int64], _mask: NDArray[np.int64], _kinds: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        lengths.append(ids.shape[1])
-        logits = np.zeros((*ids.shape, NUM_HEADS), np.float32)
-        logits[0, 1:, START] = logits[0, 1:, END] = margin / 2
-        logits[0, 0, SUPPORT] = np.log([0.6, 0.2, 0.1, 0.1])
-        return logits
-
-    return ReaderJudge(PairReader(tokenizer, run, longest=64)), lengths
-
-
-@pytest.mark.parametrize(("margin", "grades"), [(-3.9, (0.7, 0.1)), (-4.1, (0.0, 1.0))])
-def test_a_likely_answer_is_looked_at_twice(
-    tmp_path: Path, margin: float, grades: tuple[float, float]
-) -> None:
-    judge, lengths = looking_twice(tmp_path, margin)
-    found = judge.read("where is the cat", passage("the cat sat on the mat"))
-    assert found.features["margin"] == pytest.approx(margin)
-    supported, unsupported = grades
-    assert found.features["support"] == pytest.approx(logit(supported), abs=1e-4)
-    assert found.features["unsupported"] == pytest.approx(logit(unsupported), abs=1e-4)
-    assert found.support == ("full" if margin > -4 else None)
-    assert len(lengths) == (2 if margin > -4 else 1)
-    assert lengths == sorted(lengths), "the answer stands in what is read the second time"
 
 
 def test_calibrators_say_what_the_scores_mean(reader: PairReader) -> None:

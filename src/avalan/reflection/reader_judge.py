@@ -1,17 +1,10 @@
 """The reader as a judge: its numbers, turned into what the loop asks for."""
 
-from collections.abc import Sequence
-
 from avalan.model.entities import GRADES, Grade, Usage
 from avalan.model.nlp.judge import PairReader, sigmoid
 from avalan.reflection.calibrate import Calibrator, logit
-from avalan.reflection.judge import Draft, Reading, above, as_claim, as_support
+from avalan.reflection.judge import Draft, Reading, above
 from avalan.retrieval.entities import Passage
-
-_LOOK_TWICE = -4.0
-"""Log-odds below which an answer is not looked at again: 98% of the right ones of validation lie
-above, and half of all."""
-_NOTHING = tuple(float(grade == "none") for grade in GRADES)
 
 
 class ReaderJudge:
@@ -38,42 +31,25 @@ class ReaderJudge:
         return None
 
     def read(self, question: str, passage: Passage) -> Reading:
-        """Point at the answer in a passage, which is read below its heading as in training.
-
-        How sure it is depends on a second look, too: whether the passage bears out the question
-        and this answer, read as a claim.
-        """
+        """Point at the answer in a passage, which is read below its heading as in training."""
         ahead = above(passage.heading)
-        page = ahead + passage.text
-        found = self._reader.point(question, page, start=len(ahead))
-        features = {"margin": found.margin, "relevance": logit(found.relevance)}
-        grades, support, span = _NOTHING, None, None
-        if found.span:
-            span = (found.span[0] - len(ahead), found.span[1] - len(ahead))
-            if found.margin >= _LOOK_TWICE:
-                claim = as_claim(question, passage.text[slice(*span)])
-                grades = self._reader.support(claim, page)
-                support = as_support(likeliest(grades))
-        full, partial, _contradicted, none = grades
-        features |= {"support": logit(full + partial / 2), "unsupported": logit(none)}
-        confidence = self._reading(features) if self._reading else sigmoid(found.margin)
+        found = self._reader.point(question, ahead + passage.text, start=len(ahead))
+        features = {"span_margin": found.margin, "relevance_logit": logit(found.relevance)}
+        if found.span is None:
+            return Reading(relevance=found.relevance, span=None, confidence=0.0, features=features)
+        start, end = found.span
         return Reading(
             relevance=found.relevance,
-            span=span,
-            confidence=confidence if span else 0.0,
-            support=support,
+            span=(start - len(ahead), end - len(ahead)),
+            confidence=self._reading(features) if self._reading else sigmoid(found.margin),
             features=features,
         )
 
     def supports(self, claim: str, passage: Passage) -> Grade:
         """The likeliest grade."""
-        return likeliest(self._reader.support(claim, above(passage.heading) + passage.text))
+        found = self._reader.support(claim, above(passage.heading) + passage.text)
+        return GRADES[found.index(max(found))]
 
     def usage(self) -> Usage:
         """It writes no tokens, and those that it reads are not counted."""
         return Usage()
-
-
-def likeliest(probabilities: Sequence[float]) -> Grade:
-    """The grade of the highest probability, which are in the order of `GRADES`."""
-    return GRADES[max(range(len(GRADES)), key=lambda i: probabilities[i])]

@@ -33,7 +33,7 @@ _CONTEXT = 160
 _SUPPORT_DOTS = {_n("full"): 3, _n("partial"): 2, _n("none"): 0}
 _RELEVANT = 0.5
 _LABELS = (
-    *("decision", "passages", "source", "sentence", "memory", "support", "utility"),
+    *("decision", "passages", "source", "sentence", "memory", "confidence", "support", "utility"),
     _n("judged by"),
 )
 """What stands on the left; each is marked where it is written."""
@@ -53,6 +53,7 @@ def document(answer: Answer) -> dict[str, Any]:
         "answer": answer.text,
         "abstained": answer.abstained,
         "reason": answer.reason,
+        "confidence": None if answer.abstained else answer.confidence,
         "retrieved": answer.retrieved,
         "decision": {
             "retrieve": answer.decision.retrieve,
@@ -106,6 +107,8 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
     if not answer.citations:
         sure = answer.confidence
         yield _("source"), _("memory (confidence {confidence:.2f})", confidence=sure)
+    if answer.citations:
+        yield _("confidence"), f"{answer.confidence:.2f}"
     if answer.support is not None:
         yield _("support"), _(answer.support)
     if answer.utility is not None:
@@ -253,6 +256,9 @@ class Screen:
             self._row(_("source"), lead, path, (f" {place}", "dim"), cut=False)
             if sentence := self._sentence(answer, citation):
                 self._row(_("sentence"), *sentence)
+        if answer.citations:
+            sure = self._bar(answer.confidence, "green")
+            self._row(_("confidence"), *sure, (_("that it is right"), "dim"))
         if answer.text is not None and not answer.citations:
             self._row(_("memory"), *self._bar(answer.confidence, "green"), (_("no source"), "dim"))
 

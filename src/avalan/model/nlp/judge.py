@@ -56,7 +56,7 @@ class Pointed:
     span: tuple[int, int] | None
     """In characters; None where no token of the page can begin an answer."""
     margin: float
-    """Log-odds of that span against "not here"."""
+    """Log-odds of all spans together against "not here"."""
     relevance: float
     """P(the page holds the answer), 0 to 1, uncalibrated."""
 
@@ -170,31 +170,29 @@ def _pointed(logits: Logits, window: Window, start: int) -> Pointed:
     if not inside:
         return Pointed(span=None, margin=_NOWHERE, relevance=relevance)
     begin, end = inside[0], inside[-1] + 1
-    first, last, score = best_span(logits[begin:end, START], logits[begin:end, END], _MOST_TOKENS)
+    (first, last), odds = best_span(logits[begin:end, START], logits[begin:end, END], _MOST_TOKENS)
     nothing = float(logits[0, START] + logits[0, END])
     places = [place for place in window.places[begin:end] if place is not None]
     return Pointed(
-        span=(places[first][0], places[last][1]), margin=score - nothing, relevance=relevance
+        span=(places[first][0], places[last][1]), margin=odds - nothing, relevance=relevance
     )
 
 
 def best_span(
     starts: Sequence[float] | Logits, ends: Sequence[float] | Logits, most_tokens: int
-) -> tuple[int, int, float]:
-    """(first, last, score) of the pair of tokens, in order, with the largest sum.
+) -> tuple[tuple[int, int], float]:
+    """The pair of tokens, in order, with the largest sum; and log Σ exp of the sums of all pairs.
 
     Args:
         starts, ends: (num_tokens,), at least one.
         most_tokens: from the first to the last, both counted.
     """
-    first, last, best = 0, 0, -np.inf
-    ends = np.asarray(ends)
-    for i, start in enumerate(starts):
-        reach = ends[i : i + most_tokens]
-        j = int(reach.argmax())
-        if start + reach[j] > best:
-            first, last, best = i, i + j, float(start + reach[j])
-    return first, last, best
+    padded = np.pad(np.asarray(ends, np.float64), (0, most_tokens - 1), constant_values=-np.inf)
+    reach = np.lib.stride_tricks.sliding_window_view(padded, most_tokens)
+    sums = np.asarray(starts, np.float64)[:, None] + reach
+    first, length = divmod(int(sums.argmax()), most_tokens)
+    most = sums[first, length]
+    return (first, first + length), float(most + np.log(np.exp(sums - most).sum()))
 
 
 def softmax(logits: Logits) -> Logits:
