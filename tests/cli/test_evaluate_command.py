@@ -202,7 +202,7 @@ def test_calibration_writes_what_panels_read(
     assert set(found) == {"default", "judges", "fitted_on"}
     assert set(found["judges"]) == {str(pico), "rules"}
     assert found["fitted_on"]["n"] == {
-        "need": 5, "memory": 7, "relevance": 2, "span": 1, "abstention": 3, "support": 2,
+        "need": 5, "memory": 8, "relevance": 2, "span": 1, "abstention": 3, "support": 2,
     }  # fmt: skip
 
 

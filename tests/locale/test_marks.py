@@ -48,7 +48,7 @@ LEFT: dict[str, tuple[str, ...]] = {
     "cli/commands/cache_serve.py": ("export ",),
     "cli/commands/completion.py": ("eval ",),
     "cli/commands/tokenizer.py": ("echo ",),
-    "cli/demonstration.py": ("What ", "How ", 'ask "'),
+    "cli/demonstration.py": ("What ", "When ", "How ", 'ask "'),
     # Styles.
     "cli/display/palette.py": ("bold underline",),
 }

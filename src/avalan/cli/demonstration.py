@@ -29,7 +29,7 @@ EMBED_S = 5.0
 QUESTIONS = (
     (
         _n("A question that needs a look-up"),
-        "What does a nonlocal statement do, according to the Python reference?",
+        "When are default parameter values evaluated, according to the Python reference?",
     ),
     (_n("A question that needs none"), "What is the capital of France?"),
     (
@@ -38,8 +38,11 @@ QUESTIONS = (
     ),
 )
 TRY = (
-    (_n("See every step of an answer:"), 'ask "What does nonlocal do?" --index python --trace'),
-    (_n("Ask your own documents:"), 'ask "Which exit code means wrong usage?" --docs README.md'),
+    (
+        _n("See every step of an answer:"),
+        'ask "When are default values evaluated?" --index python --trace',
+    ),
+    (_n("Ask your own documents:"), 'ask "Which licence does avalan have?" --docs README.md'),
     (_n("See this machine, and what fits on it:"), ""),
 )
 

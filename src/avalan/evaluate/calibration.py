@@ -1,10 +1,11 @@
 """Calibration on validation data: what is fitted for each judge, and which serves which part.
 
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
-prompts to which it was taught no answer; the reading on written questions (G3 and the textbook),
-its weights on made ones (G1) too, as many as G3 has. Judges are compared by cross-fitting: each
-example is scored with what was fitted on the folds that it is not in. What nothing is fitted for
-(relevance, quotations, support) is compared on the textbook. The test split is never read.
+prompts and questions about documents to which it was taught no answer; the reading on written
+questions (G3 and the textbook), its weights on made ones (G1) too, as many as G3 has. Judges are
+compared by cross-fitting: each example is scored with what was fitted on the folds that it is not
+in. What nothing is fitted for (relevance, quotations, support) is compared on the textbook. The
+test split is never read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -97,9 +98,10 @@ def validation(folder: Path, book: Path, *, seed: int = 0) -> Validation:
     made = generated_questions("G1", len(written.questions), split="validation", seed=seed)
     taught = taught_answers(NUM_TAUGHT, split="validation", seed=seed)
     known = (Recalled(text=question, answer=answer) for question, answer in taught)
+    unknown = (Recalled(text=each.question, answer=None) for each in read.inquiries)
     return Validation(
         prompts=(*prompts, *textbook_prompts(read)),
-        recalled=(*known, *cases.untaught(prompts)),
+        recalled=(*known, *cases.untaught(prompts), *unknown),
         written=(written, textbook_questions(read)),
         made=made,
         book=read,
