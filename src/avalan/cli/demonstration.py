@@ -40,7 +40,7 @@ QUESTIONS = (
 TRY = (
     (
         _n("See every step of an answer:"),
-        'ask "When are default values evaluated?" --index python --trace',
+        'ask "When are defaults evaluated?" --index python --trace',
     ),
     (_n("Ask your own documents:"), 'ask "Which licence does avalan have?" --docs README.md'),
     (_n("See this machine, and what fits on it:"), ""),
