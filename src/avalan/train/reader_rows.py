@@ -12,14 +12,11 @@ from torch import Tensor
 from avalan.data.mixture import rng_for
 from avalan.data.textbook import Textbook
 from avalan.errors import ConfigurationError
-from avalan.model.entities import GRADES
 from avalan.model.nlp.judge import Window, windows
 from avalan.model.nlp.sentence import padded
 from avalan.train.reader_lessons import Exercises, Lesson, long_texts, written_lessons
 from avalan.train.reader_losses import IGNORED
 from avalan.train.reader_recipe import EXERCISES, SHARES, ReaderRecipe
-
-_UNSUPPORTED = GRADES.index("none")
 
 
 class Steps(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -87,12 +84,11 @@ def row(lesson: Lesson, tokenizer: tokenizers.Tokenizer, longest: int, rng: Rand
         for span in (_tokens_of(each, window) for each in lesson.spans or ())
         if span
     ]
-    # Of a page in several windows, the one that is drawn may lack what bears a claim out.
-    graded = len(found) == 1 or lesson.support == _UNSUPPORTED
     targets = Row(
-        window=rng.choice(found),
+        # What bears a claim out stands where most of its words do, and so seems what does not.
+        window=rng.choice(found) if lesson.support is None else max(found, key=_num_shared),
         relevant=_or_ignored(lesson.relevant),
-        support=_or_ignored(lesson.support if graded else None),
+        support=_or_ignored(lesson.support),
         retrieve=_or_ignored(lesson.retrieve),
     )
     if lesson.spans is None:
@@ -103,6 +99,14 @@ def row(lesson: Lesson, tokenizer: tokenizers.Tokenizer, longest: int, rng: Rand
         return replace(targets, relevant=IGNORED)
     window, (start, end) = rng.choice(held)
     return replace(targets, window=window, start=start, end=end)
+
+
+def _num_shared(window: Window) -> int:
+    """How many of the text's tokens stand in this part of the page."""
+    placed = list(zip(window.token_ids, window.places, strict=True))
+    page = {token_id for token_id, place in placed if place}
+    ahead = window.kinds.count(0)
+    return len(page & {token_id for token_id, _ in placed[1 : ahead - 1]})
 
 
 def _or_ignored(value: int | None) -> int:
