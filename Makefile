@@ -59,9 +59,10 @@ check: .venv/test.stamp
 
 bench: .venv/test.stamp
 	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ]  # 5: there are none
-	for run in start_up.py decode.py engines.py served.py "retrieval.py quality" "retrieval.py speed"; do \
+	for run in start_up.py decode.py engines.py served.py "retrieval.py quality" "retrieval.py speed" \
+	    "reader.py reader rules"; do \
 		echo "== bench/$$run"; $(BIN)/python bench/$$run; done
-	@echo 'Not run: bench/embedder.py needs a teacher, postgres.py a database, reader.py a reader.'
+	@echo 'Not run: bench/embedder.py needs a teacher, and postgres.py a database.'
 
 recordings: .venv/base.stamp
 	$(BIN)/python scripts/recordings.py

@@ -129,6 +129,7 @@ def test_the_next_best_serves_where_a_judge_cannot_be_opened_and_it_is_said(
         (remark,) = panel.remarks
     assert "model.onnx" in remark
     assert f"{'0' * 12}…" in remark
+    assert remark.endswith(f"Meanwhile its part is judged by: {pico}, rules.")
     with pytest.raises(ModelError, match="SHA-256"):
         open_panel("reader")
 

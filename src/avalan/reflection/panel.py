@@ -5,7 +5,7 @@ choice. A model named by the user serves every part by itself.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
+from avalan.locale import _
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.judge import Judge, Reading, as_claim, as_support
@@ -168,11 +169,23 @@ def open_panel(
     if name is not None:
         judge = opened.judge(name)
         return opened.panel(name, dict.fromkeys(PARTS, judge), dict.fromkeys(PARTS, name))
-    remarks: list[str] = []
-    served = {part: opened.best(calibration()["default"][part], remarks) for part in PARTS}
+    ranked = calibration()["default"]
+    served = {part: opened.best(ranked[part]) for part in PARTS}
     judges = {part: opened.judge(served[part]) for part in PARTS}
     shown = "+".join(dict.fromkeys(served.values()))
-    return opened.panel(shown, judges, served, remarks)
+    return opened.panel(shown, judges, served, list(_remarks(opened.failed, ranked, served)))
+
+
+def _remarks(
+    failed: Mapping[str, ModelError],
+    ranked: Mapping[str, Sequence[str]],
+    served: Mapping[str, str],
+) -> Iterator[str]:
+    """What went wrong with each judge that could not be opened, and who stands in for it."""
+    for name, error in failed.items():
+        instead = (served[part] for part in PARTS if name in ranked[part])
+        others = ", ".join(dict.fromkeys(instead))
+        yield _("{error} Meanwhile its part is judged by: {others}.", error=error, others=others)
 
 
 class _Opened:
@@ -181,6 +194,8 @@ class _Opened:
     def __init__(self, settings: EngineSettings | None, *, calibrated: bool) -> None:
         self._settings = settings
         self._calibrated = calibrated
+        self.failed: dict[str, ModelError] = {}
+        """What was said of the judges that could not be opened."""
         self._judges: dict[str, Judge] = {}
         self._models: list[Any] = []
 
@@ -189,14 +204,15 @@ class _Opened:
             self._judges[name] = self._open(name)
         return self._judges[name]
 
-    def best(self, names: Sequence[str], remarks: list[str]) -> str:
+    def best(self, names: Sequence[str]) -> str:
         """The first of `names` that can be opened; the last is the rules, which always can."""
         for name in names[:-1]:
+            if name in self.failed:
+                continue
             try:
                 self.judge(name)
             except ModelError as error:
-                if (remark := str(error)) not in remarks:
-                    remarks.append(remark)
+                self.failed[name] = error
             else:
                 return name
         return names[-1]
