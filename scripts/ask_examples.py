@@ -42,7 +42,9 @@ def main(docs: Path) -> None:
             [sys.executable, *words], capture_output=True, text=True, cwd=docs.parent, check=True
         )
         said = (done.stdout + done.stderr).strip().replace(f"{docs.parent.resolve()}/", "")
-        print(f'## {number}. Right: {right}\n\n```text\n$ avalan ask "{question}" --docs {docs.name}')
+        print(
+            f'## {number}. Right: {right}\n\n```text\n$ avalan ask "{question}" --docs {docs.name}'
+        )
         print(f"{said}\n```\n")
 
 
