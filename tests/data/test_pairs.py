@@ -67,3 +67,9 @@ def test_strangers_are_the_same_in_every_process() -> None:
     }
     assert len(said) == 1
     assert len(said.pop()) > 10_000
+
+
+def test_versions_in_a_circle_come_to_an_end() -> None:
+    first, *others = PAGES
+    circle = (replace(first, version_of="newest"), *others)
+    assert "boat" in near(replace(BOOK, pages=circle))

@@ -44,9 +44,11 @@ def _versions(book: Textbook) -> Mapping[str, frozenset[str]]:
     first = {page.id: page.version_of or page.id for page in book.pages}
     together: dict[str, set[str]] = {}
     for name in first:
-        oldest = name
-        while first.get(oldest, oldest) != oldest:
-            oldest = first[oldest]
+        oldest, passed = name, {name}
+        # Versions in a circle would have no oldest.
+        while (older := first.get(oldest, oldest)) not in passed:
+            oldest = older
+            passed.add(older)
         together.setdefault(oldest, set()).add(name)
     return {name: frozenset(names) for names in together.values() for name in names}
 

@@ -202,8 +202,8 @@ def _choice(part: str, found: Mapping[str, Judged], *, seed: int) -> dict[str, A
     """Who serves `part`, the best first and the rules last, and why."""
     if part == "memory":
         return _memory_choice(found)
-    statistic, columns, groups = _measure(part)
-    said = {name: columns(each) for name, each in found.items()}
+    statistic, grouped = _measure(part)
+    said = {name: grouped(each)[1] for name, each in found.items()}
     scores = {name: statistic(*each) if len(each[0]) else 0.0 for name, each in said.items()}
     least = scores.get(RULES, 0.0)
     better = [name for name in scores if name != RULES and scores[name] > least]
@@ -215,55 +215,37 @@ def _choice(part: str, found: Mapping[str, Judged], *, seed: int) -> dict[str, A
         def difference(*both: NDArray[Any]) -> float:
             return statistic(*both[: len(first)]) - statistic(*both[len(first) :])
 
-        alike = groups(found[RULES])
-        if told := bootstrap(difference, *first, *rules, groups=alike, seed=seed):
+        groups, _of_rules = grouped(found[RULES])
+        if told := bootstrap(difference, *first, *rules, groups=groups, seed=seed):
             choice["better_by"] = [told.value, told.low, told.high]
     return choice
 
 
-Columns = tuple[NDArray[Any], ...]
+Grouped = tuple[tuple[str, ...], tuple[NDArray[Any], ...]]
+"""What each example shares its luck with, and the columns that a figure is taken of."""
 
 
-def _measure(
-    part: str,
-) -> tuple[Callable[..., float], Callable[[Judged], Columns], Callable[[Judged], Sequence[str]]]:
-    """The figure by which judges are compared in a part, of what, and what shares its luck."""
+def _measure(part: str) -> tuple[Callable[..., float], Callable[[Judged], Grouped]]:
+    """The figure by which judges are compared in a part, and of what it is taken."""
 
     def mean(values: NDArray[Any]) -> float:
         return float(values.mean())
 
     match part:
         case "need":
-            return mean, lambda each: (np.array(each.need.scores),), lambda each: each.need.groups
+            return mean, lambda each: (each.need.groups, (np.array(each.need.scores),))
         case "abstention":
-            return (
-                mean,
-                lambda each: (np.array(each.reading.scores),),
-                lambda each: each.reading.groups,
-            )
+            return mean, lambda each: (each.reading.groups, (np.array(each.reading.scores),))
         case "span":
-            return (
-                mean,
-                lambda each: (np.array([p.f1 for p in each.pointed if p.answerable]),),
-                lambda each: [p.group for p in each.pointed if p.answerable],
-            )
+            return mean, lambda each: _columns([p for p in each.pointed if p.answerable], "f1")
         case "relevance":
-            return (
-                auroc,
-                lambda each: (
-                    np.array([p.answerable for p in each.pointed]),
-                    np.array([p.relevance for p in each.pointed]),
-                ),
-                lambda each: [p.group for p in each.pointed],
-            )
-    return (
-        macro_f1,
-        lambda each: (
-            np.array([claim.grade for claim in each.upheld]),
-            np.array([claim.said for claim in each.upheld]),
-        ),
-        lambda each: [claim.group for claim in each.upheld],
-    )
+            return auroc, lambda each: _columns(each.pointed, "answerable", "relevance")
+    return macro_f1, lambda each: _columns(each.upheld, "grade", "said")
+
+
+def _columns(rows: Sequence[Pointed | Upheld], *names: str) -> Grouped:
+    columns = tuple(np.array([getattr(row, name) for row in rows]) for name in names)
+    return tuple(row.group for row in rows), columns
 
 
 def _memory_choice(found: Mapping[str, Judged]) -> dict[str, Any]:
