@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from avalan import locale
 from avalan.cli.console import Console, cell_width, neutralise
 from avalan.cli.display import answer as display
-from avalan.cli.display.answer import Screen, around, document, quoted_rank
+from avalan.cli.display.answer import Screen, document, quoted_rank
 from avalan.cli.display.layout import shorten, shorten_path, wrap
 from avalan.cli.display.signs import ASCII, Signs, bar, stars
 from avalan.cli.display.trace import Trace, step
 from avalan.model.entities import Usage
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Reading
+from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
 
 TEXT = "The greenhouse opens at seven. The beds are watered at six in the evening. Dogs stay out."
@@ -70,8 +71,16 @@ def looked_up(*found: tuple[Passage, Reading], num_listed: int = 0, **fields: An
     if readings and readings[0].span is not None:
         start, end = passages[0].locate(*readings[0].span)
         text = passages[0].text[slice(*readings[0].span)]
-        source = passages[0].source
-        cited = Citation(source=source, start=start, end=end, text=text, offsets_in="file")
+        first, last = around(passages[0].text, readings[0].span)
+        cited = Citation(
+            source=passages[0].source,
+            start=start,
+            end=end,
+            text=text,
+            offsets_in="file",
+            before=passages[0].text[first : readings[0].span[0]],
+            after=passages[0].text[readings[0].span[1] : last],
+        )
         citations = (cited,)
     values: dict[str, Any] = {"reason": None if text else "I don't know: the documents do not say."}
     values |= {"decision": decision(), "support": "full", "utility": 4, "model": "bundled+rules"}
@@ -147,6 +156,14 @@ def test_the_screen_of_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
         " support      ●●● full   utility  ★★★★☆",
         " judged by    bundled+rules · 41 ms · 1,234 tokens",
     ]
+
+
+def test_the_screen_of_an_answer_that_is_not_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = looked_up((passage(), reading()), sure=False, confidence=0.31)
+    lines = screen(events, monkeypatch).splitlines()
+    assert lines[3:5] == [" ┃ Not sure. What comes nearest:", " ┃ six in the evening [1]"]
+    assert " confidence   ▰▰▰▱▱▱▱▱▱▱ 0.31  that it is right" in lines
+    assert "confidence: 0.31 (not sure)" in plain(events)
 
 
 def test_the_screen_of_an_answer_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,15 +454,6 @@ def test_shortened_text_is_one_line_that_fits(text: str, width: int) -> None:
 )
 def test_a_path_loses_its_outer_folders_first(width: int, shown: str) -> None:
     assert shorten_path("/srv/long/way/to/notes.md", width, DRAW) == shown
-
-
-def test_the_sentence_around_a_quotation() -> None:
-    def sentence(quote: str) -> str:
-        start = TEXT.index(quote)
-        return TEXT[slice(*around(TEXT, (start, start + len(quote))))]
-
-    assert sentence(QUOTE) == "The beds are watered at six in the evening."
-    assert sentence("seven. The") == TEXT[: TEXT.index(" Dogs")]
 
 
 def test_the_quoted_passage_is_found_among_those_that_were_read() -> None:

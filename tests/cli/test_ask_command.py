@@ -102,6 +102,7 @@ def test_the_document_has_exactly_its_shape(ask: Ask, notes: Path) -> None:
         "abstained": False,
         "reason": None,
         "confidence": 1.0,
+        "sure": True,
         "retrieved": True,
         "decision": {"retrieve": True, "probability": 0.5},
         "citations": [
@@ -112,6 +113,8 @@ def test_the_document_has_exactly_its_shape(ask: Ask, notes: Path) -> None:
                 "text": ANSWER,
                 "offsets_in": "file",
                 "locator": f"line {1 + held[:start].count(10)}",
+                "before": "",
+                "after": "",
             }
         ],
         "support": None,

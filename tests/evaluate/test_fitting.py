@@ -99,6 +99,23 @@ def test_unanswerable_questions_do_not_move_the_readings_threshold() -> None:
     assert fit_reading([*cases, *more]).threshold == fit_reading(cases).threshold
 
 
+def test_from_the_second_threshold_on_three_of_four_quotes_are_right() -> None:
+    # Ten right ones lie above twenty wrong ones: with three of those, 10 of 13 are right.
+    cases = [reading(quote(1 - i / 30, float(i < 10))) for i in range(30)]
+    fitted = fit_reading(cases)
+    assert fitted.sure is not None
+    given = [
+        case.quotes[0].right
+        for case in cases
+        if fitted.probability(case.quotes[0].features, case.quotes[0].raw) >= fitted.sure
+    ]
+    assert (len(given), sum(given)) == (13, 10)
+    assert fitted.to_json()["sure"] == fitted.sure > fitted.threshold
+    # Who is always right is sure of all that is not refused.
+    always = fit_reading([reading(quote(1 - i / 30, 1.0)) for i in range(30)])
+    assert always.sure == always.threshold
+
+
 def test_the_refusal_threshold_by_hand() -> None:
     assert refusal_threshold([0.5, 0.1, 0.4, 0.2, 0.3], 0.2) == 0.2
     assert refusal_threshold([0.5, 0.1, 0.4, 0.2, 0.3], 0.0) == 0.1

@@ -16,6 +16,7 @@ from avalan.evaluate.grounded import (
     is_real,
     score,
     summarise,
+    tells,
 )
 from avalan.reflection.events import Citation
 from avalan.reflection.panel import open_panel
@@ -67,6 +68,25 @@ def test_an_answer_below_the_panels_threshold_is_an_abstention(stage: Any) -> No
     judge = stage.judge(stage.oracle, confidence=0.4)
     outcomes = answered(stage, stage.panel(judge, reading=0.5))
     assert [each.answer for each in outcomes] == [None, None, None]
+
+
+def test_what_is_said_without_reserve_is_graded_with_its_sentence(stage: Any) -> None:
+    outcomes = answered(stage, stage.panel(stage.judge(stage.everything, confidence=0.6), sure=0.6))
+    assert value(stage, outcomes, "sure") == 1.0
+    # All three are answered, and one has no answer.
+    assert value(stage, outcomes, "right if sure") == pytest.approx(2 / 3)
+    outcomes = answered(stage, stage.panel(stage.judge(stage.everything, confidence=0.6), sure=0.7))
+    assert value(stage, outcomes, "sure") == 0.0
+    assert value(stage, outcomes, "right if sure") is None
+
+
+def test_a_sentence_tells_what_its_quotation_leaves_out(stage: Any) -> None:
+    question = stage.questions.questions[0]
+    assert tells(question, "/x/" + question.page, "minutes", "It takes two minutes.")
+    assert not tells(question, "/x/" + question.page, "minutes", "It takes three minutes.")
+    assert not tells(question, "/x/other.txt", "two minutes")
+    assert not tells(question, "/x/" + question.page, "two minutes " + "and more " * MAX_WORDS)
+    assert not tells(stage.questions.questions[2], "/x/" + question.page, "two minutes")
 
 
 def test_a_right_answer_of_more_than_25_words_is_not_counted_as_short(stage: Any) -> None:

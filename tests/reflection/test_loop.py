@@ -77,8 +77,19 @@ def test_a_look_up_is_decided_searched_read_cited_and_answered(
     assert (answer.text, answer.support, answer.utility) == ("at six", "full", 4)
     assert (answer.retrieved, answer.confidence, answer.reason) == (True, 0.8, None)
     assert answer.citations == (events[4],)
+    assert answer.citations[0].sentence == "The beds are watered at six in the evening."
+    assert answer.sure
     assert not answer.abstained
     assert "remember" not in judge.asked
+
+
+@pytest.mark.parametrize(("sure", "is_sure"), [(0.8, True), (0.81, False)])
+def test_a_quotation_below_the_second_threshold_is_given_with_reserve(
+    panel_of: MakePanel, index: SyncIndex, sure: float, is_sure: bool
+) -> None:
+    judge = ToldJudge(need=0.7, readings={"evening": GARDEN})
+    answer = answer_of(told(panel_of(judge, sure=sure), index))
+    assert (answer.text, answer.sure) == ("at six", is_sure)
 
 
 @pytest.mark.parametrize(

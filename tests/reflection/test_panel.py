@@ -67,11 +67,16 @@ def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
         },
         "rules": {
             "need": {"threshold": 0.2},
-            "reading": {"weights": {"sentence_coverage": 0.0}, "bias": -1.0, "threshold": 0.7},
+            "reading": {
+                "weights": {"sentence_coverage": 0.0},
+                "bias": -1.0,
+                "threshold": 0.7,
+                "sure": 0.8,
+            },
         },
     }
     with open_panel() as panel:
-        assert panel.thresholds == Thresholds(need=0.3, memory=0.9, reading=0.7)
+        assert panel.thresholds == Thresholds(need=0.3, memory=0.9, reading=0.7, sure=0.8)
         assert (panel.need.name, panel.reading.name) == (pico, "rules")
         assert panel.critic is panel.need
         assert panel.name == f"{pico}+rules"

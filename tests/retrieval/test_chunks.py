@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.retrieval import chunks
-from avalan.retrieval.chunks import MAX, TARGET, Chunk, sentences, split
+from avalan.retrieval.chunks import MAX, TARGET, Chunk, around, sentences, split
 from avalan.retrieval.formats import Cuts
 from avalan.retrieval.headings import HeadingFinder, Layout
 
@@ -176,6 +176,17 @@ def test_a_method_too_long_for_a_chunk_is_cut_at_a_blank_line() -> None:
 )
 def test_sentences(text: str, expected: list[str]) -> None:
     assert [text[start:end] for start, end in sentences(text)] == expected
+
+
+def test_the_sentences_around_a_span() -> None:
+    text = "One comes. Two comes later. Three never comes."
+
+    def sentence(quote: str) -> str:
+        start = text.index(quote)
+        return text[slice(*around(text, (start, start + len(quote))))]
+
+    assert sentence("later") == "Two comes later."
+    assert sentence("comes. Two") == "One comes. Two comes later."
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from avalan.data.decisions import known_questions
 from avalan.evaluate.examples import Prompt, Question, QuestionSet
-from avalan.evaluate.grounded import holds, indexed, score
+from avalan.evaluate.grounded import indexed, score, tells
 from avalan.reflection.calibrate import logit
 from avalan.reflection.judge import Judge, Reading
 from avalan.reflection.loop import NUM_LISTED
 from avalan.reflection.matching import exact_match
 from avalan.retrieval import query
+from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
 
 
@@ -47,7 +48,7 @@ class Quote:
     """The judge's own confidence."""
     features: Mapping[str, float]
     right: bool
-    """Whether it holds a gold answer, and comes from the passage that does."""
+    """Whether it, or the sentence that it stands in, holds a gold answer from the right page."""
     score: float
     """What it would score as the answer; see `grounded.score`."""
 
@@ -122,12 +123,12 @@ def reading_cases(judge: Judge, questions: QuestionSet, *, top_k: int) -> Iterat
 
 
 def _quote(question: Question, passage: Passage, reading: Reading, span: tuple[int, int]) -> Quote:
-    scored = score(question, passage.text[slice(*span)])
+    quoted, sentence = (passage.text[slice(*each)] for each in (span, around(passage.text, span)))
     return Quote(
         raw=reading.confidence,
         features=reading.features,
-        right=scored == 1 and holds(passage, question),
-        score=scored,
+        right=tells(question, passage.source, quoted, sentence),
+        score=score(question, quoted),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from avalan.evaluate.cases import MemoryCase, NeedCase, ReadingCase
+from avalan.evaluate.cases import MemoryCase, NeedCase, Quote, ReadingCase
 from avalan.reflection.calibrate import Calibrator, best_threshold, fit
 
 NUM_FOLDS = 5
@@ -19,6 +19,8 @@ PRECISION = 0.95
 """Of what is answered from memory: a wrong answer by heart has no source that would show it."""
 OVER_REFUSAL = 0.1
 """Share of answerable questions that a reader may refuse on validation data."""
+SURE = 0.75
+"""Of what is quoted without reserve: where it is wrong, its sentence and source show that."""
 _EPSILON = 1e-6
 
 
@@ -37,6 +39,8 @@ class Fitted:
     calibrator: Calibrator | None
     """None leaves the judge's own confidence as it is."""
     threshold: float
+    sure: float | None = None
+    """From where on a quotation is given without reserve; None for what is no quotation."""
 
     def probability(self, features: Mapping[str, float], raw: float) -> float:
         """The calibrated probability, or the raw one."""
@@ -44,10 +48,15 @@ class Fitted:
 
     def to_json(self) -> dict[str, Any]:
         """As in `calibration.json`."""
+        found: dict[str, Any] = {"threshold": self.threshold}
+        if self.sure is not None:
+            found["sure"] = self.sure
         if self.calibrator is None:
-            return {"threshold": self.threshold}
-        weights = dict(self.calibrator.weights)
-        return {"weights": weights, "bias": self.calibrator.bias, "threshold": self.threshold}
+            return found
+        return {
+            "weights": dict(self.calibrator.weights),
+            "bias": self.calibrator.bias,
+        } | found
 
 
 def fit_need(cases: Sequence[NeedCase], *, scaled: bool) -> Fitted:
@@ -83,18 +92,21 @@ def score_memory(fitted: Fitted, case: MemoryCase) -> float:
 def fit_reading(cases: Sequence[ReadingCase], more: Sequence[ReadingCase] = ()) -> Fitted:
     """Quotes from passages: P(right), and the threshold that refuses few of `cases`.
 
-    The weights are fitted on `more` cases too; the threshold on `cases` alone. A threshold of best
+    The weights are fitted on `more` cases too; the thresholds on `cases` alone. A threshold of best
     mean score would have a weak judge refuse almost everything, because not answering is always
-    right where there is no answer; so the share of refusals is what is fixed.
+    right where there is no answer; so the share of refusals is what is fixed. From a second one on,
+    `SURE` of what is quoted are right.
     """
     quotes = [quote for case in (*cases, *more) for quote in case.quotes]
     calibrator = _regression([q.features for q in quotes], [q.right for q in quotes])
     fitted = Fitted(calibrator=calibrator, threshold=0.0)
-    confidences = [
-        _best_quote(fitted, case)[0] if case.quotes else None for case in cases if case.answerable
-    ]
+    chosen = [_best_quote(fitted, case) if case.quotes else None for case in cases]
+    pairs = zip(cases, chosen, strict=True)
+    confidences = [best and best[0] for case, best in pairs if case.answerable]
     threshold = refusal_threshold(confidences, OVER_REFUSAL)
-    return Fitted(calibrator=calibrator, threshold=threshold)
+    scores = [best[0] for best in chosen if best]
+    sure = precise_threshold(scores, [best[1].right for best in chosen if best], precision=SURE)
+    return Fitted(calibrator=calibrator, threshold=threshold, sure=max(sure, threshold))
 
 
 def refusal_threshold(confidences: Sequence[float | None], share: float) -> float:
@@ -112,15 +124,15 @@ def refusal_threshold(confidences: Sequence[float | None], share: float) -> floa
 def score_reading(fitted: Fitted, case: ReadingCase) -> float:
     """1 for a right answer or a right abstention, else 0."""
     if case.quotes:
-        confidence, score = _best_quote(fitted, case)
+        confidence, quote = _best_quote(fitted, case)
         if confidence >= fitted.threshold:
-            return score
+            return quote.score
     return float(not case.answerable)
 
 
-def _best_quote(fitted: Fitted, case: ReadingCase) -> tuple[float, float]:
-    """Confidence and score of the quote that the loop would choose: ties go to the better rank."""
-    known = ((fitted.probability(q.features, q.raw), q.score) for q in case.quotes)
+def _best_quote(fitted: Fitted, case: ReadingCase) -> tuple[float, Quote]:
+    """The quote that the loop would choose, with its confidence: ties go to the better rank."""
+    known = ((fitted.probability(q.features, q.raw), q) for q in case.quotes)
     return max(known, key=lambda pair: pair[0])
 
 

@@ -38,6 +38,8 @@ FIGURES = (
     _n("abstain prec."),
     _n("citation real"),
     _n("right page"),
+    _n("sure"),
+    _n("right if sure"),
     _n("recall"),
     _n("median s"),
 )
@@ -64,6 +66,10 @@ class Answered:
     """Whether the cited bytes of the file are the answer; None for an abstention."""
     citation_right: bool | None
     """Whether the citation lies in the right page; None for an abstention or without one."""
+    sure: bool
+    """Whether it was given without reserve."""
+    told: bool
+    """Whether the quotation, or the sentence that it stands in, answers from the right page."""
     seconds: float
 
 
@@ -105,6 +111,12 @@ def holds(passage: Passage, question: Question) -> bool:
     return on_page and any(standing(gold, passage.text) for gold in question.answers)
 
 
+def tells(question: Question, source: str, *texts: str) -> bool:
+    """Whether one of `texts`, of bearable length, answers and comes from the right page."""
+    on_page = question.answerable and Path(source).name == question.page
+    return on_page and any(score(question, text) == 1 for text in texts)
+
+
 def _graded(question: Question, end: Answer, read: Sequence[Passage], seconds: float) -> Answered:
     text = end.text or ""
     citation = end.citations[0] if end.citations else None
@@ -119,6 +131,9 @@ def _graded(question: Question, end: Answer, read: Sequence[Passage], seconds: f
         recalled=any(holds(each, question) for each in read) if question.answerable else None,
         citation_real=None if end.abstained else citation is not None and is_real(citation, text),
         citation_right=_is_right(question, citation),
+        sure=end.sure and not end.abstained,
+        told=citation is not None
+        and tells(question, citation.source, citation.text, citation.sentence),
         seconds=seconds,
     )
 
@@ -141,10 +156,11 @@ def summarise(
     """The `FIGURES`; None where no question counts for one.
 
     `exact match`, `token F1`, `containment`, `in 25 words` (contained, and as short as that),
-    `over-refusal`, `right page` and `recall` are over
-    answerable questions (`right page`: those answered), `rejection` over unanswerable ones,
-    `abstain prec.` over abstentions, `citation real` over answers, the rest over all. `median s`
-    is wall time, on which the machine's other work tells: it has no interval.
+    `over-refusal`, `right page` and `recall` are over answerable questions (`right page`: those
+    answered), as is `sure` (answered without reserve); `right if sure` is over all answers so
+    given, and takes the quotation with its sentence; `rejection` is over unanswerable questions,
+    `abstain prec.` over abstentions, `citation real` over answers, the rest over all. `median s` is
+    wall time, on which the machine's other work tells: it has no interval.
     """
     pairs = zip(questions, answered, strict=True)
     could = [each for question, each in pairs if question.answerable]
@@ -164,6 +180,8 @@ def summarise(
         proportion(silence.precision),
         proportion([each.citation_real for each in answered if each.citation_real is not None]),
         proportion([each.citation_right for each in could if each.citation_right is not None]),
+        proportion([each.sure for each in could]),
+        proportion([each.told for each in answered if each.sure]),
         proportion([each.recalled for each in could if each.recalled is not None]),
         _median([each.seconds for each in answered]),
     )

@@ -60,6 +60,15 @@ class Citation:
     offsets_in: OffsetsIn
     locator: str = ""
     """Where a person finds it, as in "line 120" or "page 12"; may be empty."""
+    before: str = ""
+    """What stands before it in its sentence, …"""
+    after: str = ""
+    """… and after it."""
+
+    @property
+    def sentence(self) -> str:
+        """The sentence, or the sentences, that it stands in."""
+        return f"{self.before}{self.text}{self.after}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +81,8 @@ class Answer:
     reason: str | None = None
     """Why there is no answer, in plain words, and what would help."""
     confidence: float = 0.0
+    sure: bool = True
+    """Whether that is enough to say it without reserve; see `panel.Thresholds`."""
     decision: Decision
     retrieved: bool
     passages: tuple[Passage, ...] = ()

@@ -15,6 +15,7 @@ from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.panel import Panel, check_probability
 from avalan.reflection.rules import speaks_of
 from avalan.reflection.settings import AskSettings, Retrieve
+from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
 
@@ -186,6 +187,7 @@ class _Loop:
 
     def _quote(self, passage: Passage, reading: Reading, span: tuple[int, int]) -> Iterator[Event]:
         start, end = passage.locate(*span)
+        first, last = around(passage.text, span)
         citation = Citation(
             source=passage.source,
             start=start,
@@ -193,6 +195,8 @@ class _Loop:
             text=passage.text[slice(*span)],
             offsets_in=passage.offsets_in,
             locator=passage.place(span[0]),
+            before=passage.text[first : span[0]],
+            after=passage.text[span[1] : last],
         )
         yield citation
         graded = self.panel.grade(self.question, passage, reading)
@@ -201,6 +205,7 @@ class _Loop:
         yield self._answer(
             text=citation.text,
             confidence=reading.confidence,
+            sure=reading.confidence >= self.panel.thresholds.sure,
             citations=(citation,),
             support=graded.support,
             utility=graded.utility,

@@ -40,6 +40,8 @@ class Thresholds:
     need: float = 0.5
     memory: float = 0.5
     reading: float = 0.5
+    sure: float = 0.5
+    """From which confidence on a quotation is given without reserve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +230,7 @@ class _Opened:
             need=_threshold(served["need"], "need"),
             memory=_threshold(served["memory"], "memory"),
             reading=_threshold(served["abstention"], "reading"),
+            sure=_fitted(served["abstention"], "reading").get("sure", Thresholds().sure),
         )
         panel = Panel(name, judges, thresholds, remarks=remarks)
         for model in self._models:
@@ -257,15 +260,20 @@ class _Opened:
 
     def _calibrator(self, judge: str, part: str) -> Calibrator | None:
         """The fitted calibrator of a judge's part; one that has none is taken at its word."""
-        fitted = calibration()["judges"].get(judge, {}).get(part)
-        if not self._calibrated or not fitted or "weights" not in fitted:
+        fitted = _fitted(judge, part)
+        if not self._calibrated or "weights" not in fitted:
             return None
         return Calibrator(weights=fitted["weights"], bias=fitted["bias"])
 
 
+def _fitted(judge: str, part: str) -> dict[str, Any]:
+    """What was fitted for a judge's part; empty for a judge that is not in the calibration."""
+    found: dict[str, Any] = calibration()["judges"].get(judge, {}).get(part, {})
+    return found
+
+
 def _threshold(judge: str, part: str) -> float:
-    fitted = calibration()["judges"].get(judge, {}).get(part, {})
-    return float(fitted.get("threshold", getattr(Thresholds(), part)))
+    return float(_fitted(judge, part).get("threshold", getattr(Thresholds(), part)))
 
 
 def check_probability(name: str, value: float | None) -> None:

@@ -95,6 +95,12 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return [(piece.start, piece.end) for piece in _sentence_pieces(text, 0, len(text))]
 
 
+def around(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """The sentences of `text` that `span` lies in, as one span."""
+    touched = [each for each in sentences(text) if each[0] < span[1] and each[1] > span[0]]
+    return min(start for start, _ in [span, *touched]), max(end for _, end in [span, *touched])
+
+
 def _chunk(text: str, span: tuple[int, int], trail: Trail) -> Chunk:
     start, end = span
     return Chunk(start=start, end=end, text=text[start:end], heading=title(trail))

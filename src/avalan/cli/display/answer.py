@@ -25,7 +25,6 @@ from avalan.cli.display.units import seconds_text
 from avalan.locale import _, _n, ngettext
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Reading
-from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
 
 _CONTEXT = 160
@@ -54,6 +53,7 @@ def document(answer: Answer) -> dict[str, Any]:
         "abstained": answer.abstained,
         "reason": answer.reason,
         "confidence": None if answer.abstained else answer.confidence,
+        "sure": None if answer.abstained else answer.sure,
         "retrieved": answer.retrieved,
         "decision": {
             "retrieve": answer.decision.retrieve,
@@ -101,14 +101,16 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
     yield _("answer"), " ".join(answer.text.split())
     for citation in answer.citations:
         yield _("source"), f"{path_text(citation.source)} {_bytes(citation, '-')}"
-    before, after = beside_quote(answer)
-    if before + after:
-        yield _("sentence"), " ".join(f"{before}{answer.text}{after}".split())
+        if _has_words_beside(citation):
+            yield _("sentence"), " ".join(citation.sentence.split())
     if not answer.citations:
         sure = answer.confidence
         yield _("source"), _("memory (confidence {confidence:.2f})", confidence=sure)
-    if answer.citations:
+    elif answer.sure:
         yield _("confidence"), f"{answer.confidence:.2f}"
+    else:
+        unsure = _("{confidence:.2f} (not sure)", confidence=answer.confidence)
+        yield _("confidence"), unsure
     if answer.support is not None:
         yield _("support"), _(answer.support)
     if answer.utility is not None:
@@ -238,11 +240,15 @@ class Screen:
     # --- what is answered ----------------------------------------------------------------------
 
     def _words(self, answer: Answer) -> None:
-        color = "yellow" if answer.abstained else "green"
+        color = "green" if answer.text is not None and answer.sure else "yellow"
         parts: list[Part] = [(_said(answer), "" if answer.abstained else "bold")]
         if answer.citations:
             parts.append((" [1]", "dim"))
-        for line in wrap(parts, self._width - 4):
+        lines = wrap(parts, self._width - 4)
+        if answer.citations and not answer.sure:
+            reserve: list[Part] = [(_("Not sure. What comes nearest:"), color)]
+            lines = [*wrap(reserve, self._width - 4), *lines]
+        for line in lines:
             self._console.print((f" {self._draw.edge} ", f"bold {color}"), *line, wrap=False)
 
     def _evidence(self, answer: Answer) -> None:
@@ -254,19 +260,17 @@ class Screen:
             path = path_text(citation.source)
             lead = (f"[{number}] ", "bold")
             self._row(_("source"), lead, path, (f" {place}", "dim"), cut=False)
-            if sentence := self._sentence(answer, citation):
-                self._row(_("sentence"), *sentence)
+            if _has_words_beside(citation):
+                self._row(_("sentence"), *self._sentence(citation))
         if answer.citations:
-            sure = self._bar(answer.confidence, "green")
+            sure = self._bar(answer.confidence, "green" if answer.sure else "yellow")
             self._row(_("confidence"), *sure, (_("that it is right"), "dim"))
         if answer.text is not None and not answer.citations:
             self._row(_("memory"), *self._bar(answer.confidence, "green"), (_("no source"), "dim"))
 
-    def _sentence(self, answer: Answer, citation: Citation) -> list[Part]:
-        """The sentence that a quotation stands in, with the quotation marked; or nothing."""
-        before, after = beside_quote(answer)
-        if not before + after:
-            return []
+    def _sentence(self, citation: Citation) -> list[Part]:
+        """The sentence that a quotation stands in, with the quotation marked."""
+        before, after = citation.before, citation.after
         if len(before) > _CONTEXT:
             before = self._draw.ellipsis + before[-_CONTEXT:]
         if len(after) > _CONTEXT:
@@ -304,18 +308,6 @@ def quoted_rank(answer: Answer) -> int | None:
     return None
 
 
-def beside_quote(answer: Answer) -> tuple[str, str]:
-    """What stands before and after the quotation in its sentences; empty where there is no word."""
-    rank = quoted_rank(answer)
-    if rank is None or (span := answer.readings[rank].span) is None:
-        return "", ""
-    text = answer.passages[rank].text
-    start, end = around(text, span)
-    before, after = text[start : span[0]], text[span[1] : end]
-    return (before, after) if any(map(str.isalnum, before + after)) else ("", "")
-
-
-def around(text: str, span: tuple[int, int]) -> tuple[int, int]:
-    """The sentences of `text` that `span` lies in, as one span."""
-    touched = [each for each in sentences(text) if each[0] < span[1] and each[1] > span[0]]
-    return min(start for start, _ in [span, *touched]), max(end for _, end in [span, *touched])
+def _has_words_beside(citation: Citation) -> bool:
+    """Whether its sentence has words that the quotation has not."""
+    return any(map(str.isalnum, citation.before + citation.after))
