@@ -51,7 +51,7 @@ class ToldJudge:
         grade: Grade = "full",
     ) -> None:
         """`readings` maps a word to what is made of passages that contain it."""
-        self.name = name
+        self.name, self.way = name, "told"
         self.asked: list[str] = []
         self._need = need
         self._draft = draft

@@ -72,7 +72,9 @@ def test_a_look_up_is_decided_searched_read_cited_and_answered(
     events = told(panel_of(judge), index)
 
     assert kinds(events) == [Decision, Found, Read, Read, Citation, Answer]
-    assert events[0] == Decision(retrieve=True, probability=0.7, threshold=0.5, judge="told")
+    assert events[0] == Decision(
+        retrieve=True, probability=0.7, threshold=0.5, judge="told", way="told"
+    )
     answer = answer_of(events)
     assert (answer.text, answer.support, answer.utility) == ("at six", "full", 4)
     assert (answer.retrieved, answer.confidence, answer.reason) == (True, 0.8, None)

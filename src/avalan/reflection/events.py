@@ -18,6 +18,8 @@ class Decision:
     probability: float
     threshold: float
     judge: str
+    way: str = "rules"
+    """How the judge was asked; see `judge.Judge`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,8 @@ class Judge(Protocol):
     """A source of judgements: a model's reflection tokens, the reader, rules."""
 
     name: str
+    way: str
+    """How it is asked: `rules`, a reader's `heads`, reflection `tokens`, or one of `choice.Way`."""
 
     def need(self, question: str) -> float:
         """P(the question needs a look-up), 0 to 1."""

@@ -145,6 +145,7 @@ class _Loop:
             probability=probability,
             threshold=threshold,
             judge=self.panel.need.name,
+            way=self.panel.need.way,
         )
 
     def _look_up(self, otherwise: Draft | None) -> Iterator[Event]:

@@ -165,7 +165,7 @@ def open_panel(
         calibrated: whether scores are turned into probabilities; a calibration starts from them.
 
     Raises:
-        ModelError: the named model cannot be loaded, or has no reflection tokens.
+        ModelError: the named model cannot be loaded, or can neither choose nor be held to a choice.
     """
     opened = _Opened(settings, calibrated=calibrated)
     if name is not None:
@@ -253,10 +253,12 @@ class _Opened:
             return judge
         model = extras.load("avalan.model.load").open_model(name, self._settings)
         self._models.append(model)
-        judge = extras.load("avalan.reflection.token_judge").TokenJudge(
-            model, **{part: self._calibrator(name, part) for part in FITTED}
-        )
-        return judge  # noqa: RET504 -- its type is declared above.
+        calibrators = {part: self._calibrator(name, part) for part in FITTED}
+        if extras.load("avalan.reflection.token_judge").can_judge(model):
+            judge = extras.load("avalan.reflection.token_judge").TokenJudge(model, **calibrators)
+        else:
+            judge = extras.load("avalan.reflection.word_judge").WordJudge(model, **calibrators)
+        return judge
 
     def _calibrator(self, judge: str, part: str) -> Calibrator | None:
         """The fitted calibrator of a judge's part; one that has none is taken at its word."""

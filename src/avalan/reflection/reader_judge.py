@@ -18,7 +18,7 @@ class ReaderJudge:
         need: Calibrator | None = None,
         reading: Calibrator | None = None,
     ) -> None:
-        self._reader, self.name = reader, name
+        self._reader, self.name, self.way = reader, name, "heads"
         self._need, self._reading = need, reading
 
     def need(self, question: str) -> float:

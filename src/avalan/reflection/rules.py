@@ -97,7 +97,7 @@ def speaks_of(passage: Passage, question: str) -> bool:
 class RulesJudge:
     """Judges without a model."""
 
-    name = "rules"
+    name = way = "rules"
 
     def __init__(self, reading: Calibrator | None = None) -> None:
         self.reading = reading

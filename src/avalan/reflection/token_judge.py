@@ -10,7 +10,7 @@ import numpy as np
 
 from avalan.model.decode.constraint import allowed_in_span, restrict
 from avalan.model.decode.sampling import logprobs
-from avalan.model.engine import Logits, State
+from avalan.model.engine import Logits, State, SteppingEngine
 from avalan.model.entities import Grade, Message, Usage
 from avalan.model.load import Model
 from avalan.reflection.calibrate import Calibrator, logit
@@ -23,12 +23,18 @@ from avalan.reflection.gate import (
 from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.record import Support
 from avalan.reflection.render import EncodedPassage, encode_passage
-from avalan.reflection.tokens import reflection_ids
+from avalan.reflection.tokens import ALL, reflection_ids
 from avalan.retrieval.entities import Passage
 
 MAX_DRAFT_TOKENS = 32
 MAX_SPAN_TOKENS = 64
 _SUPPORT: tuple[Support, Support, Support] = ("full", "partial", "none")
+
+
+def can_judge(model: Model) -> bool:
+    """Whether its vocabulary has all reflection tokens, and its engine gives their logits."""
+    has_logits = isinstance(model.engine, SteppingEngine) and model.vocabulary is not None
+    return has_logits and all(text in model.tokenizer.added_tokens for text in ALL)
 
 
 class TokenJudge:
@@ -46,7 +52,7 @@ class TokenJudge:
         reading: Calibrator | None = None,
     ) -> None:
         """Raises ModelError: the vocabulary lacks a reflection token."""
-        self.name = model.name
+        self.name, self.way = model.name, "tokens"
         self._tokenizer = model.tokenizer
         self._engine = model.stepping
         self._ids = reflection_ids(model.tokenizer.token_id)

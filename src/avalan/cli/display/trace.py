@@ -11,6 +11,15 @@ from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event,
 _LABELS = (_n("decision"), _n("memory"), _n("search"), _n("grades"), _n("timings"), _n("tokens"))
 _TIMED = (*_LABELS[:3], _n("reading"), _n("critique"), _n("total"))
 """What has a time: in an answer's timings, `decision_s` and so on."""
+_WAYS = {
+    "rules": _n("rules"),
+    "heads": _n("the heads of an encoder"),
+    "tokens": _n("its reflection tokens"),
+    "logits": _n("the probability of words after a prompt"),
+    "logprobs": _n("the probability of words, as served"),
+    "grammar": _n("holding it to words, without probabilities"),
+}
+"""How a judge is asked."""
 _LEAST = 40
 """Columns of a quotation that are shown, even where it then needs several lines."""
 
@@ -47,7 +56,10 @@ class Trace:
             verdict = _("no look-up, P(look-up) {share:.3f}", share=event.probability)
         bound = {"threshold": event.threshold, "judge": event.judge}
         self._tell(
-            _("decision"), verdict, _("look it up from {threshold:.3f} on; judge {judge}", **bound)
+            _("decision"),
+            verdict,
+            _("look it up from {threshold:.3f} on; judge {judge}", **bound),
+            _("asked by {way}", way=_(_WAYS.get(event.way, event.way))),
         )
 
     def _drafted(self, event: Drafted) -> None:
@@ -122,7 +134,8 @@ def step(event: Event) -> dict[str, Any]:
     """An event as JSON values; empty for those that the answer's document holds already."""
     match event:
         case Decision():
-            return _step("decision", event, "retrieve", "probability", "threshold", "judge")
+            known = ("retrieve", "probability", "threshold", "judge", "way")
+            return _step("decision", event, *known)
         case Drafted():
             return _step("memory", event, "text", "confidence", "threshold", "judge")
         case Found():
