@@ -8,8 +8,8 @@ import pytest
 from avalan.data import textbook
 from avalan.data.textbook import Claim, Inquiry, Textbook
 from avalan.evaluate.examples import Page, Prompt, Question, QuestionSet
-from avalan.model.entities import Grade, Usage
-from avalan.reflection.judge import Draft, Reading
+from avalan.model.entities import Usage
+from avalan.reflection.judge import Draft, Reading, Shares, certain
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.retrieval.entities import Passage
 
@@ -45,7 +45,7 @@ class ScriptedJudge:
         draft: Callable[[str], Draft | None] = lambda question: None,
         confidence: float = 0.9,
     ) -> None:
-        self.name = name
+        self.name, self.way = name, "told"
         self.span, self.needs, self.draft, self.confidence = span, need, draft, confidence
 
     def need(self, question: str) -> float:
@@ -60,8 +60,11 @@ class ScriptedJudge:
         features = {"found": sure, "passage_bm25": passage.score}
         return Reading(relevance=sure, span=span, confidence=sure, features=features)
 
-    def supports(self, claim: str, passage: Passage) -> Grade:
-        return "full" if claim in passage.text else "none"
+    def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
+        return certain("full" if answer in passage.text else "none")
+
+    def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
+        return None
 
     def usage(self) -> Usage:
         return Usage()

@@ -7,7 +7,7 @@ import pytest
 
 from avalan.model.entities import Grade, Usage
 from avalan.model.prompt import Tokenizer, load_tokenizer
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Reading, Shares, as_claim, certain
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.reflection.tokens import ReflectionIds, reflection_ids
 from avalan.retrieval.entities import Passage
@@ -49,9 +49,11 @@ class ToldJudge:
         draft: Draft | None = None,
         readings: Mapping[str, Reading] | None = None,
         grade: Grade = "full",
+        utility: float | None = None,
     ) -> None:
         """`readings` maps a word to what is made of passages that contain it."""
-        self.name, self.way = name, "told"
+        self.name, self.way = name, "rules" if name == "rules" else "told"
+        self._useful = utility
         self.asked: list[str] = []
         self._need = need
         self._draft = draft
@@ -74,9 +76,14 @@ class ToldJudge:
                 return reading
         return Reading(relevance=0.1, span=None, confidence=0.1)
 
-    def supports(self, claim: str, passage: Passage) -> Grade:
-        self._note(f"supports {claim}", claim)
-        return self._grade
+    def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
+        self._note(f"supports {as_claim(question, answer)}", answer)
+        return certain(self._grade)
+
+    def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
+        if self._useful is not None:
+            self._note(f"utility of {answer}", question)
+        return self._useful
 
     def usage(self) -> Usage:
         return self._usage
@@ -96,15 +103,14 @@ MakePanel = Callable[..., Panel]
 def panel_of() -> MakePanel:
     """A function that makes a panel of one judge for every part, or of one judge for each.
 
-    Of three, the last reads; it also says what is supported, unless another is a critic.
+    Of three, the last reads, and says what is supported.
     """
 
     def make(*judges: ToldJudge, **thresholds: float) -> Panel:
         each = judges if len(judges) == len(PARTS) else judges[:1] * len(PARTS)
         if len(judges) == 3:
             need, memory, reading = judges
-            critics = [judge for judge in judges if hasattr(judge, "critique")]
-            each = (need, memory, reading, reading, reading, (critics or [reading])[0])
+            each = (need, memory, reading, reading, reading, reading)
         return Panel("told", dict(zip(PARTS, each, strict=True)), Thresholds(**thresholds))
 
     return make

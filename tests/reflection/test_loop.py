@@ -352,23 +352,21 @@ def test_a_citation_of_a_page_counts_in_its_extracted_text(
 # --- grades, costs, checks ----------------------------------------------------------------------
 
 
-class Critic(ToldJudge):
+def critic() -> ToldJudge:
     """A judge that grades what others quote."""
-
-    def critique(self, question: str, passage: Passage, span: tuple[int, int]) -> tuple[str, int]:
-        self.asked.append(f"critique {passage.text[slice(*span)]}")
-        return "partial", 3
+    return ToldJudge("critic", grade="partial", utility=3.2)
 
 
-def test_a_quotation_without_grades_is_graded_by_the_critic(
+def test_a_quotation_without_grades_is_graded_by_others(
     panel_of: MakePanel, index: SyncIndex
 ) -> None:
-    critic, rules = Critic("critic"), ToldJudge("rules", readings={"pool": POOL})
+    grading, rules = critic(), ToldJudge("rules", readings={"pool": POOL})
 
-    answer = answer_of(told(panel_of(critic, critic, rules), index))
+    judges = (grading, grading, rules, rules, rules, grading)
+    answer = answer_of(told(panel_of(*judges), index))
 
     assert (answer.text, answer.support, answer.utility) == ("nobody", "partial", 3)
-    assert critic.asked[-1] == "critique nobody"
+    assert grading.asked[-2:] == [f"supports {QUESTION} nobody", "utility of nobody"]
     assert answer.timings["critique_s"] >= 0
 
 
@@ -376,20 +374,20 @@ def test_a_quotation_without_grades_is_graded_by_the_critic(
 def test_a_quotation_is_graded_by_the_judge_of_support(
     panel_of: MakePanel, index: SyncIndex, by_critic: bool, support: str
 ) -> None:
-    critic, model = Critic("critic"), ToldJudge("model", readings={"evening": GARDEN})
-    judges = (critic, critic, model, model, model, critic if by_critic else model)
+    grading, model = critic(), ToldJudge("model", readings={"evening": GARDEN})
+    judges = (grading, grading, model, model, model, grading if by_critic else model)
     answer = answer_of(told(panel_of(*judges), index))
     assert (answer.support, answer.utility) == (support, 4)
     assert answer.graded_by == ("critic" if by_critic else "model")
 
 
 def test_rules_that_judge_support_leave_it_open(panel_of: MakePanel, index: SyncIndex) -> None:
-    critic, rules = Critic("critic"), ToldJudge("rules", readings={"pool": POOL})
-    answer = answer_of(told(panel_of(critic, critic, rules, rules, rules, rules), index))
+    grading, rules = critic(), ToldJudge("rules", readings={"pool": POOL})
+    answer = answer_of(told(panel_of(grading, grading, rules, rules, rules, rules), index))
     assert (answer.support, answer.utility, answer.graded_by) == (None, 3, "critic")
 
 
-def test_without_a_critic_there_are_no_grades(panel_of: MakePanel, index: SyncIndex) -> None:
+def test_rules_alone_give_no_grades(panel_of: MakePanel, index: SyncIndex) -> None:
     answer = answer_of(told(panel_of(ToldJudge("rules", readings={"pool": POOL})), index))
     assert (answer.text, answer.support, answer.utility) == ("nobody", None, None)
     assert (answer.graded_by, "critique_s" in answer.timings) == ("", False)
@@ -402,8 +400,8 @@ def test_without_a_critic_there_are_no_grades(panel_of: MakePanel, index: SyncIn
 def test_the_judge_of_support_is_asked_about_question_and_answer(
     panel_of: MakePanel, index: SyncIndex, said: Grade, shown: str
 ) -> None:
-    critic, reader = Critic("critic"), ToldJudge("reader", readings={"pool": POOL}, grade=said)
-    judges = (critic, critic, reader, reader, reader, reader)
+    grading, reader = critic(), ToldJudge("reader", readings={"pool": POOL}, grade=said)
+    judges = (grading, grading, reader, reader, reader, reader)
     answer = answer_of(told(panel_of(*judges), index))
     assert (answer.support, answer.utility, answer.graded_by) == (shown, 3, "reader, critic")
     assert reader.asked[-1] == f"supports {answer.question} nobody"

@@ -42,14 +42,14 @@ def test_the_table_names_a_judge_for_every_part() -> None:
 def test_rules_serve_every_part_and_need_no_model(fitted: dict[str, Any]) -> None:
     with open_panel("rules") as panel:
         assert panel.need is panel.memory is panel.reading
-        assert (panel.name, panel.need.name, panel.critic) == ("rules", "rules", None)
+        assert (panel.name, panel.need.name) == ("rules", "rules")
         assert panel.thresholds == Thresholds()
     assert open_panel().name == "rules"
 
 
 def test_a_model_that_is_named_serves_every_part(fitted: dict[str, Any], pico: str) -> None:
     with open_panel(pico) as panel:
-        assert panel.need is panel.memory is panel.reading is panel.critic
+        assert panel.need is panel.memory is panel.reading
         assert panel.name == panel.need.name == pico
         assert 0 <= panel.need.need("When?") <= 1
         assert panel.usage().prompt_tokens > 0
@@ -78,7 +78,7 @@ def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
     with open_panel() as panel:
         assert panel.thresholds == Thresholds(need=0.3, memory=0.9, reading=0.7, sure=0.8)
         assert (panel.need.name, panel.reading.name) == (pico, "rules")
-        assert panel.critic is panel.need
+        assert panel.support is panel.need
         assert panel.name == f"{pico}+rules"
         assert panel.need.need("When?") == pytest.approx(1 / (1 + math.exp(-1)))
         reading = panel.reading.read("Dogs?", passage("Dogs stay outside."))

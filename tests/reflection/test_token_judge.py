@@ -17,7 +17,7 @@ from avalan.model.entities import Message
 from avalan.model.load import Model, open_model
 from avalan.model.prompt import Tokenizer
 from avalan.reflection.calibrate import Calibrator, logit
-from avalan.reflection.judge import Reading
+from avalan.reflection.judge import Reading, likeliest
 from avalan.reflection.render import encode_passage
 from avalan.reflection.token_judge import MAX_DRAFT_TOKENS, MAX_SPAN_TOKENS, TokenJudge
 from avalan.reflection.tokens import ALL, ReflectionIds
@@ -359,7 +359,9 @@ def test_nothing_outgrows_the_context(
     scripted.judge.need(question)
     scripted.judge.remember(question)
     scripted.judge.read(question, passage(text, heading="A heading " * (words // 10)))
-    scripted.judge.critique(question, passage(text), (0, len(text)))
+    scripted.judge.support(text, passage(text), question)
+    scripted.judge.utility(question, text, passage(text))
+    scripted.judge.utility(question, text, None)
 
     assert len(scripted.longest) <= context_length
 
@@ -386,7 +388,7 @@ def test_a_long_question_keeps_its_end(tokenizer_folder: Path, tokenizer: Tokeni
     assert shown.endswith("When are the beds watered?<|assistant|>")
 
 
-# --- critique -----------------------------------------------------------------------------------
+# --- answers of others --------------------------------------------------------------------------
 
 
 def test_a_quotation_of_another_judge_is_graded_where_it_stands(
@@ -394,20 +396,26 @@ def test_a_quotation_of_another_judge_is_graded_where_it_stands(
 ) -> None:
     script, said = quoting(tokenizer, ids, "watered at six")
     scripted = Scripted(tokenizer_folder, script)
-    start = BEDS.index("watered at six")
 
-    grades = scripted.judge.critique(QUESTION, passage(), (start, start + len("watered at six")))
+    shares = scripted.judge.support("watered at six", passage(), QUESTION)
+    utility = scripted.judge.utility(QUESTION, "watered at six", passage())
 
-    assert grades == ("full", 5)
+    assert likeliest(shares) == "full"
+    assert sum(shares) == pytest.approx(1)
+    assert utility == pytest.approx(5, abs=0.1)
     held = scripted.longest
     assert held[held.index(ids.relevant) + 1 :] == (*said, ids.support[0])
 
 
-def test_a_quotation_beyond_what_fits_has_no_support(tokenizer_folder: Path) -> None:
-    text = "Dogs. " * 500 + "At six."
-    scripted = Scripted(tokenizer_folder, anything(2), context_length=256)
-    end = len(text)
-    assert scripted.judge.critique(QUESTION, passage(text), (end - 7, end)) == ("none", 1)
+def test_an_answer_from_memory_is_graded_without_a_passage(
+    tokenizer_folder: Path, ids: ReflectionIds
+) -> None:
+    scripted = Scripted(tokenizer_folder, anything(2))
+    grade = scripted.judge.utility(QUESTION, "At six.", None)
+    assert grade is not None
+    assert 1 <= grade <= 5
+    assert ids.no_retrieval in scripted.longest
+    assert ids.paragraph not in scripted.longest
 
 
 # --- a real model -------------------------------------------------------------------------------

@@ -114,21 +114,18 @@ def test_an_empty_passage_answers_nothing(judge: WordJudge) -> None:
     assert (reading.span, reading.confidence, reading.relevance) == (None, 0.0, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("word", "grade", "support"),
-    [
-        ("fully", "full", "full"),
-        ("partly", "partial", "partial"),
-        ("opposite", "contradicted", "none"),
-        ("silent", "none", "none"),
-    ],
-)
-def test_support_is_the_likeliest_grade(
-    judge: WordJudge, word: str, grade: str, support: str
-) -> None:
-    told(judge, **{word: 0.6, "fully": 0.5, "4": 1.0} | {word: 0.6})
-    assert judge.supports("They are watered at six.", passage()) == grade
-    assert judge.critique(QUESTION, passage(), (0, 10)) == (support, 4)
+def test_support_is_shared_among_four_words(judge: WordJudge) -> None:
+    chooser = told(judge, fully=0.6, partly=0.2, opposite=0.1, silent=0.1)
+    shares = judge.support("at six", passage(), QUESTION)
+    assert shares == pytest.approx((0.6, 0.2, 0.1, 0.1))
+    ((asked, _),) = chooser.asked
+    assert f"Claim:\n{QUESTION} at six" in asked
+    assert "Passage:\nGarden\n" in asked
+
+
+def test_utility_is_the_expected_number(judge: WordJudge) -> None:
+    told(judge, **{"2": 0.5, "5": 0.5})
+    assert judge.utility(QUESTION, "at six", passage()) == pytest.approx(3.5)
 
 
 def test_a_draft_is_what_the_model_says_with_its_log_probabilities(judge: WordJudge) -> None:
@@ -157,10 +154,5 @@ def test_a_real_model_judges_everything(pico_qwen_folder: Path) -> None:
         reading = judge.read(QUESTION, passage("The beds are watered at six."))
         assert isinstance(reading, Reading)
         assert 0 < reading.confidence <= reading.relevance < 1
-        assert judge.supports("At six.", passage("The beds.")) in (
-            "full",
-            "partial",
-            "contradicted",
-            "none",
-        )
+        assert sum(judge.support("At six.", passage("The beds."))) == pytest.approx(1)
         assert judge.usage().prompt_tokens > 0

@@ -55,8 +55,9 @@ def upheld(judge: Judge, book: Textbook) -> Iterator[Upheld]:
     """Each claim."""
     pages = {page.id: page for page in book.pages}
     for each in book.claims:
-        said = judge.supports(each.claim, as_passage(pages[each.passage]))
-        yield Upheld(group=each.passage, grade=GRADES.index(each.support), said=GRADES.index(said))
+        shares = judge.support(each.claim, as_passage(pages[each.passage]))
+        said = shares.index(max(shares))
+        yield Upheld(group=each.passage, grade=GRADES.index(each.support), said=said)
 
 
 def as_passage(page: Page) -> Passage:

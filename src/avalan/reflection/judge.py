@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from avalan.model.entities import Grade, Usage
+from avalan.model.entities import GRADES, Grade, Usage
 from avalan.reflection.record import Support
 from avalan.retrieval.entities import Passage
 
@@ -42,9 +42,24 @@ def above(heading: str) -> str:
     return f"{heading}\n\n" if heading else ""
 
 
+Shares = tuple[float, float, float, float]
+"""The probability of each of `GRADES`; they sum to one."""
+
+
+def certain(grade: Grade) -> Shares:
+    """All probability on one grade."""
+    full, partial, contradicted, none = (float(each == grade) for each in GRADES)
+    return full, partial, contradicted, none
+
+
+def likeliest(shares: Shares) -> Grade:
+    """The grade of the highest probability; the better one of equals."""
+    return GRADES[shares.index(max(shares))]
+
+
 def as_claim(question: str, answer: str) -> str:
-    """A question with its answer, for `Judge.supports`."""
-    return f"{question} {answer}"
+    """A question with its answer, to be borne out together."""
+    return f"{question} {answer}".strip()
 
 
 def as_support(grade: Grade) -> Support:
@@ -68,8 +83,11 @@ class Judge(Protocol):
     def read(self, question: str, passage: Passage) -> Reading:
         """Judge a passage and quote the answer from it."""
 
-    def supports(self, claim: str, passage: Passage) -> Grade:
-        """How far a passage bears a claim out."""
+    def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
+        """How probably, and how far, a passage bears out an answer, or a claim by itself."""
+
+    def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
+        """The expected grade of an answer, 1 to 5; None for a judge that has no opinion."""
 
     def usage(self) -> Usage:
         """Tokens read and written since the judge was made."""

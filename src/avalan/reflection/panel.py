@@ -18,7 +18,7 @@ from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.judge import Judge, Reading, as_claim, as_support
+from avalan.reflection.judge import Judge, Reading, as_support, likeliest
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
 from avalan.retrieval.entities import Passage
@@ -76,8 +76,6 @@ class Panel(AbstractContextManager["Panel"]):
         if len({id(judges[part]) for part in Divided.PARTS}) > 1:
             self.reading = Divided(*(judges[part] for part in Divided.PARTS))
         self.support, self._span = judges["support"], judges["span"]
-        self.critic = next((judge for judge in judges.values() if hasattr(judge, "critique")), None)
-        """A judge that grades how useful a quotation is, if there is one."""
         self.thresholds = thresholds
         self.remarks = tuple(remarks)
         self.served = {part: judge.name for part, judge in judges.items()}
@@ -89,20 +87,17 @@ class Panel(AbstractContextManager["Panel"]):
         """Support and utility of what was quoted: the rules have no opinion of their quotations."""
         if reading.span is None:
             return Graded()
+        answer = passage.text[slice(*reading.span)]
         support, utility, names = None, reading.utility, []
-        if self.support is self._span and reading.support is not None:
-            support = reading.support
+        if self.support.way != RULES:
+            support = reading.support if self.support is self._span else None
+            if support is None:
+                support = as_support(likeliest(self.support.support(answer, passage, question)))
             names.append(self.support.name)
-        elif self.support.name != RULES and self.support is not self.critic:
-            claim = as_claim(question, passage.text[slice(*reading.span)])
-            support = as_support(self.support.supports(claim, passage))
-            names.append(self.support.name)
-        if self.critic is not None and (utility is None or self.support is self.critic):
-            told, useful = self.critic.critique(question, passage, reading.span)
-            if support is None and self.support is self.critic:
-                support = told
-            utility = useful if utility is None else utility
-            names.append(self.critic.name)
+        for judge in self._judges.values():
+            if utility is None and (useful := judge.utility(question, answer, passage)) is not None:
+                utility = round(useful)
+                names.append(judge.name)
         return Graded(support=support, utility=utility, by=", ".join(dict.fromkeys(names)))
 
     def usage(self) -> Usage:

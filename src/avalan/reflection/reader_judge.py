@@ -1,9 +1,9 @@
 """The reader as a judge: its numbers, turned into what the loop asks for."""
 
-from avalan.model.entities import GRADES, Grade, Usage
+from avalan.model.entities import Usage
 from avalan.model.nlp.judge import PairReader, sigmoid
 from avalan.reflection.calibrate import Calibrator, logit
-from avalan.reflection.judge import Draft, Reading, above
+from avalan.reflection.judge import Draft, Reading, Shares, above, as_claim
 from avalan.retrieval.entities import Passage
 
 
@@ -45,10 +45,17 @@ class ReaderJudge:
             features=features,
         )
 
-    def supports(self, claim: str, passage: Passage) -> Grade:
-        """The likeliest grade."""
-        found = self._reader.support(claim, above(passage.heading) + passage.text)
-        return GRADES[found.index(max(found))]
+    def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
+        """Of the question together with its answer."""
+        claim = as_claim(question, answer)
+        full, partial, contradicted, none = self._reader.support(
+            claim, above(passage.heading) + passage.text
+        )
+        return full, partial, contradicted, none
+
+    def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
+        """None: it was not taught any."""
+        return None
 
     def usage(self) -> Usage:
         """It writes no tokens, and those that it reads are not counted."""

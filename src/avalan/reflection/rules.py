@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from avalan.model.entities import Grade, Usage
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Reading, Shares, as_claim, certain
 from avalan.retrieval import query
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
@@ -129,8 +129,12 @@ class RulesJudge:
         confidence = sure if span else 0.0
         return Reading(relevance=relevance, span=span, confidence=confidence, features=features)
 
-    def supports(self, claim: str, passage: Passage) -> Grade:
-        return support_rule(claim, f"{passage.heading}\n{passage.text}")
+    def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
+        claim = as_claim(question, answer)
+        return certain(support_rule(claim, f"{passage.heading}\n{passage.text}"))
+
+    def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
+        return None
 
     def usage(self) -> Usage:
         return Usage()

@@ -11,7 +11,7 @@ import numpy as np
 from avalan.model.decode.constraint import allowed_in_span, restrict
 from avalan.model.decode.sampling import logprobs
 from avalan.model.engine import Logits, State, SteppingEngine
-from avalan.model.entities import Grade, Message, Usage
+from avalan.model.entities import Message, Usage
 from avalan.model.load import Model
 from avalan.reflection.calibrate import Calibrator, logit
 from avalan.reflection.gate import (
@@ -20,7 +20,7 @@ from avalan.reflection.gate import (
     relevance_probability,
     retrieval_probability,
 )
-from avalan.reflection.judge import Draft, Reading
+from avalan.reflection.judge import Draft, Reading, Shares
 from avalan.reflection.record import Support
 from avalan.reflection.render import EncodedPassage, encode_passage
 from avalan.reflection.tokens import ALL, reflection_ids
@@ -110,27 +110,39 @@ class TokenJudge:
             features=features,
         )
 
-    def critique(
-        self, question: str, passage: Passage, span: tuple[int, int]
-    ) -> tuple[Support, int]:
-        """Support and utility of a span that another judge quoted."""
-        state, encoded = self._relevant(question, passage)
-        if not encoded.spans or span[0] >= encoded.spans[-1][1]:
-            return "none", 1
-        first, last = encoded.tokens_of(*span)
-        # A sentence may be longer than what the model would say; its beginning is judged.
-        quoted = encoded.token_ids[first : min(last, first + MAX_SPAN_TOKENS)]
-        scores = self._feed(state, quoted)
-        grade = int(group_probabilities(scores, self._ids.support).argmax())
-        utility = expected_utility(self._feed(state, [self._ids.support[grade]]), self._ids)
-        return _SUPPORT[grade], round(utility)
+    def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
+        """Of the answer as it would say it itself; a claim is an answer to itself."""
+        _, scores = self._said(answer, passage, question)
+        full, partial, none = group_probabilities(scores, self._ids.support).tolist()
+        return full, partial, 0.0, none
 
-    def supports(self, claim: str, passage: Passage) -> Grade:
-        """How far the passage bears the claim out, said as an answer to the claim itself."""
-        state, _encoded = self._relevant(claim, passage)
-        said = self._tokenizer.encode(claim)[:MAX_SPAN_TOKENS]
-        support = group_probabilities(self._feed(state, said), self._ids.support)
-        return _SUPPORT[int(support.argmax())]
+    def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
+        """The expected grade, after the support that it finds likeliest."""
+        if passage is None:
+            state, _ = self._asked(question)
+            room = self._engine.context_length - state.length - 1
+            said = self._tokenizer.encode(answer)[: min(MAX_SPAN_TOKENS, room)]
+            return expected_utility(self._feed(state, [self._ids.no_retrieval, *said]), self._ids)
+        state, scores = self._said(answer, passage, question)
+        grade = int(group_probabilities(scores, self._ids.support).argmax())
+        return expected_utility(self._feed(state, [self._ids.support[grade]]), self._ids)
+
+    def _said(self, answer: str, passage: Passage, question: str) -> tuple[State, Logits]:
+        """A state in which it has given the answer from the passage, and the logits after it.
+
+        A sentence may be longer than what the model would say; its beginning is judged. What stands
+        in the passage is spelled as it is there.
+        """
+        state, encoded = self._relevant(question or answer, passage)
+        start = passage.text.find(answer)
+        if start >= 0 and encoded.spans and start < encoded.spans[-1][1]:
+            first, last = encoded.tokens_of(start, start + len(answer))
+            said = list(encoded.token_ids[first:last])
+        else:
+            said = self._tokenizer.encode(answer)
+        # One token more follows: the grade of its support.
+        room = self._engine.context_length - state.length - 1
+        return state, self._feed(state, said[: min(MAX_SPAN_TOKENS, room)])
 
     def usage(self) -> Usage:
         return Usage(prompt_tokens=self._num_read, completion_tokens=self._num_written)

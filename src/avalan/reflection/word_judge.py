@@ -9,14 +9,13 @@ from string import ascii_uppercase
 
 import numpy as np
 
-from avalan.model.entities import GenerationReport, GenerationSettings, Grade, Message, Usage
+from avalan.model.entities import GenerationReport, GenerationSettings, Message, Usage
 from avalan.model.generate import generate
 from avalan.model.load import Model
 from avalan.reflection.calibrate import Calibrator, logit
 from avalan.reflection.choice import Chooser, prompt_of
 from avalan.reflection.gate import UTILITY_GRADES
-from avalan.reflection.judge import Draft, Reading, as_claim, as_support
-from avalan.reflection.record import Support
+from avalan.reflection.judge import Draft, Reading, Shares, as_claim
 from avalan.reflection.rules import quotable
 from avalan.retrieval.entities import Passage
 
@@ -42,12 +41,8 @@ _UTILITY = (
     "Below are a question and an answer. How useful is the answer? Answer with a number from 1, "
     "useless, to 5, just right."
 )
-_GRADES: dict[str, Grade] = {
-    "fully": "full",
-    "partly": "partial",
-    "opposite": "contradicted",
-    "silent": "none",
-}
+_GRADES = ("fully", "partly", "opposite", "silent")
+"""In the order of `GRADES`."""
 _NONE = "none"
 
 
@@ -94,7 +89,7 @@ class WordJudge:
         text, logprobs = self._written(_ask(_DRAFT, question=question))
         if not text:
             return None
-        utility = self._utility(question, text)
+        utility = self.utility(question, text, None) or 0.0
         features = {
             "mean_logprob": float(np.mean(logprobs)),
             "lowest_logprob": min(logprobs),
@@ -130,19 +125,18 @@ class WordJudge:
             features=features,
         )
 
-    def critique(
-        self, question: str, passage: Passage, span: tuple[int, int]
-    ) -> tuple[Support, int]:
-        """Support and utility of a quotation."""
-        answer = passage.text[slice(*span)]
-        support = as_support(self.supports(as_claim(question, answer), passage))
-        return support, round(self._utility(question, answer))
-
-    def supports(self, claim: str, passage: Passage) -> Grade:
-        """The likeliest grade."""
+    def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
+        """Of the question together with its answer."""
+        claim = as_claim(question, answer)
         asked = _ask(_SUPPORT, passage=_below(passage.heading, passage.text), claim=claim)
-        found = self._chooser.choose(asked, tuple(_GRADES))
-        return list(_GRADES.values())[int(found.argmax())]
+        full, partial, contradicted, none = self._chooser.choose(asked, _GRADES).tolist()
+        return full, partial, contradicted, none
+
+    def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
+        """The expected grade under the probabilities of the five numbers."""
+        grades = tuple(str(grade) for grade in UTILITY_GRADES)
+        asked = _ask(_UTILITY, question=question, answer=answer)
+        return float(self._chooser.choose(asked, grades) @ UTILITY_GRADES)
 
     def usage(self) -> Usage:
         """Tokens read and written since the judge was made."""
@@ -151,12 +145,6 @@ class WordJudge:
             prompt_tokens=chosen.prompt_tokens + self._drafted.prompt_tokens,
             completion_tokens=chosen.completion_tokens + self._drafted.completion_tokens,
         )
-
-    def _utility(self, question: str, answer: str) -> float:
-        """The expected grade, 1 to 5."""
-        grades = tuple(str(grade) for grade in UTILITY_GRADES)
-        asked = _ask(_UTILITY, question=question, answer=answer)
-        return float(self._chooser.choose(asked, grades) @ UTILITY_GRADES)
 
     def _written(self, messages: Sequence[Message]) -> tuple[str, list[float]]:
         """A greedy answer, and its tokens' log-probabilities."""
