@@ -48,7 +48,7 @@ class ScriptedJudge:
         self.name, self.way = name, "told"
         self.span, self.needs, self.draft, self.confidence = span, need, draft, confidence
 
-    def need(self, question: str) -> float:
+    def need(self, question: str, said: str = "") -> float:
         return self.needs(question)
 
     def remember(self, question: str) -> Draft | None:

@@ -61,8 +61,8 @@ class ToldJudge:
         self._grade = grade
         self._usage = Usage()
 
-    def need(self, question: str) -> float:
-        self._note("need", question)
+    def need(self, question: str, said: str = "") -> float:
+        self._note(f"need after {said}" if said else "need", question)
         return self._need
 
     def remember(self, question: str) -> Draft | None:

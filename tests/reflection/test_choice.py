@@ -20,7 +20,8 @@ from avalan.model.entities import (
 )
 from avalan.model.load import Model, open_model
 from avalan.model.prompt import load_tokenizer
-from avalan.reflection.choice import Chooser, matched, prompt_ids, softmax
+from avalan.reflection.choice import Chooser, matched, softmax
+from avalan.reflection.reading import prompt_ids
 from avalan.testing import (
     CHAT_TEMPLATE,
     THINKING_TEMPLATE,

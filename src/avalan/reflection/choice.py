@@ -11,7 +11,6 @@ of which an engine takes the first that it can:
 
 import json
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from avalan.errors import ModelError
 from avalan.model.decode.sampling import logprobs
-from avalan.model.engine import Logits, State, SteppingEngine
+from avalan.model.engine import SteppingEngine
 from avalan.model.entities import (
     GenerationReport,
     GenerationSettings,
@@ -30,8 +29,7 @@ from avalan.model.entities import (
 )
 from avalan.model.generate import generate
 from avalan.model.load import Model
-from avalan.model.nlp.reasoning import find_blocks, find_opened
-from avalan.model.prompt import Tokenizer
+from avalan.reflection.reading import PrefixReader, prompt_ids, prompt_of
 
 Way = Literal["logits", "logprobs", "grammar"]
 
@@ -39,8 +37,6 @@ _NUM_ALTERNATIVES = 20
 """The most that servers tell."""
 _MOST_TOKENS = 24
 """Of an option that is written out."""
-_WORTH_KEEPING = 16
-"""Tokens that two prompts share, from which on they are read once."""
 
 
 class Chooser:
@@ -50,7 +46,7 @@ class Chooser:
         """Raises ModelError: the engine gives no probabilities and keeps to no grammar."""
         self._model = model
         engine = model.engine
-        self._reader = _PrefixReader(engine) if isinstance(engine, SteppingEngine) else None
+        self._reader = PrefixReader(engine) if isinstance(engine, SteppingEngine) else None
         served: tuple[Way, ...] = ("logprobs", "grammar")
         self._ways: list[Way] = [way for way in served if way in engine.capabilities]
         if self._reader is not None:
@@ -90,7 +86,7 @@ class Chooser:
     # --- stepping engines ------------------------------------------------------------------------
 
     def _by_logits(
-        self, reader: "_PrefixReader", messages: Sequence[Message], options: Sequence[str]
+        self, reader: PrefixReader, messages: Sequence[Message], options: Sequence[str]
     ) -> NDArray[np.float64]:
         tokenizer = self._model.tokenizer
         prompt = prompt_ids(tokenizer, messages)
@@ -141,57 +137,6 @@ class Chooser:
         self._num_read += report.usage.prompt_tokens
         self._num_written += len(tokens)
         return tokens
-
-
-class _PrefixReader:
-    """Reads prompts with a stepping engine; what two in a row begin with is read once."""
-
-    def __init__(self, engine: SteppingEngine) -> None:
-        self.engine = engine
-        self._last: Sequence[int] = ()
-        self._shared: tuple[Sequence[int], State] | None = None
-
-    def read(self, token_ids: Sequence[int]) -> tuple[State, Logits]:
-        """A state that has read `token_ids`, and the logits after them."""
-        if self._shared is not None:
-            held, before = self._shared
-            if len(held) < len(token_ids) and token_ids[: len(held)] == held:
-                state = self.engine.fork(before)
-                return state, self.engine.feed(state, token_ids[len(held) :])
-        pairs = zip(self._last, token_ids[:-1], strict=False)
-        num_shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        self._last = token_ids
-        state = self.engine.start()
-        if num_shared < _WORTH_KEEPING:
-            return state, self.engine.feed(state, token_ids)
-        self.engine.feed(state, token_ids[:num_shared])
-        self._shared = token_ids[:num_shared], self.engine.fork(state)
-        return state, self.engine.feed(state, token_ids[num_shared:])
-
-
-def prompt_of(model: Model, messages: Sequence[Message]) -> Sequence[int] | Sequence[Message]:
-    """What the model's engine is given: token ids, or messages where only the server has them."""
-    if "token_prompt" in model.engine.capabilities:
-        return prompt_ids(model.tokenizer, messages)
-    return list(messages)
-
-
-def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """Token ids up to where an answer begins: reasoning, where the model has it, is closed."""
-    fitted = tokenizer.fit(messages)
-    found = tokenizer.encode_chat(fitted)
-    blocks = find_blocks(tokenizer.chat_template, tokenizer.added_tokens)
-    reasoning = [block for block in blocks if block.reasoning]
-    if not reasoning:
-        return found
-    opened = find_opened(blocks, tokenizer.generation_prompt(fitted))
-    block = opened or reasoning[0]
-    # As templates write it whose reasoning is switched off.
-    before, between = ("", "\n") if opened else (block.open, "\n\n")
-    for text in (before, between, block.close, "\n\n"):
-        tag_id = tokenizer.added_tokens.get(text)
-        found += tokenizer.encode(text) if tag_id is None else [tag_id]
-    return found
 
 
 def softmax(scores: Sequence[float]) -> NDArray[np.float64]:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from avalan.model.entities import Usage
-from avalan.reflection.judge import Reading
+from avalan.model.entities import Grade, Usage
+from avalan.reflection.judge import Reading, Shares
 from avalan.reflection.record import Support
 from avalan.retrieval.documents import OffsetsIn
 from avalan.retrieval.entities import Passage
@@ -20,6 +20,8 @@ class Decision:
     judge: str
     way: str = "rules"
     """How the judge was asked; see `judge.Judge`."""
+    after: str = ""
+    """What was answered before it was asked: nothing, at the beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,29 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reworded:
+    """Nothing relevant was found, so other words are searched for."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """A sentence of a written answer."""
+
+    text: str
+    """With the white space before it."""
+    mean_logprob: float
+    """Of its tokens, natural."""
+    citation: Citation | None = None
+    """Where it stands; None where no passage was shown."""
+    support: Grade | None = None
+    """How far that bears it out."""
+    shares: Shares | None = None
+    """The probability of each grade."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The end of the loop."""
 
@@ -90,6 +115,8 @@ class Answer:
     passages: tuple[Passage, ...] = ()
     readings: tuple[Reading, ...] = ()
     citations: tuple[Citation, ...] = ()
+    stated: tuple[Stated, ...] = ()
+    """The sentences, where the answer was written and not quoted."""
     support: Support | None = None
     utility: int | None = None
     graded_by: str = ""
@@ -105,4 +132,4 @@ class Answer:
         return self.text is None
 
 
-Event = Decision | Drafted | Found | Read | Citation | Answer
+Event = Decision | Drafted | Found | Reworded | Read | Stated | Citation | Answer

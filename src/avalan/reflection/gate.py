@@ -5,11 +5,13 @@ two decision tokens, exceeds a threshold. Engines report log-probabilities or lo
 exponentiated here, once, within their group.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avalan.reflection.settings import Weights
 from avalan.reflection.tokens import ReflectionIds
 
 UTILITY_GRADES = np.arange(1, 6)
@@ -37,6 +39,33 @@ def retrieval_probability(scores: NDArray[np.float32], ids: ReflectionIds) -> fl
 def relevance_probability(scores: NDArray[np.float32], ids: ReflectionIds) -> float:
     """P([Relevant]) / (P([Relevant]) + P([Irrelevant]))."""
     return float(group_probabilities(scores, (ids.relevant, ids.irrelevant))[0])
+
+
+def draft_score(
+    mean_logprob: float,
+    relevance: float,
+    full: float,
+    partial: float,
+    utility: float | None,
+    weights: Weights,
+) -> float:
+    """How good a sentence from a passage is: exp(mean logprob) and its weighted grades, summed.
+
+    Args:
+        mean_logprob: of the sentence's tokens, natural.
+        relevance: P(the passage is relevant).
+        full, partial: P(fully), P(partly supported); the partial counts half.
+        utility: the expected grade, 1 to 5, which counts from -1 to 1; None counts 0.
+
+    Source: Asai et al., 2023, arXiv:2310.11511, section 3.3 and appendix A.3.
+    """
+    used = 0.0 if utility is None else (utility - 3) / 2
+    return (
+        math.exp(mean_logprob)
+        + weights.relevance * relevance
+        + weights.support * (full + 0.5 * partial)
+        + weights.utility * used
+    )
 
 
 def expected_utility(scores: NDArray[np.float32], ids: ReflectionIds) -> float:

@@ -74,8 +74,11 @@ class Judge(Protocol):
     way: str
     """How it is asked: `rules`, a reader's `heads`, reflection `tokens`, or one of `choice.Way`."""
 
-    def need(self, question: str) -> float:
-        """P(the question needs a look-up), 0 to 1."""
+    def need(self, question: str, said: str = "") -> float:
+        """P(the question, or what is still to say after `said`, needs a look-up), 0 to 1.
+
+        Who judges questions alone says 0 in the middle of an answer.
+        """
 
     def remember(self, question: str) -> Draft | None:
         """An answer from memory, or None for a judge that has none."""

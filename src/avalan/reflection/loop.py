@@ -3,18 +3,24 @@
 question → decision ─┬─ from memory, if confident and the documents do not speak of it → answer
                      └─ search → read each passage on its own fork → best span → answer
                                                                  └→ abstention
+
+That is how documents are quoted; how a model writes from them is in the module `writing`.
 """
 
 from collections.abc import Iterator
+from math import exp
 from time import perf_counter
 
 from avalan.errors import ConfigurationError
 from avalan.locale import _n
-from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
-from avalan.reflection.judge import Draft, Reading
+from avalan.model.entities import GRADES
+from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read, Stated
+from avalan.reflection.judge import Draft, Reading, as_support
 from avalan.reflection.panel import Panel, check_probability
 from avalan.reflection.rules import speaks_of
 from avalan.reflection.settings import AskSettings, Retrieve
+from avalan.reflection.writer import ChatWriter
+from avalan.reflection.writing import Writing
 from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
@@ -96,6 +102,9 @@ class _Loop:
         yield self.decision
         may_look = self.index is not None and self.settings.retrieve != "never"
         must_look = self.settings.retrieve == "always" or self.decision.retrieve
+        if (writer := self._writer()) is not None:
+            yield from self._write(writer, may_look=may_look, must_look=must_look)
+            return
         sure = None
         if not (may_look and must_look):
             draft = self.panel.memory.remember(self.question)
@@ -117,6 +126,61 @@ class _Loop:
             yield self._abstain(NO_DOCUMENTS if self.index is None else NOT_KNOWN)
             return
         yield from self._look_up(sure)
+
+    def _writer(self) -> ChatWriter | None:
+        """Who writes the answer; None where it is quoted."""
+        if self.settings.style == "write" and self.panel.writer is None:
+            raise ConfigurationError(
+                "Nobody here writes sentences; name a model that does with --model, or leave "
+                "--style out."
+            )
+        wanted = self.panel.writes if self.settings.style == "auto" else True
+        return self.panel.writer if wanted and self.settings.style != "quote" else None
+
+    def _write(self, writer: ChatWriter, *, may_look: bool, must_look: bool) -> Iterator[Event]:
+        """The model's own sentences, from passages where something is looked up."""
+        self.retrieved = may_look and (must_look or self._documents_speak())
+        if must_look and self.index is None and self.settings.retrieve != "never":
+            yield self._abstain(NO_DOCUMENTS)
+            return
+        search = self._searched if may_look else None
+        writing = Writing(self.question, writer, self.panel, search, self.settings)
+        yield from writing.run(retrieve=self.retrieved)
+        self._lap("writing")
+        self.passages, self.readings = writing.passages, writing.readings
+        self.retrieved = self.retrieved or bool(self.passages)
+        stated = writing.written.stated if writing.written is not None else ()
+        if self.settings.require_support and self.passages:
+            stated = tuple(each for each in stated if each.support in ("full", "partial"))
+        if not stated:
+            yield self._abstain(NOT_THERE if self.retrieved else NOT_KNOWN)
+            return
+        yield self._written(stated)
+
+    def _written(self, stated: tuple[Stated, ...]) -> Answer:
+        text = "".join(each.text for each in stated).strip()
+        citations = tuple(dict.fromkeys(each.citation for each in stated if each.citation))
+        shares = [each.shares for each in stated if each.shares is not None]
+        sure = [full + partial / 2 for full, partial, *_others in shares]
+        grades = [each.support for each in stated if each.support is not None]
+        utility, by = self.panel.utility(self.question, text, None)
+        return self._answer(
+            text=text,
+            # No answer is better than its weakest sentence.
+            confidence=min(sure) if sure else min(exp(each.mean_logprob) for each in stated),
+            citations=citations,
+            stated=stated,
+            support=as_support(max(grades, key=GRADES.index)) if grades else None,
+            utility=None if utility is None else round(utility),
+            graded_by=", ".join(dict.fromkeys([self.panel.support.name] * bool(grades) + [by])),
+        )
+
+    def _searched(self, query: str) -> tuple[Passage, ...]:
+        """What the documents have for a query, best first."""
+        if query == self.question:
+            return self._search()
+        assert self.index is not None
+        return tuple(self.index.search(query, max(NUM_LISTED, self.settings.top_k)))
 
     def _documents_speak(self) -> bool:
         """Whether the documents answer to the question's own words: they know better than memory.

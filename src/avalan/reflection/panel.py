@@ -11,16 +11,18 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
+from avalan.reflection.choice import Way
 from avalan.reflection.judge import Judge, Reading, as_support, likeliest
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
+from avalan.reflection.writer import ChatWriter
 from avalan.retrieval.entities import Passage
 
 RULES, READER = "rules", "reader"
@@ -40,6 +42,7 @@ class Thresholds:
     need: float = 0.5
     memory: float = 0.5
     reading: float = 0.5
+    relevance: float = 0.5
     sure: float = 0.5
     """From which confidence on a quotation is given without reserve."""
 
@@ -63,11 +66,14 @@ class Panel(AbstractContextManager["Panel"]):
         judges: Mapping[str, Judge],
         thresholds: Thresholds,
         *,
+        writer: ChatWriter | None = None,
+        writes: bool = False,
         remarks: Sequence[str] = (),
     ) -> None:
         """
         Args:
             judges: one for each of `PARTS`.
+            writer, writes: who writes sentences, and whether that is what is usual.
             remarks: what went wrong, a sentence each, where a judge stands in for another.
         """
         self.name = name
@@ -77,6 +83,8 @@ class Panel(AbstractContextManager["Panel"]):
             self.reading = Divided(*(judges[part] for part in Divided.PARTS))
         self.support, self._span = judges["support"], judges["span"]
         self.thresholds = thresholds
+        self.writer, self.writes = writer, writes
+        """A model that writes sentences, and whether it does so unless it is told to quote."""
         self.remarks = tuple(remarks)
         self.served = {part: judge.name for part, judge in judges.items()}
         """Names of the judges, by part."""
@@ -94,11 +102,21 @@ class Panel(AbstractContextManager["Panel"]):
             if support is None:
                 support = as_support(likeliest(self.support.support(answer, passage, question)))
             names.append(self.support.name)
-        for judge in self._judges.values():
-            if utility is None and (useful := judge.utility(question, answer, passage)) is not None:
+        if utility is None:
+            useful, name = self.utility(question, answer, passage)
+            if useful is not None:
                 utility = round(useful)
-                names.append(judge.name)
+                names.append(name)
         return Graded(support=support, utility=utility, by=", ".join(dict.fromkeys(names)))
+
+    def utility(
+        self, question: str, answer: str, passage: Passage | None
+    ) -> tuple[float | None, str]:
+        """The expected grade of an answer, 1 to 5, and the name of the judge that gives one."""
+        for judge in self._judges.values():
+            if (useful := judge.utility(question, answer, passage)) is not None:
+                return useful, judge.name
+        return None, ""
 
     def usage(self) -> Usage:
         """Tokens of all judges together."""
@@ -194,12 +212,19 @@ class _Opened:
         self.failed: dict[str, ModelError] = {}
         """What was said of the judges that could not be opened."""
         self._judges: dict[str, Judge] = {}
-        self._models: list[Any] = []
+        self._models: dict[str, Any] = {}
 
     def judge(self, name: str) -> Judge:
         if name not in self._judges:
             self._judges[name] = self._open(name)
         return self._judges[name]
+
+    def writer(self, name: str) -> ChatWriter | None:
+        """A writer on the model behind the judge called `name`, if its engine reads token ids."""
+        model = self._models.get(name)
+        if model is None or "token_prompt" not in model.engine.capabilities:
+            return None
+        return ChatWriter(model)
 
     def best(self, names: Sequence[str]) -> str:
         """The first of `names` that can be opened; the last is the rules, which always can."""
@@ -227,8 +252,15 @@ class _Opened:
             reading=_threshold(served["abstention"], "reading"),
             sure=_fitted(served["abstention"], "reading").get("sure", Thresholds().sure),
         )
-        panel = Panel(name, judges, thresholds, remarks=remarks)
-        for model in self._models:
+        panel = Panel(
+            name,
+            judges,
+            thresholds,
+            writer=self.writer(name),
+            writes=judges["span"].way in get_args(Way),
+            remarks=remarks,
+        )
+        for model in self._models.values():
             panel.closes(model)
         return panel
 
@@ -247,7 +279,7 @@ class _Opened:
             )
             return judge
         model = extras.load("avalan.model.load").open_model(name, self._settings)
-        self._models.append(model)
+        self._models[name] = model
         calibrators = {part: self._calibrator(name, part) for part in FITTED}
         if extras.load("avalan.reflection.token_judge").can_judge(model):
             judge = extras.load("avalan.reflection.token_judge").TokenJudge(model, **calibrators)

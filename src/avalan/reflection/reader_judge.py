@@ -21,8 +21,10 @@ class ReaderJudge:
         self._reader, self.name, self.way = reader, name, "heads"
         self._need, self._reading = need, reading
 
-    def need(self, question: str) -> float:
+    def need(self, question: str, said: str = "") -> float:
         """P(the question needs a look-up)."""
+        if said:
+            return 0.0
         raw = self._reader.need(question)
         return self._need({"logit": logit(raw)}) if self._need else raw
 

@@ -102,8 +102,8 @@ class RulesJudge:
     def __init__(self, reading: Calibrator | None = None) -> None:
         self.reading = reading
 
-    def need(self, question: str) -> float:
-        return retrieval_rule(question)
+    def need(self, question: str, said: str = "") -> float:
+        return 0.0 if said else retrieval_rule(question)
 
     def remember(self, question: str) -> Draft | None:
         return None
@@ -152,6 +152,14 @@ _CODE = re.compile(
     r"::=|^>>> |^\w*_\w*\s*:|^(?:def|class|if|for|while|with|try|import|from)\b[^\n]*[:)]$",
     re.MULTILINE,
 )
+
+
+def best_sentence(words: str, text: str) -> tuple[int, int]:
+    """The span of the sentence of `text` with the best BM25 for `words`; the first of equals."""
+    spans = quotable(text) or [(0, len(text))]
+    terms = _stems(_words(words))
+    scores = bm25(terms, [_stems(_words(text[slice(*span)])) for span in spans])
+    return spans[max(range(len(spans)), key=lambda i: scores[i])]
 
 
 def quotable(text: str) -> list[tuple[int, int]]:

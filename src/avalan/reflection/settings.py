@@ -1,9 +1,19 @@
 """How a question is answered: plain values, so that a command line can show them at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Retrieve = Literal["adaptive", "always", "never"]
+Style = Literal["auto", "quote", "write"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What counts how much in the score of a draft, beside how probable its tokens are."""
+
+    relevance: float = 1.0
+    support: float = 1.0
+    utility: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +28,12 @@ class AskSettings:
     """How many passages are read."""
     min_confidence: float | None = None
     """Answer from this confidence on (0 to 1); left open, the calibrated one."""
+    style: Style = "auto"
+    """Quote the documents, or write sentences that cite them; left open, a model that is named
+    writes, unless it was taught to quote."""
+    require_support: bool = False
+    """Leave out of a written answer what no passage bears out."""
+    beams: int = 1
+    """How many drafts of a written answer are kept beside each other."""
+    weights: Weights = field(default_factory=Weights)
+    """What counts how much where drafts are compared."""

@@ -60,9 +60,12 @@ class TokenJudge:
         self._prompt: tuple[str, State, Logits] | None = None
         self._num_read = self._num_written = 0
 
-    def need(self, question: str) -> float:
+    def need(self, question: str, said: str = "") -> float:
         """P([Retrieval]) among the two decision tokens, calibrated if there is a calibrator."""
-        _, scores = self._asked(question)
+        state, scores = self._asked(question)
+        if said:
+            room = self._engine.context_length - state.length
+            scores = self._feed(state, self._tokenizer.encode(said)[-room:])
         raw = retrieval_probability(scores, self._ids)
         calibrator = self._calibrators["need"]
         return calibrator({"logit": logit(raw)}) if calibrator else raw

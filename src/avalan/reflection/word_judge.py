@@ -13,9 +13,10 @@ from avalan.model.entities import GenerationReport, GenerationSettings, Message,
 from avalan.model.generate import generate
 from avalan.model.load import Model
 from avalan.reflection.calibrate import Calibrator, logit
-from avalan.reflection.choice import Chooser, prompt_of
+from avalan.reflection.choice import Chooser
 from avalan.reflection.gate import UTILITY_GRADES
 from avalan.reflection.judge import Draft, Reading, Shares, as_claim
+from avalan.reflection.reading import prompt_of
 from avalan.reflection.rules import quotable
 from avalan.retrieval.entities import Passage
 
@@ -27,6 +28,10 @@ _NEED = (
     "Decide whether the question below needs a look-up in documents: recent, private or particular "
     "facts do; common knowledge, arithmetic, writing and small talk do not. "
     "Answer with one word: search or know."
+)
+_NEED_MORE = (
+    "Below are a question and the beginning of its answer. Decide whether what is still to be said "
+    "needs a look-up in documents. Answer with one word: search or know."
 )
 _DRAFT = "Answer in a few words. If you do not know, say so."
 _READ = (
@@ -72,9 +77,11 @@ class WordJudge:
         """How it is asked; see `choice.Way`."""
         return self._chooser.way
 
-    def need(self, question: str) -> float:
+    def need(self, question: str, said: str = "") -> float:
         """P(search), calibrated if there is a calibrator."""
         asked = _ask(_NEED, question=question)
+        if said:
+            asked = _ask(_NEED_MORE, question=question, answer=said)
         raw = float(self._chooser.choose(asked, ("search", "know"))[0])
         calibrator = self._calibrators["need"]
         return calibrator({"logit": logit(raw)}) if calibrator else raw

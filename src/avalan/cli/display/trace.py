@@ -6,7 +6,18 @@ from avalan.cli.console import Console, Part, cell_width
 from avalan.cli.display.layout import MAX_WIDTH, hang, padded, path_text, shorten
 from avalan.cli.display.signs import signs
 from avalan.locale import _, _n
-from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
+from avalan.model.entities import GRADES
+from avalan.reflection.events import (
+    Answer,
+    Citation,
+    Decision,
+    Drafted,
+    Event,
+    Found,
+    Read,
+    Reworded,
+    Stated,
+)
 
 _LABELS = (_n("decision"), _n("memory"), _n("search"), _n("grades"), _n("timings"), _n("tokens"))
 _TIMED = (*_LABELS[:3], _n("reading"), _n("critique"), _n("total"))
@@ -44,8 +55,14 @@ class Trace:
                 found, read = len(event.passages), event.num_read
                 text = _("passages found {found}, read {read}", found=found, read=read)
                 self._tell(_("search"), text)
+            case Reworded():
+                self._tell(
+                    _("search"), _("nothing relevant; searched for {query!r}", query=event.query)
+                )
             case Read():
                 self._read(event)
+            case Stated():
+                self._stated(event)
             case Answer():
                 self._answer(event)
 
@@ -96,6 +113,17 @@ class Trace:
             *([features] if features else []),
         )
 
+    def _stated(self, event: Stated) -> None:
+        said = _("says {text!r}", text=self._shortened(event.text.strip(), 8))
+        details = [_("mean log-probability {value:.3f}", value=event.mean_logprob)]
+        if event.citation is not None and event.shares is not None:
+            place = f"{path_text(event.citation.source)}:{event.citation.start}"
+            shares = ", ".join(
+                f"{_(grade)} {share:.3f}" for grade, share in zip(GRADES, event.shares, strict=True)
+            )
+            details += [place, shares]
+        self._tell(_("sentence"), said, *details)
+
     def _answer(self, event: Answer) -> None:
         if event.citations and (grades := _grades(event.support, event.utility)):
             self._tell(_("grades"), ", ".join(grades), _("judge {name}", name=event.graded_by))
@@ -134,13 +162,17 @@ def step(event: Event) -> dict[str, Any]:
     """An event as JSON values; empty for those that the answer's document holds already."""
     match event:
         case Decision():
-            known = ("retrieve", "probability", "threshold", "judge", "way")
+            known = ("retrieve", "probability", "threshold", "judge", "way", "after")
             return _step("decision", event, *known)
         case Drafted():
             return _step("memory", event, "text", "confidence", "threshold", "judge")
         case Found():
             count = len(event.passages)
             return {"step": "search", "num_passages": count, "num_read": event.num_read}
+        case Reworded():
+            return _step("reworded", event, "query")
+        case Stated():
+            return _step("sentence", event, "text", "mean_logprob", "support", "shares")
         case Read():
             passage, reading = event.passage, event.reading
             return _step("read", event, "rank", "threshold", "judge") | {

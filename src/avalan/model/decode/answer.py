@@ -6,7 +6,7 @@ import numpy as np
 
 from avalan import extras
 from avalan.errors import ModelError
-from avalan.model.decode.constraint import cut_short, restrict
+from avalan.model.decode.constraint import cut_short, restrict, without
 from avalan.model.decode.sampling import Row, draw, logprobs, process
 from avalan.model.decode.text import Detokenizer, StopScanner
 from avalan.model.entities import (
@@ -27,12 +27,15 @@ class Answer:
         settings: GenerationSettings,
         prompt_ids: Sequence[int],
         vocab_size: int,
+        *,
+        forbidden: Collection[int] = (),
     ) -> None:
         self.token_ids: list[int] = []
         """The answer so far."""
         self._tokenizer = tokenizer
         self._settings = settings
         self._seen = set(prompt_ids)
+        self._forbidden = sorted(forbidden)
         self._random = np.random.default_rng(settings.seed)
         self._detokenizer = Detokenizer(tokenizer, skip_special_tokens=settings.skip_special_tokens)
         self._scanner = StopScanner(settings.stop_strings)
@@ -72,7 +75,9 @@ class Answer:
             raise cut_short(len(self.token_ids), self.constraint)
 
     def _allowed(self, logits: Row) -> Row:
-        return logits if self._grammar is None else restrict(logits, self._grammar.allowed())
+        if self._grammar is not None:
+            logits = restrict(logits, self._grammar.allowed())
+        return without(logits, self._forbidden) if self._forbidden else logits
 
     def _is_over_after(self, token_id: int) -> bool:
         if self._grammar is None:

@@ -29,6 +29,13 @@ def restrict(
     return result
 
 
+def without(logits: NDArray[np.float32], forbidden: Sequence[int]) -> NDArray[np.float32]:
+    """`logits`, (vocab_size,), with -inf for the ids that are `forbidden`."""
+    result = logits.copy()
+    result[list(forbidden)] = -np.inf
+    return result
+
+
 def allowed_in_span(
     source: Sequence[int], span: Sequence[int], end_ids: Collection[int]
 ) -> NDArray[np.int64]:

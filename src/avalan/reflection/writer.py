@@ -1,0 +1,173 @@
+"""Writes an answer sentence by sentence, with any model that reads token ids.
+
+What is told is a conversation: the question with a passage is a turn, and a passage that comes in
+the middle of an answer is a turn of its own, after which the model goes on. So every prompt is what
+chat models know, and what was read is never read again: a state only grows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from avalan.errors import ConfigurationError
+from avalan.model.decode.loop import decode
+from avalan.model.engine import State, SteppingEngine
+from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token
+from avalan.model.generate import generate
+from avalan.model.load import Model
+from avalan.reflection.reading import PrefixReader, prompt_ids
+from avalan.retrieval.chunks import sentences
+from avalan.retrieval.entities import Passage
+
+MAX_SENTENCE_TOKENS = 96
+
+_ALONE = "Answer the question in one to three short sentences.\n\nQuestion: {question}"
+_FROM = (
+    "Answer the question from the passage, in one to three short sentences and in its words.\n\n"
+    "Passage:\n{passage}\n\nQuestion: {question}"
+)
+_GO_ON = "Go on with your answer from this passage; repeat nothing.\n\nPassage:\n{passage}"
+_QUERY = (
+    "A search for the question below found nothing. Write other words to search for, on one line "
+    "and nothing else.\n\nQuestion: {question}"
+)
+MAX_QUERY_TOKENS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A conversation up to somewhere in the model's answer."""
+
+    turns: tuple[Message, ...]
+    """The last one is the user's."""
+    said: str = ""
+    """What the model has answered to it so far."""
+    token_ids: tuple[int, ...]
+    """Of the turns and of what was said."""
+    state: State | None = None
+    """That has read them, but for the last where nothing is said yet; None where none is kept."""
+    begun: Token | None = None
+    """The first token of the next sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """A piece of an answer."""
+
+    text: str
+    mean_logprob: float
+    """Of its tokens, natural."""
+    is_last: bool
+    """Whether the model ended its answer with it."""
+
+
+class ChatWriter:
+    """Writes with one model."""
+
+    def __init__(self, model: Model) -> None:
+        """Raises ConfigurationError: the engine reads no token ids."""
+        if "token_prompt" not in model.engine.capabilities:
+            raise ConfigurationError(
+                "The server of {name!r} reads messages and no tokens, so an answer cannot be "
+                "stopped to look something up; ask without --style write.",
+                name=model.name,
+            )
+        self.name = model.name
+        self._model = model
+        engine = model.engine
+        self._reader = PrefixReader(engine) if isinstance(engine, SteppingEngine) else None
+        self._forbidden = model.tokenizer.special_ids - model.tokenizer.eos_ids
+        """No sentence has a control token, whatever the model would say."""
+        self.num_read = self.num_written = 0
+
+    def begin(self, question: str, passage: Passage | None = None) -> Told:
+        """The question as the first turn, with a passage where there is one."""
+        text = _ALONE.format(question=question)
+        if passage is not None:
+            text = _FROM.format(question=question, passage=_shown(passage))
+        return self._turn((Message(role="user", content=text),))
+
+    def give(self, told: Told, passage: Passage) -> Told:
+        """The same conversation, with a passage more."""
+        said = Message(role="assistant", content=told.said.strip() or "…")
+        turn = Message(role="user", content=_GO_ON.format(passage=_shown(passage)))
+        return self._turn((*told.turns, said, turn))
+
+    def sentence(self, told: Told) -> tuple[Sentence, Told]:
+        """The next sentence, and the conversation with it; what was given stays as it is."""
+        state = None
+        if self._reader is not None and told.state is not None:
+            state = self._reader.engine.fork(told.state)
+        kept = [] if told.begun is None else [told.begun]
+        report = GenerationReport()
+        begun: Token | None = None
+        prompt = [*told.token_ids, *(token.token_id for token in kept)]
+        for token in self._tokens(prompt, state, report):
+            if _is_next(_text([*kept, token])) and kept:
+                begun = token
+                break
+            if token.token_id not in self._model.tokenizer.eos_ids:
+                kept.append(token)
+        self.num_read += len(prompt)
+        self.num_written += len(kept)
+        text = _text(kept)
+        logprobs = [token.logprob for token in kept]
+        found = Sentence(
+            text=text,
+            mean_logprob=sum(logprobs) / len(logprobs) if logprobs else float("-inf"),
+            is_last=begun is None,
+        )
+        return found, replace(
+            told,
+            said=told.said + text,
+            token_ids=(*told.token_ids, *(token.token_id for token in kept)),
+            state=state,
+            begun=begun,
+        )
+
+    def other_words(self, question: str) -> str:
+        """Another query for a question that nothing was found for; may be empty."""
+        told = self._turn((Message(role="user", content=_QUERY.format(question=question)),))
+        report = GenerationReport()
+        tokens = self._tokens(told.token_ids, told.state, report, most=MAX_QUERY_TOKENS)
+        line, _, _ = _text(list(tokens)).strip().partition("\n")
+        return line.strip()
+
+    def _turn(self, turns: tuple[Message, ...]) -> Told:
+        token_ids = prompt_ids(self._model.tokenizer, turns)
+        state = None if self._reader is None else self._reader.read(token_ids[:-1])[0]
+        return Told(turns=turns, token_ids=tuple(token_ids), state=state)
+
+    def _tokens(
+        self,
+        token_ids: Sequence[int],
+        state: State | None,
+        report: GenerationReport,
+        *,
+        most: int = MAX_SENTENCE_TOKENS,
+    ) -> Iterator[Token]:
+        settings = GenerationSettings(max_new_tokens=most, num_alternatives=1)
+        if self._reader is None or state is None:
+            return generate(self._model, token_ids, settings=settings, report=report)
+        return decode(
+            self._reader.engine,
+            state,
+            token_ids,
+            tokenizer=self._model.tokenizer,
+            settings=settings,
+            report=report,
+            num_held=len(token_ids) - 1,
+            forbidden=self._forbidden,
+        )
+
+
+def _text(tokens: Sequence[Token]) -> str:
+    return "".join(token.text for token in tokens)
+
+
+def _is_next(text: str) -> bool:
+    """Whether the text has come into a second sentence."""
+    return len(sentences(text.strip())) > 1
+
+
+def _shown(passage: Passage) -> str:
+    return f"{passage.heading}\n{passage.text}" if passage.heading else passage.text

@@ -1,0 +1,241 @@
+"""The written answer: sentence by sentence, with a look-up wherever the model wants one.
+
+At the start and at each sentence's end the gate is asked. Where it opens, passages are searched and
+judged; each relevant one gives a draft of the next sentence, and the best-scored drafts go on (a
+beam of segments, after Self-RAG, Asai et al., 2023, arXiv:2310.11511). Where nothing relevant
+comes, the query is worded anew, once.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from avalan.reflection.events import Citation, Decision, Event, Found, Read, Reworded, Stated
+from avalan.reflection.gate import draft_score
+from avalan.reflection.judge import Reading, likeliest
+from avalan.reflection.panel import Panel
+from avalan.reflection.rules import best_sentence
+from avalan.reflection.settings import AskSettings
+from avalan.reflection.writer import ChatWriter, Told
+from avalan.retrieval.chunks import around
+from avalan.retrieval.entities import Passage
+
+MAX_SENTENCES = 6
+MAX_LOOK_UPS = 3
+
+Search = Callable[[str], Sequence[Passage]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A passage that was read and found relevant."""
+
+    passage: Passage
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """An answer as far as it is written."""
+
+    told: Told | None = None
+    """None before the first turn."""
+    stated: tuple[Stated, ...] = ()
+    given: tuple[Evidence, ...] = ()
+    """The passages that the model has been shown, in order."""
+    score: float = 0.0
+    """The sum of its sentences' scores."""
+    num_look_ups: int = 0
+    is_over: bool = False
+
+    @property
+    def text(self) -> str:
+        """The sentences, one after the other."""
+        return "".join(each.text for each in self.stated).strip()
+
+    @property
+    def rank(self) -> float:
+        """By which answers of different lengths are compared."""
+        return self.score / max(len(self.stated), 1)
+
+
+class Writing:
+    """One answer."""
+
+    def __init__(
+        self,
+        question: str,
+        writer: ChatWriter,
+        panel: Panel,
+        search: Search | None,
+        settings: AskSettings,
+    ) -> None:
+        """
+        Args:
+            search: from a query to passages, best first; None where there is nothing to search.
+        """
+        self.question, self._writer, self._panel = question, writer, panel
+        self._search, self._settings = search, settings
+        self.passages: tuple[Passage, ...] = ()
+        """All that were found, in the order of the look-ups."""
+        self.readings: tuple[Reading, ...] = ()
+        self.written: Written | None = None
+        """The best answer; None where a look-up brought nothing to write from."""
+
+    def run(self, *, retrieve: bool) -> Iterator[Event]:
+        """Write, telling each step.
+
+        Args:
+            retrieve: whether to look something up before the first word.
+        """
+        beam = [Written()]
+        if retrieve:
+            relevant = yield from self._look_up(self.question)
+            if not relevant and (query := self._writer.other_words(self.question)):
+                yield Reworded(query=query)
+                relevant = yield from self._look_up(query)
+            if not relevant:
+                return
+            beam = self._best(
+                [self._next(replace(Written(), num_look_ups=1), each) for each in relevant]
+            )
+            yield beam[0].stated[-1]
+        while not all(each.is_over for each in beam):
+            grown: list[Written] = []
+            for each in beam:
+                grown += [each] if each.is_over else (yield from self._grown(each))
+            num_before = len(beam[0].stated)
+            beam = self._best(grown)
+            if len(beam[0].stated) > num_before:
+                yield beam[0].stated[-1]
+        self.written = beam[0]
+
+    def _grown(self, written: Written) -> Generator[Event, None, list[Written]]:
+        """The answer with each sentence that may come next."""
+        if written.stated and self._may_look(written):
+            decision = self._decided(written)
+            yield decision
+            if decision.retrieve:
+                asked = f"{self.question} {written.stated[-1].text.strip()}"
+                relevant = yield from self._look_up(asked, seen=written.given)
+                written = replace(written, num_look_ups=written.num_look_ups + 1)
+                if relevant:
+                    return [self._next(written, each) for each in relevant]
+        return [self._next(written, None)]
+
+    def _may_look(self, written: Written) -> bool:
+        wanted = self._search is not None and self._settings.retrieve != "never"
+        return wanted and written.num_look_ups < MAX_LOOK_UPS
+
+    def _decided(self, written: Written) -> Decision:
+        threshold = self._settings.threshold
+        if threshold is None:
+            threshold = self._panel.thresholds.need
+        judge = self._panel.need
+        probability = judge.need(self.question, written.text)
+        return Decision(
+            retrieve=probability >= threshold,
+            probability=probability,
+            threshold=threshold,
+            judge=judge.name,
+            way=judge.way,
+            after=written.text,
+        )
+
+    def _look_up(
+        self, query: str, seen: Sequence[Evidence] = ()
+    ) -> Generator[Event, None, list[Evidence]]:
+        """Search, read what is new, and keep what is relevant."""
+        assert self._search is not None
+        known = {(each.passage.source, each.passage.start) for each in seen}
+        found = [each for each in self._search(query) if (each.source, each.start) not in known]
+        num_read = min(self._settings.top_k, len(found))
+        yield Found(passages=tuple(found), num_read=num_read)
+        relevant = []
+        judge, threshold = self._panel.reading, self._panel.thresholds.relevance
+        for rank, passage in enumerate(found[:num_read]):
+            reading = judge.read(self.question, passage)
+            yield Read(
+                rank=rank, passage=passage, reading=reading, threshold=threshold, judge=judge.name
+            )
+            self.readings += (reading,)
+            if reading.relevance >= threshold:
+                relevant.append(Evidence(passage=passage, reading=reading))
+        self.passages += tuple(found[:num_read])
+        return relevant
+
+    def _next(self, written: Written, evidence: Evidence | None) -> Written:
+        """The answer with one sentence more, from `evidence` if there is any that is new."""
+        told = written.told
+        if evidence is not None:
+            passage = evidence.passage
+            told = (
+                self._writer.begin(self.question, passage)
+                if told is None
+                else self._writer.give(told, passage)
+            )
+            written = replace(written, given=(*written.given, evidence))
+        elif told is None:
+            told = self._writer.begin(self.question)
+        sentence, told = self._writer.sentence(told)
+        is_over = sentence.is_last or len(written.stated) + 1 >= MAX_SENTENCES
+        if not sentence.text.strip():
+            return replace(written, told=told, is_over=True)
+        stated, score = self._graded(sentence.text, sentence.mean_logprob, written.given)
+        return replace(
+            written,
+            told=told,
+            stated=(*written.stated, stated),
+            score=written.score + score,
+            is_over=is_over,
+        )
+
+    def _graded(
+        self, text: str, mean_logprob: float, given: Sequence[Evidence]
+    ) -> tuple[Stated, float]:
+        """The sentence with the passage that bears it out best, and its score."""
+        weights = self._settings.weights
+        answer = text.strip()
+        if not given:
+            utility, _name = self._panel.utility(self.question, answer, None)
+            score = draft_score(mean_logprob, 0.0, 0.0, 0.0, utility, weights)
+            return Stated(text=text, mean_logprob=mean_logprob), score
+        judge = self._panel.support
+        shares = [judge.support(answer, each.passage, self.question) for each in given]
+        best = max(range(len(given)), key=lambda i: shares[i][0] + shares[i][1] / 2)
+        full, partial, *_others = shares[best]
+        evidence = given[best]
+        utility, _name = self._panel.utility(self.question, answer, evidence.passage)
+        score = draft_score(
+            mean_logprob, evidence.reading.relevance, full, partial, utility, weights
+        )
+        grade = likeliest(shares[best])
+        return (
+            Stated(
+                text=text,
+                mean_logprob=mean_logprob,
+                citation=cited(evidence.passage, answer),
+                support=grade,
+                shares=shares[best],
+            ),
+            score,
+        )
+
+    def _best(self, found: Sequence[Written]) -> list[Written]:
+        return sorted(found, key=lambda each: -each.rank)[: self._settings.beams]
+
+
+def cited(passage: Passage, answer: str) -> Citation:
+    """The sentence of the passage that shares most with what was said."""
+    start, end = best_sentence(answer, passage.text)
+    first, last = around(passage.text, (start, end))
+    begin, stop = passage.locate(start, end)
+    return Citation(
+        source=passage.source,
+        start=begin,
+        end=stop,
+        text=passage.text[start:end],
+        offsets_in=passage.offsets_in,
+        locator=passage.place(start),
+        before=passage.text[first:start],
+        after=passage.text[end:last],
+    )
