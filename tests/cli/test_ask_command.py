@@ -117,6 +117,7 @@ def test_the_document_has_exactly_its_shape(ask: Ask, notes: Path) -> None:
                 "after": "",
             }
         ],
+        "sentences": [],
         "support": None,
         "utility": None,
         "model": "rules",

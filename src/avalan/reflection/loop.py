@@ -146,6 +146,9 @@ class _Loop:
         search = self._searched if may_look else None
         writing = Writing(self.question, writer, self.panel, search, self.settings)
         yield from writing.run(retrieve=self.retrieved)
+        if writing.written is None and not must_look:
+            # The documents have its words but nothing to say: it is answered as the gate wanted.
+            yield from writing.run(retrieve=False)
         self._lap("writing")
         self.passages, self.readings = writing.passages, writing.readings
         self.retrieved = self.retrieved or bool(self.passages)

@@ -201,7 +201,8 @@ class Writing:
             return Stated(text=text, mean_logprob=mean_logprob), score
         judge = self._panel.support
         shares = [judge.support(answer, each.passage, self.question) for each in given]
-        best = max(range(len(given)), key=lambda i: shares[i][0] + shares[i][1] / 2)
+        # Of equals the one that was shown last: the sentence was written from it.
+        best = max(range(len(given)), key=lambda i: (shares[i][0] + shares[i][1] / 2, i))
         full, partial, *_others = shares[best]
         evidence = given[best]
         utility, _name = self._panel.utility(self.question, answer, evidence.passage)

@@ -21,7 +21,7 @@ from avalan.errors import AvalanError, UsageError
 from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
-from avalan.reflection.settings import AskSettings, Retrieve
+from avalan.reflection.settings import AskSettings, Retrieve, Style
 from avalan.retrieval.index import NO_EMBEDDER, Skipped, SyncIndex
 from avalan.retrieval.place import DEFAULT_INDEX, located, named
 
@@ -67,6 +67,9 @@ def configure(parser: Parser) -> None:
     )
     add_fields(judging, EngineSettings, ["trust_remote_code", "allow_pickle"])
     add_fields(judging, AskSettings, ["threshold", "min_confidence", "top_k"])
+    writing = parser.add_argument_group(_("Writing"))
+    writing.add_argument("--style", choices=get_args(Style), help=_doc("style"))
+    add_fields(writing, AskSettings, ["require_support", "beams"])
     output = parser.add_argument_group(_("Output"))
     output.add_argument("--trace", action="store_true", help=_("tell every step in detail"))
     output.add_argument(

@@ -23,13 +23,14 @@ from avalan.cli.display.layout import (
 from avalan.cli.display.signs import bar, signs, stars
 from avalan.cli.display.units import seconds_text
 from avalan.locale import _, _n, ngettext
-from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
+from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read, Stated
 from avalan.reflection.judge import Reading
 from avalan.retrieval.entities import Passage
 
 _CONTEXT = 160
 """Characters of its sentence that are shown on each side of a quotation."""
 _SUPPORT_DOTS = {_n("full"): 3, _n("partial"): 2, _n("none"): 0}
+_UNSUPPORTED = {"none": _n("not borne out"), "contradicted": _n("contradicted")}
 _RELEVANT = 0.5
 _LABELS = (
     *("decision", "passages", "source", "sentence", "memory", "confidence", "support", "utility"),
@@ -61,6 +62,7 @@ def document(answer: Answer) -> dict[str, Any]:
         },
         "passages": [_passage(*pair) for pair in zip_longest(answer.passages, answer.readings)],
         "citations": [asdict(citation) for citation in answer.citations],
+        "sentences": [_stated(answer, each) for each in answer.stated],
         "support": answer.support,
         "utility": answer.utility,
         "model": answer.model,
@@ -77,6 +79,15 @@ def _passage(passage: Passage, reading: Reading | None) -> dict[str, Any]:
         "score": passage.score,
         "relevance": None if reading is None else reading.relevance,
         "judged": reading is not None,
+    }
+
+
+def _stated(answer: Answer, sentence: Stated) -> dict[str, Any]:
+    cited = sentence.citation
+    return {
+        "text": sentence.text.strip(),
+        "citation": None if cited is None else answer.citations.index(cited),
+        "support": sentence.support,
     }
 
 
@@ -241,10 +252,7 @@ class Screen:
 
     def _words(self, answer: Answer) -> None:
         color = "green" if answer.text is not None and answer.sure else "yellow"
-        parts: list[Part] = [(_said(answer), "" if answer.abstained else "bold")]
-        if answer.citations:
-            parts.append((" [1]", "dim"))
-        lines = wrap(parts, self._width - 4)
+        lines = wrap(_numbered(answer), self._width - 4)
         if answer.citations and not answer.sure:
             reserve: list[Part] = [(_("Not sure. What comes nearest:"), color)]
             lines = [*wrap(reserve, self._width - 4), *lines]
@@ -290,6 +298,22 @@ class Screen:
             grades += [(label, "dim"), (stars(answer.utility, draw), "yellow")]
         if grades:
             self._row(_("support") if answer.support is not None else _("utility"), *grades)
+
+
+def _numbered(answer: Answer) -> list[Part]:
+    """What is said, with the numbers of its sources; marked where none bears it out."""
+    if not answer.stated:
+        parts: list[Part] = [(_said(answer), "" if answer.abstained else "bold")]
+        return parts + [(" [1]", "dim")] * bool(answer.citations)
+    parts = []
+    for sentence in answer.stated:
+        parts.append((sentence.text.rstrip(), "bold"))
+        if sentence.citation is not None:
+            parts.append((f" [{answer.citations.index(sentence.citation) + 1}]", "dim"))
+        if sentence.support in ("none", "contradicted"):
+            parts.append((f" ({_(_UNSUPPORTED[sentence.support])})", "yellow"))
+        parts.append((" ", ""))
+    return parts[:-1]
 
 
 def _read_text(count: int, total: int) -> str:

@@ -1,0 +1,135 @@
+"""Sentences from a model: where they end, what they cost, what they can never hold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from avalan.errors import ConfigurationError
+from avalan.model.entities import GenerationReport, GenerationSettings
+from avalan.model.generate import generate
+from avalan.model.load import Model, open_model
+from avalan.model.prompt import load_tokenizer
+from avalan.reflection.writer import ChatWriter
+from avalan.retrieval.entities import Passage
+from avalan.testing import (
+    ROLES,
+    ScriptedEngine,
+    ScriptedGeneratingEngine,
+    pico_tokenizer,
+    scripted_model,
+)
+
+QUESTION = "When are the beds watered?"
+VOCAB = 384
+
+
+def passage(text: str) -> Passage:
+    end = len(text.encode())
+    return Passage(source="/a.md", start=0, end=end, text=text, heading="", offsets_in="file")
+
+
+def replying(folder: Path, replies: Mapping[str, str], *, forged: int | None = None) -> Model:
+    """A model that answers with the reply whose key stands last in what it was told.
+
+    Args:
+        forged: a token that it would rather say than anything.
+    """
+    tokenizer = load_tokenizer(folder)
+    opening = tokenizer.token_id(ROLES[2])
+    (end,) = tokenizer.eos_ids
+
+    def script(held: tuple[int, ...]) -> Sequence[float]:
+        start = len(held) - held[::-1].index(opening) + 1 if opening in held else len(held)
+        asked, said = tokenizer.decode(held[:start]), held[start:]
+        key = max(replies, key=asked.rfind)
+        reply = [*tokenizer.encode(replies[key]), end]
+        row = [0.0] * VOCAB
+        row[reply[min(len(said), len(reply) - 1)]] = 10.0
+        if forged is not None:
+            row[forged] = 20.0
+        return row
+
+    return scripted_model(folder, ScriptedEngine(script, vocab_size=VOCAB, context_length=2_000))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pico_tokenizer(tmp_path_factory.mktemp("words"))
+
+
+def test_an_answer_comes_in_sentences(folder: Path) -> None:
+    writer = ChatWriter(replying(folder, {"": "They drink at six. Dogs, e.g. Rex, do not."}))
+    first, told = writer.sentence(writer.begin(QUESTION))
+    second, told = writer.sentence(told)
+    # White space between them is whose token it is.
+    assert (first.text.strip(), first.is_last) == ("They drink at six.", False)
+    assert (second.text.strip(), second.is_last) == ("Dogs, e.g. Rex, do not.", True)
+    assert told.said == first.text + second.text
+    certain = -math.log(1 + (VOCAB - 1) * math.exp(-10))
+    assert first.mean_logprob == pytest.approx(certain, rel=1e-4)
+
+
+def test_a_sentence_changes_nothing_that_it_follows(folder: Path) -> None:
+    writer = ChatWriter(replying(folder, {"": "One came. Two came. Three came."}))
+    _, told = writer.sentence(writer.begin(QUESTION))
+    again = [writer.sentence(told)[0].text.strip() for _ in range(3)]
+    assert again == ["Two came."] * 3
+
+
+def test_a_passage_in_the_middle_is_a_turn_of_its_own(folder: Path) -> None:
+    replies = {
+        "six": "They drink at six. More is not said.",
+        "seven": "In May they drink at seven.",
+    }
+    writer = ChatWriter(replying(folder, replies))
+    first, told = writer.sentence(writer.begin(QUESTION, passage("The beds: six.")))
+    told = writer.give(told, passage("In May: seven."))
+    second, _ = writer.sentence(told)
+    assert first.text.strip() == "They drink at six."
+    assert second.text == "In May they drink at seven."
+    assert [turn.role for turn in told.turns] == ["user", "assistant", "user"]
+    assert told.turns[1].content == "They drink at six."
+
+
+def test_no_sentence_has_a_control_token(folder: Path) -> None:
+    forged = load_tokenizer(folder).token_id(ROLES[0])
+    writer = ChatWriter(replying(folder, {"": "At six."}, forged=forged))
+    assert writer.sentence(writer.begin(QUESTION))[0].text == "At six."
+
+
+@pytest.mark.parametrize("reply", ["", " ", "no end to it " * 40])
+def test_whatever_is_said_there_is_an_end(folder: Path, reply: str) -> None:
+    writer = ChatWriter(replying(folder, {"": reply}))
+    sentence, _ = writer.sentence(writer.begin(QUESTION))
+    assert sentence.is_last
+    assert reply.startswith(sentence.text)
+
+
+def test_going_on_from_a_state_says_what_reading_anew_would(pico_qwen_folder: Path) -> None:
+    """On a partly recurrent model, whose states cannot be rewound."""
+    with open_model(str(pico_qwen_folder)) as model:
+        writer = ChatWriter(model)
+        told = writer.begin("Why?")
+        start = told.token_ids
+        sentence, told = writer.sentence(told)
+        said = told.token_ids[len(start) :]
+        settings = GenerationSettings(max_new_tokens=len(said))
+        anew = generate(model, list(start), settings=settings, report=GenerationReport())
+        expected = [token.token_id for token in anew]
+        if not set(expected) & model.tokenizer.special_ids:
+            assert list(said) == expected
+        assert sentence.mean_logprob < 0
+
+
+def test_other_words_for_a_query_are_one_line(folder: Path) -> None:
+    writer = ChatWriter(replying(folder, {"": "watering hours of beds\nand more"}))
+    assert writer.other_words(QUESTION) == "watering hours of beds"
+
+
+def test_a_model_that_reads_messages_alone_cannot_be_stopped(folder: Path) -> None:
+    engine = ScriptedGeneratingEngine(())
+    engine.capabilities = frozenset()  # type: ignore[misc]
+    with pytest.raises(ConfigurationError, match="reads messages and no tokens"):
+        ChatWriter(scripted_model(folder, engine))
