@@ -52,7 +52,8 @@ def configure(parser: Parser) -> None:
         "--level",
         metavar="LEVELS",
         help=_(
-            "some of G0,G1,G2,G3, from seen wordings to written [all]; T: the textbook; H: invented papers"
+            "some of G0,G1,G2,G3, from seen wordings to written [all]; T: the textbook; "
+            "H: invented papers"
         ),
     )
     task.add_argument(
