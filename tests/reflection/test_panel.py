@@ -78,7 +78,7 @@ def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
     with open_panel() as panel:
         assert panel.thresholds == Thresholds(need=0.3, memory=0.9, reading=0.7, sure=0.8)
         assert (panel.need.name, panel.reading.name) == (pico, "rules")
-        assert panel.critic is panel.need
+        assert panel.critic is panel.support is panel.need
         assert panel.name == f"{pico}+rules"
         assert panel.need.need("When?") == pytest.approx(1 / (1 + math.exp(-1)))
         reading = panel.reading.read("Dogs?", passage("Dogs stay outside."))

@@ -76,7 +76,9 @@ class Panel(AbstractContextManager["Panel"]):
         if len({id(judges[part]) for part in Divided.PARTS}) > 1:
             self.reading = Divided(*(judges[part] for part in Divided.PARTS))
         self.support, self._span = judges["support"], judges["span"]
-        self.critic = next((judge for judge in judges.values() if hasattr(judge, "critique")), None)
+        # Who has only been chosen to remember has no say about what others quote.
+        graders = (judges["support"], judges["span"])
+        self.critic = next((judge for judge in graders if hasattr(judge, "critique")), None)
         """A judge that grades how useful a quotation is, if there is one."""
         self.thresholds = thresholds
         self.remarks = tuple(remarks)
