@@ -7,6 +7,8 @@ G3   questions and passages written one by one: `decisions.jsonl`, `g3/*.passage
      `g3/*.questions.jsonl` of a data folder
 T    the textbook: documents of every kind with what people ask about them, and prompts in four
      languages; its training split taught the reader
+H    the invented papers of three institutions, in `house/`: versions that contradict each other,
+     questions over two documents, near misses; the first is for validation
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, TypeVar
@@ -30,6 +33,8 @@ Generated = Literal["G0", "G1", "G2"]
 Made = TypeVar("Made")
 
 _DECISIONS = "decisions.jsonl"
+_HOUSES: dict[Split, tuple[str, ...]] = {"validation": ("a",), "test": ("b", "c")}
+"""The institutions of each split."""
 _PASSAGES, _QUESTIONS = "g3/*.passages.jsonl", "g3/*.questions.jsonl"
 
 
@@ -67,6 +72,12 @@ class Question:
     """Verbatim pieces of the page; empty where no page answers."""
     page: str
     """The name of the page that it is about."""
+    versions: tuple[str, ...] = ()
+    """Names of older or newer versions of the page that answer it in the same words."""
+    kind: str = ""
+    """Of H: plain, paraphrase, conflict, multi or unanswerable."""
+    stale: tuple[str, ...] = ()
+    """What an older version of the page says."""
 
     @property
     def answerable(self) -> bool:
@@ -77,6 +88,11 @@ class Question:
     def group(self) -> str:
         """Questions about one page share its luck."""
         return self.page
+
+    def is_on(self, source: str) -> bool:
+        """Whether the file `source` is the page, or a version that says the same."""
+        name = Path(source).name
+        return name == self.page or name in self.versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +237,31 @@ def written_questions(folder: Path, split: Split) -> QuestionSet:
     return QuestionSet(pages=tuple(pages.values()), questions=questions)
 
 
+def house_questions(folder: Path, split: Split) -> QuestionSet:
+    """The documents of `house/` in one split, and the questions about them.
+
+    A question over two documents is about the one that has its answer; one about something that
+    has changed, about the newer version.
+
+    Raises:
+        ConfigurationError: a file is missing or broken.
+    """
+    pages: list[Page] = []
+    questions: list[Question] = []
+    for house in _HOUSES[split]:
+        (path,) = _files(folder, f"house/{house}.pages.jsonl")
+        rows = {row["id"]: row for row in _rows(path)}
+        papers = {name: _read(path, row, _house_page) for name, row in rows.items()}
+        first: dict[str, str] = {}
+        for name, row in rows.items():  # The first version stands before the others.
+            first[name] = first.get(row["version_of"], name)
+        (path,) = _files(folder, f"house/{house}.questions.jsonl")
+        make = partial(_house_question, papers=papers, first=first)
+        questions += [_read(path, row, make) for row in _rows(path)]
+        pages += papers.values()
+    return QuestionSet(pages=tuple(pages), questions=tuple(questions))
+
+
 def default_textbook() -> Path | None:
     """The textbook of the checkout that the package runs from, if it does."""
     folder = Path(__file__).parents[3] / "data" / "textbook"
@@ -259,6 +300,11 @@ def data_hashes(folder: Path) -> dict[str, str]:
     )
 
 
+def house_hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of `house/`, by its path inside `folder`."""
+    return _hashes(folder, _files(folder, "house/*.jsonl"))
+
+
 def textbook_hashes(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a textbook, by its path from the folder above."""
     return _hashes(folder.parent, sorted(folder.glob("*.jsonl")))
@@ -286,6 +332,34 @@ def _question(row: Mapping[str, Any], pages: Mapping[str, Page]) -> Question:
     if row["answerable"] != bool(answers) or any(answer not in page.text for answer in answers):
         raise ValueError(_("the answers of {id} do not fit its passage", id=row["id"]))
     return Question(id=row["id"], text=row["question"], answers=answers, page=page.name)
+
+
+def _house_page(row: Mapping[str, Any]) -> Page:
+    return Page(name=f"{row['id']}-{row['file']}", text=row["text"])
+
+
+def _house_question(
+    row: Mapping[str, Any], papers: Mapping[str, Page], first: Mapping[str, str]
+) -> Question:
+    name = row["pages"][-1 if row["kind"] == "multi" else 0]
+    page, answers = papers[name], tuple(row["answers"])
+    is_answerable = row["kind"] != "unanswerable"
+    if is_answerable != bool(answers) or any(answer not in page.text for answer in answers):
+        raise ValueError(_("the answers of {id} do not fit its passage", id=row["id"]))
+    related = (papers[other] for other in papers if first[other] == first[name])
+    return Question(
+        id=row["id"],
+        text=row["question"],
+        answers=answers,
+        page=page.name,
+        versions=tuple(
+            each.name
+            for each in related
+            if each is not page and any(answer in each.text for answer in answers)
+        ),
+        kind=row["kind"],
+        stale=tuple(row.get("stale", ())),
+    )
 
 
 def _read(path: Path, row: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Made]) -> Made:

@@ -18,10 +18,10 @@ from avalan.reflection.panel import Panel
 from avalan.retrieval.index import SyncIndex
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
-LevelName = Literal["G0", "G1", "G2", "G3", "T"]
+LevelName = Literal["G0", "G1", "G2", "G3", "T", "H"]
 TASKS = (GROUNDED_QA, RETRIEVAL_DECISION)
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
-"""From what training saw most of to what it saw nothing of, and the textbook."""
+"""From what training saw most of to what it saw nothing of; the textbook; invented papers."""
 USUAL: tuple[LevelName, ...] = ("G0", "G1", "G2", "G3")
 """What is measured where no level is named."""
 
@@ -69,9 +69,15 @@ def levels_of(wanted: Sequence[str]) -> tuple[LevelName, ...]:
 def check(plan: Plan) -> None:
     """Raises ConfigurationError for what cannot be measured."""
     check_values(plan)
-    if "G3" in plan.levels and plan.data is None:
+    for level in ("G3", "H"):
+        if level in plan.levels and plan.data is None:
+            raise ConfigurationError(
+                "{level} needs its files; name the tests/data of a checkout with: --data DIR",
+                level=level,
+            )
+    if "H" in plan.levels and plan.task != GROUNDED_QA:
         raise ConfigurationError(
-            "G3 needs its files; name the tests/data of a checkout with: --data DIR"
+            "H has questions and no prompts; measure it with --task {task}.", task=GROUNDED_QA
         )
     if "T" in plan.levels and plan.textbook is None:
         raise ConfigurationError(
@@ -166,6 +172,8 @@ def _hashes(plan: Plan) -> Mapping[str, str]:
     found: dict[str, str] = {}
     if plan.data and "G3" in plan.levels:
         found |= examples.data_hashes(plan.data)
+    if plan.data and "H" in plan.levels:
+        found |= examples.house_hashes(plan.data)
     if plan.textbook and "T" in plan.levels:
         found |= examples.textbook_hashes(plan.textbook)
     return found
@@ -182,6 +190,9 @@ def make(plan: Plan, level: LevelName) -> Examples:
         assert plan.data is not None
         read = examples.written_questions if plan.task == GROUNDED_QA else examples.written_prompts
         return read(plan.data, plan.split)
+    if level == "H":
+        assert plan.data is not None
+        return examples.house_questions(plan.data, plan.split)
     generate = (
         examples.generated_questions if plan.task == GROUNDED_QA else examples.generated_prompts
     )

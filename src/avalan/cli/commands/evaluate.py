@@ -51,7 +51,10 @@ def configure(parser: Parser) -> None:
     task.add_argument(
         "--level",
         metavar="LEVELS",
-        help=_("some of G0,G1,G2,G3, from seen wordings to written [all], or T: the textbook"),
+        help=_(
+            "some of G0,G1,G2,G3, from seen wordings to written [all]; T: the textbook; "
+            "H: invented papers"
+        ),
     )
     task.add_argument(
         "--split",
