@@ -2,6 +2,8 @@
 
     python scripts/ask_examples.py DOCS > docs/ask-examples.md
 
+What is to be said of the answers is written above them by hand.
+
 DOCS is a folder with the Debian project's own documentation: the pages of the package debian-faq
 (11.1), and of doc-debian (11.3) the constitution, the social contract, the manifesto, and what is
 said about reporting bugs, mailing lists and unpacking sources, as text files. Neither is among what
@@ -30,7 +32,8 @@ Word for word, the bad ones too. The documents are the Debian project's own, whi
 has seen: its FAQ (the HTML pages of the package debian-faq) and from doc-debian the constitution,
 the social contract, the manifesto and texts about bugs, mailing lists and sources; {num} files in
 the folder `debian`. The questions and what is right were written down before there was a reader.
-Made with `scripts/ask_examples.py`.
+Made with `scripts/ask_examples.py`, in a pipe; in a terminal, an answer that is not sure begins
+with "Not sure. What comes nearest:".
 """
 
 

@@ -47,6 +47,11 @@ def data(tmp_path: Path) -> Path:
     unasked = {"id": "q2", "question": "Who sells tea?", "answerable": False, "answers": []}
     questions = [row | asked | {"answers": ["two minutes"]}, row | unasked]
     write(tmp_path / "g3" / "a.questions.jsonl", questions)
+    (tmp_path / "house").mkdir()
+    paper = {"id": "h1", "file": "tea.md", "version_of": None, "text": text}
+    write(tmp_path / "house" / "a.pages.jsonl", [paper])
+    asked |= {"kind": "plain", "pages": ["h1"], "answers": ["two minutes"]}
+    write(tmp_path / "house" / "a.questions.jsonl", [asked])
     return tmp_path
 
 
@@ -99,6 +104,15 @@ def test_the_textbook_is_a_level(book: Path, capsys: Captured, task: str, num: i
     words = ("rules", "--task", task, "--level", "T", "--textbook", str(book), "--json")
     (section,) = json.loads(evaluate(capsys, *words)[0])["levels"]
     assert (section["level"], section["n"]) == ("T", num)
+
+
+def test_invented_papers_are_a_level_of_questions(data: Path, capsys: Captured) -> None:
+    words = ("rules", "--level", "H", "--data", str(data), "--task")
+    (section,) = json.loads(evaluate(capsys, *words, "grounded-qa", "--json")[0])["levels"]
+    assert (section["level"], section["n"]) == ("H", 1)
+    err = evaluate(capsys, *words, "retrieval-decision", code=1)[1]
+    assert "no prompts" in err
+    assert "--task grounded-qa" in err
 
 
 def test_json_holds_everything_and_nothing_else_is_printed(data: Path, capsys: Captured) -> None:
@@ -202,7 +216,7 @@ def test_calibration_writes_what_panels_read(
     assert set(found) == {"default", "judges", "fitted_on"}
     assert set(found["judges"]) == {str(pico), "rules"}
     assert found["fitted_on"]["n"] == {
-        "need": 5, "memory": 8, "relevance": 2, "span": 1, "abstention": 3, "support": 2,
+        "need": 5, "memory": 8, "relevance": 2, "span": 1, "abstention": 4, "support": 2,
     }  # fmt: skip
 
 

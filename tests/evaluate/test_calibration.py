@@ -14,6 +14,7 @@ from avalan.compress.export import export
 from avalan.evaluate import calibration
 from avalan.evaluate.calibration import Validation, calibrate
 from avalan.evaluate.cases import Recalled
+from avalan.evaluate.examples import house_questions
 from avalan.evaluate.progress import Step
 from avalan.model.entities import Message
 from avalan.model.load import Model, open_model
@@ -160,8 +161,10 @@ def test_validation_holds_nothing_of_the_test_split() -> None:
         for path in (*(DATA / "g3").glob("*.questions.jsonl"), BOOK / "questions.jsonl")
         for row in map(json.loads, path.read_text().splitlines())
     }
-    asked_for = [question.id for each in data.written for question in each.questions]
+    *others, papers = data.written
+    asked_for = [question.id for each in others for question in each.questions]
     assert {splits[name] for name in asked_for} == {"validation"}
+    assert papers == house_questions(DATA, "validation")
     assert {page.split for page in data.book.pages} == {"validation"}
     asked = {each.text for each in data.recalled}
     assert not asked & {

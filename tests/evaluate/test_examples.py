@@ -14,6 +14,8 @@ from avalan.evaluate.examples import (
     default_data,
     generated_prompts,
     generated_questions,
+    house_hashes,
+    house_questions,
     only_hints,
     taught_answers,
     written_prompts,
@@ -137,6 +139,52 @@ def test_only_the_split_that_is_asked_for_is_read(data: Path) -> None:
     assert [(each.id, each.answers, each.page) for each in found.questions] == [
         ("q1", ("two minutes",), "p1.md")
     ]
+
+
+def test_the_invented_papers_are_whole_and_each_answer_stands_in_its_page() -> None:
+    validation, test = (house_questions(DATA, split) for split in ("validation", "test"))
+    assert [len(each.questions) for each in (validation, test)] == [120, 240]
+    assert not {each.name for each in validation.pages} & {each.name for each in test.pages}
+    for found in (validation, test):
+        texts = {each.name: each.text for each in found.pages}
+        silent = [each for each in found.questions if not each.answerable]
+        assert len(silent) == len(found.questions) / 4
+        assert all({each.page, *each.versions} <= set(texts) for each in found.questions)
+        assert all(gold in texts[each.page] for each in found.questions for gold in each.answers)
+    assert len(house_hashes(DATA)) == 6
+
+
+def papers(folder: Path, **change: Any) -> Path:
+    """Rules in three versions, of which the last has changed its price, and a question."""
+    texts = ("two days, 3 crowns", "three days, 3 crowns", "two days, 4 crowns")
+    pages = [
+        {"id": f"r{n}", "file": "rules.md", "text": text, "version_of": f"r{n - 1}" if n else None}
+        for n, text in enumerate(texts)
+    ]
+    asked = {"id": "q1", "question": "How long?", "kind": "plain", "pages": ["r2"]}
+    write(folder / "house" / "a.pages.jsonl", pages)
+    write(folder / "house" / "a.questions.jsonl", [asked | {"answers": ["two days"]} | change])
+    return folder
+
+
+def test_a_version_that_says_the_same_is_as_good_a_source(tmp_path: Path) -> None:
+    (asked,) = house_questions(papers(tmp_path), "validation").questions
+    assert (asked.page, asked.versions) == ("r2-rules.md", ("r0-rules.md",))
+    assert asked.is_on("/x/r0-rules.md")
+    assert not asked.is_on("/x/r1-rules.md")
+    (asked,) = house_questions(papers(tmp_path, answers=["4 crowns"]), "validation").questions
+    assert asked.versions == ()
+
+
+def test_a_question_over_two_papers_is_about_the_one_that_has_the_answer(tmp_path: Path) -> None:
+    folder = papers(tmp_path, kind="multi", pages=["r0", "r2"], answers=["4 crowns"])
+    assert house_questions(folder, "validation").questions[0].page == "r2-rules.md"
+
+
+@pytest.mark.parametrize("change", [{"answers": ["5 crowns"]}, {"kind": "unanswerable"}])
+def test_a_broken_question_about_papers_is_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="the answers of q1 do not fit its passage"):
+        house_questions(papers(tmp_path, **change), "validation")
 
 
 def test_the_hashes_change_with_the_files(data: Path) -> None:

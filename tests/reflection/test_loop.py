@@ -383,8 +383,9 @@ def test_a_quotation_is_graded_by_the_judge_of_support(
 
 def test_rules_that_judge_support_leave_it_open(panel_of: MakePanel, index: SyncIndex) -> None:
     grading, rules = critic(), ToldJudge("rules", readings={"pool": POOL})
-    answer = answer_of(told(panel_of(grading, grading, rules, rules, rules, rules), index))
-    assert (answer.support, answer.utility, answer.graded_by) == (None, 3, "critic")
+    judges = (grading, grading, rules, rules, rules, rules)
+    answer = answer_of(told(panel_of(*judges), index))
+    assert (answer.text, answer.support, answer.graded_by) == ("nobody", None, "")
 
 
 def test_rules_alone_give_no_grades(panel_of: MakePanel, index: SyncIndex) -> None:
@@ -403,7 +404,8 @@ def test_the_judge_of_support_is_asked_about_question_and_answer(
     grading, reader = critic(), ToldJudge("reader", readings={"pool": POOL}, grade=said)
     judges = (grading, grading, reader, reader, reader, reader)
     answer = answer_of(told(panel_of(*judges), index))
-    assert (answer.support, answer.utility, answer.graded_by) == (shown, 3, "reader, critic")
+    # Who only decides and remembers has no say about what others quote.
+    assert (answer.support, answer.utility, answer.graded_by) == (shown, None, "reader")
     assert reader.asked[-1] == f"supports {answer.question} nobody"
 
 

@@ -138,6 +138,20 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     assert once["heads.weight"].shape == (NUM_HEADS, 32)
 
 
+def test_a_base_that_is_a_reader_goes_on_with_its_heads(
+    recipe: ReaderRecipe, finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base = replace(recipe.base, model=str(finished / "model"))
+    run = replace(recipe.run, learning_rate=1e-9)
+    teach(replace(recipe, base=base, run=run), tmp_path, lambda _event: None, device="cpu")
+    before, after = (
+        load_file(out / "model/model.safetensors")["heads.weight"] for out in (finished, tmp_path)
+    )
+    assert before.std() > 0.01
+    assert torch.allclose(before.float(), after.float(), atol=1e-4)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_exported_reader_says_what_the_trained_one_says(
     finished: Path, tokenizer: tokenizers.Tokenizer, tmp_path: Path
 ) -> None:

@@ -2,10 +2,10 @@
 
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
 prompts and questions about documents to which it was taught no answer; the reading on written
-questions (G3 and the textbook), its weights on made ones (G1) too, as many as G3 has. Judges are
-compared by cross-fitting: each example is scored with what was fitted on the folds that it is not
-in. What nothing is fitted for (relevance, quotations, support) is compared on the textbook. The
-test split is never read.
+questions (G3, the textbook and the invented papers), its weights on made ones (G1) too, as many as
+G3 has. Judges are compared by cross-fitting: each example is scored with what was fitted on the
+folds that it is not in. What nothing is fitted for (relevance, quotations, support) is compared on
+the textbook. The test split is never read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +26,8 @@ from avalan.evaluate.examples import (
     QuestionSet,
     data_hashes,
     generated_questions,
+    house_hashes,
+    house_questions,
     taught_answers,
     textbook_hashes,
     textbook_prompts,
@@ -105,10 +107,10 @@ def validation(folder: Path, book: Path, *, seed: int = 0) -> Validation:
     return Validation(
         prompts=(*prompts, *textbook_prompts(read)),
         recalled=(*known, *cases.untaught(prompts), *unknown),
-        written=(written, textbook_questions(read)),
+        written=(written, textbook_questions(read), house_questions(folder, "validation")),
         made=made,
         book=read,
-        data=data_hashes(folder) | textbook_hashes(book),
+        data=data_hashes(folder) | house_hashes(folder) | textbook_hashes(book),
         seed=seed,
     )
 

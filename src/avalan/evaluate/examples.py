@@ -72,6 +72,8 @@ class Question:
     """Verbatim pieces of the page; empty where no page answers."""
     page: str
     """The name of the page that it is about."""
+    versions: tuple[str, ...] = ()
+    """Names of older or newer versions of the page that answer it in the same words."""
     kind: str = ""
     """Of H: plain, paraphrase, conflict, multi or unanswerable."""
     stale: tuple[str, ...] = ()
@@ -86,6 +88,11 @@ class Question:
     def group(self) -> str:
         """Questions about one page share its luck."""
         return self.page
+
+    def is_on(self, source: str) -> bool:
+        """Whether the file `source` is the page, or a version that says the same."""
+        name = Path(source).name
+        return name == self.page or name in self.versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,15 +246,20 @@ def house_questions(folder: Path, split: Split) -> QuestionSet:
     Raises:
         ConfigurationError: a file is missing or broken.
     """
-    pages: dict[str, Page] = {}
+    pages: list[Page] = []
     questions: list[Question] = []
     for house in _HOUSES[split]:
         (path,) = _files(folder, f"house/{house}.pages.jsonl")
-        pages |= {row["id"]: _read(path, row, _house_page) for row in _rows(path)}
+        rows = {row["id"]: row for row in _rows(path)}
+        papers = {name: _read(path, row, _house_page) for name, row in rows.items()}
+        first: dict[str, str] = {}
+        for name, row in rows.items():  # The first version stands before the others.
+            first[name] = first.get(row["version_of"], name)
         (path,) = _files(folder, f"house/{house}.questions.jsonl")
-        make = partial(_house_question, pages=pages)
+        make = partial(_house_question, papers=papers, first=first)
         questions += [_read(path, row, make) for row in _rows(path)]
-    return QuestionSet(pages=tuple(pages.values()), questions=tuple(questions))
+        pages += papers.values()
+    return QuestionSet(pages=tuple(pages), questions=tuple(questions))
 
 
 def default_textbook() -> Path | None:
@@ -326,17 +338,25 @@ def _house_page(row: Mapping[str, Any]) -> Page:
     return Page(name=f"{row['id']}-{row['file']}", text=row["text"])
 
 
-def _house_question(row: Mapping[str, Any], pages: Mapping[str, Page]) -> Question:
-    page = pages[row["pages"][-1 if row["kind"] == "multi" else 0]]
-    answers = tuple(row["answers"])
+def _house_question(
+    row: Mapping[str, Any], papers: Mapping[str, Page], first: Mapping[str, str]
+) -> Question:
+    name = row["pages"][-1 if row["kind"] == "multi" else 0]
+    page, answers = papers[name], tuple(row["answers"])
     is_answerable = row["kind"] != "unanswerable"
     if is_answerable != bool(answers) or any(answer not in page.text for answer in answers):
         raise ValueError(_("the answers of {id} do not fit its passage", id=row["id"]))
+    related = (papers[other] for other in papers if first[other] == first[name])
     return Question(
         id=row["id"],
         text=row["question"],
         answers=answers,
         page=page.name,
+        versions=tuple(
+            each.name
+            for each in related
+            if each is not page and any(answer in each.text for answer in answers)
+        ),
         kind=row["kind"],
         stale=tuple(row.get("stale", ())),
     )

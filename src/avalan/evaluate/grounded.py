@@ -107,13 +107,14 @@ def score(question: Question, text: str | None) -> float:
 
 def holds(passage: Passage, question: Question) -> bool:
     """Whether the passage lies in the right page and has a gold answer in it, word for word."""
-    on_page = Path(passage.source).name == question.page
-    return on_page and any(standing(gold, passage.text) for gold in question.answers)
+    return question.is_on(passage.source) and any(
+        standing(gold, passage.text) for gold in question.answers
+    )
 
 
 def tells(question: Question, source: str, *texts: str) -> bool:
     """Whether one of `texts`, of bearable length, answers and comes from the right page."""
-    on_page = question.answerable and Path(source).name == question.page
+    on_page = question.answerable and question.is_on(source)
     return on_page and any(score(question, text) == 1 for text in texts)
 
 
@@ -147,7 +148,7 @@ def is_real(citation: Citation, text: str) -> bool:
 def _is_right(question: Question, citation: Citation | None) -> bool | None:
     if citation is None or not question.answerable:
         return None
-    return Path(citation.source).name == question.page
+    return question.is_on(citation.source)
 
 
 def summarise(

@@ -69,9 +69,15 @@ def levels_of(wanted: Sequence[str]) -> tuple[LevelName, ...]:
 def check(plan: Plan) -> None:
     """Raises ConfigurationError for what cannot be measured."""
     check_values(plan)
-    if "G3" in plan.levels and plan.data is None:
+    for level in ("G3", "H"):
+        if level in plan.levels and plan.data is None:
+            raise ConfigurationError(
+                "{level} needs its files; name the tests/data of a checkout with: --data DIR",
+                level=level,
+            )
+    if "H" in plan.levels and plan.task != GROUNDED_QA:
         raise ConfigurationError(
-            "G3 needs its files; name the tests/data of a checkout with: --data DIR"
+            "H has questions and no prompts; measure it with --task {task}.", task=GROUNDED_QA
         )
     if "H" in plan.levels and plan.data is None:
         raise ConfigurationError(

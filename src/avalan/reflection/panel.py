@@ -82,6 +82,8 @@ class Panel(AbstractContextManager["Panel"]):
         if len({id(judges[part]) for part in Divided.PARTS}) > 1:
             self.reading = Divided(*(judges[part] for part in Divided.PARTS))
         self.support, self._span = judges["support"], judges["span"]
+        # Who has only been chosen to remember has no say about what others quote.
+        self._graders = {id(each): each for each in (judges["support"], judges["span"])}
         self.thresholds = thresholds
         self.writer, self.writes = writer, writes
         """A model that writes sentences, and whether it does so unless it is told to quote."""
@@ -113,7 +115,7 @@ class Panel(AbstractContextManager["Panel"]):
         self, question: str, answer: str, passage: Passage | None
     ) -> tuple[float | None, str]:
         """The expected grade of an answer, 1 to 5, and the name of the judge that gives one."""
-        for judge in self._judges.values():
+        for judge in self._graders.values():
             if (useful := judge.utility(question, answer, passage)) is not None:
                 return useful, judge.name
         return None, ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import BertModel, PrinterCallback
@@ -38,6 +39,9 @@ from avalan.train.teacher_vectors import check_weights
 _COPIED = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
+_WEIGHTS = "model.safetensors"
+_HEADS = "heads."
+"""What their weights' names begin with, in the file of the encoder's."""
 _TOGETHER = 4
 """Rows that are encoded at once."""
 _SAMPLED = 8
@@ -133,11 +137,21 @@ def teach(
         folder, add_pooling_layer=False, dtype=torch.float32, attention_probs_dropout_prob=0.0
     )
     reader = Reader(encoder)
+    _take_heads(reader, folder)
     tokens = sum(int(steps[i]["mask"].sum()) for i in range(_SAMPLED)) // _SAMPLED
     progress = Progress(out, tokens, show)
     trainer = _trainer(recipe, reader, steps, out, progress, uses_cpu=uses_cpu)
     train_to_end(trainer, out, progress, show)
     return _finished(recipe, reader, folder, out)
+
+
+def _take_heads(reader: Reader, base: Path) -> None:
+    """Go on with the heads of a base that is a reader already."""
+    with safe_open(base / _WEIGHTS, "pt") as weights:
+        held = {name for name in weights.keys() if name.startswith(_HEADS)}  # noqa: SIM118
+        taken = {name.removeprefix(_HEADS): weights.get_tensor(name).float() for name in held}
+    if taken:
+        reader.heads.load_state_dict(taken)
 
 
 def _trainer(
@@ -176,8 +190,8 @@ def _finished(recipe: ReaderRecipe, reader: Reader, base: Path, out: Path) -> Pa
     with finishing(out) as partial:
         half = reader.to(torch.float16)
         half.encoder.config.save_pretrained(partial)
-        heads = {f"heads.{name}": weight for name, weight in half.heads.state_dict().items()}
-        save_file(half.encoder.state_dict() | heads, partial / "model.safetensors")
+        heads = {f"{_HEADS}{name}": weight for name, weight in half.heads.state_dict().items()}
+        save_file(half.encoder.state_dict() | heads, partial / _WEIGHTS)
         reads = {"longest": recipe.lessons.max_tokens}
         (partial / CONFIG).write_text(json.dumps(reads) + "\n", encoding="utf-8")
         for name in _COPIED:
