@@ -21,6 +21,7 @@ from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.judge import Judge, Reading, as_claim, as_support
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
+from avalan.reflection.trust import standing
 from avalan.retrieval.entities import Passage
 
 RULES, READER = "rules", "reader"
@@ -30,7 +31,9 @@ and is what was said borne out?"""
 _READER_FILE = "reader.json"
 """A folder with such a file is a reader's; as `model.nlp.judge.CONFIG`, which is heavier."""
 FITTED = ("need", "memory", "reading")
-"""What is fitted for each judge; `reading` is the confidence in a quotation."""
+"""What is fitted for each judge's own scores; `reading` is the confidence in a quotation."""
+ANSWER = "answer"
+"""What is fitted on top of them: the confidence in an answer, in view of all quotations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Thresholds:
     memory: float = 0.5
     reading: float = 0.5
     sure: float = 0.5
-    """From which confidence on a quotation is given without reserve."""
+    """From which confidence on an answer is given without reserve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +66,13 @@ class Panel(AbstractContextManager["Panel"]):
         judges: Mapping[str, Judge],
         thresholds: Thresholds,
         *,
+        answer: Calibrator | None = None,
         remarks: Sequence[str] = (),
     ) -> None:
         """
         Args:
             judges: one for each of `PARTS`.
+            answer: of `trust.standing`; without one, an answer is trusted as its quotation is.
             remarks: what went wrong, a sentence each, where a judge stands in for another.
         """
         self.name = name
@@ -81,6 +86,7 @@ class Panel(AbstractContextManager["Panel"]):
         self.critic = next((judge for judge in graders if hasattr(judge, "critique")), None)
         """A judge that grades how useful a quotation is, if there is one."""
         self.thresholds = thresholds
+        self._answer = answer
         self.remarks = tuple(remarks)
         self.served = {part: judge.name for part, judge in judges.items()}
         """Names of the judges, by part."""
@@ -106,6 +112,13 @@ class Panel(AbstractContextManager["Panel"]):
             utility = useful if utility is None else utility
             names.append(self.critic.name)
         return Graded(support=support, utility=utility, by=", ".join(dict.fromkeys(names)))
+
+    def trust(self, readings: Sequence[Reading], rank: int) -> float:
+        """P(the quotation from passage `rank` is a right answer), in view of the others."""
+        if self._answer is None:
+            return readings[rank].confidence
+        confidences = [each.confidence if each.span else 0.0 for each in readings]
+        return self._answer(standing(confidences, rank))
 
     def usage(self) -> Usage:
         """Tokens of all judges together."""
@@ -232,9 +245,10 @@ class _Opened:
             need=_threshold(served["need"], "need"),
             memory=_threshold(served["memory"], "memory"),
             reading=_threshold(served["abstention"], "reading"),
-            sure=_fitted(served["abstention"], "reading").get("sure", Thresholds().sure),
+            sure=float(_fitted(served["abstention"], ANSWER).get("threshold", Thresholds().sure)),
         )
-        panel = Panel(name, judges, thresholds, remarks=remarks)
+        answer = self._calibrator(served["abstention"], ANSWER)
+        panel = Panel(name, judges, thresholds, answer=answer, remarks=remarks)
         for model in self._models:
             panel.closes(model)
         return panel
