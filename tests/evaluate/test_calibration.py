@@ -95,7 +95,7 @@ def test_the_second_best_stands_in_for_the_best(stage: Any, few: Validation) -> 
 def test_rules_alone_serve_every_part(few: Validation) -> None:
     found = calibrate({"rules": RulesJudge()}, few)
     assert all(ranked == ["rules"] for ranked in found["default"].values())
-    assert set(found["judges"]["rules"]) == {"need", "reading"}
+    assert set(found["judges"]["rules"]) == {"need", "reading", "answer"}
 
 
 def test_the_rules_gate_has_a_threshold_alone(few: Validation) -> None:
@@ -123,10 +123,13 @@ def test_a_model_is_calibrated_from_its_tokens_and_panels_read_the_result(
     monkeypatch.setattr(panels, "calibration", lambda: found)
     with panels.open_panel(name) as panel:
         for part, fitted in found["judges"][name].items():
-            assert getattr(panel.thresholds, part) == fitted["threshold"]
+            named = "sure" if part == "answer" else part
+            assert getattr(panel.thresholds, named) == fitted["threshold"]
         assert panel.need.need("news") != TokenJudge(pico).need("news")
     with panels.open_panel("rules") as rules:
-        assert rules.thresholds.reading == found["judges"]["rules"]["reading"]["threshold"]
+        told = found["judges"]["rules"]
+        assert rules.thresholds.reading == told["reading"]["threshold"]
+        assert rules.thresholds.sure == told["answer"]["threshold"]
 
 
 def test_a_draft_of_a_model_shows_the_scores_behind_it(tmp_path: Path) -> None:

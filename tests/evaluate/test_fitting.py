@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from avalan.evaluate.cases import MemoryCase, NeedCase, Quote, ReadingCase
 from avalan.evaluate.fitting import (
+    SURE,
     Fitted,
     cross_fitted,
+    fit_answer,
     fit_memory,
     fit_need,
     fit_reading,
@@ -22,6 +24,7 @@ from avalan.evaluate.fitting import (
     score_reading,
 )
 from avalan.reflection.calibrate import Calibrator
+from avalan.reflection.trust import standing
 
 PLAIN = Fitted(calibrator=None, threshold=0.5)
 
@@ -30,9 +33,8 @@ def need(raw: float, retrieve: bool, group: str = "g") -> NeedCase:
     return NeedCase(group=group, raw=raw, retrieve=retrieve)
 
 
-def quote(raw: float, score: float, right: bool | None = None) -> Quote:
-    is_right = score == 1 if right is None else right
-    return Quote(raw=raw, features={"x": raw}, right=is_right, score=score)
+def quote(raw: float, score: float, rank: int = 0) -> Quote:
+    return Quote(rank=rank, raw=raw, features={"x": raw}, right=score == 1, score=score)
 
 
 def reading(*quotes: Quote, answerable: bool = True, group: str = "g") -> ReadingCase:
@@ -99,21 +101,55 @@ def test_unanswerable_questions_do_not_move_the_readings_threshold() -> None:
     assert fit_reading([*cases, *more]).threshold == fit_reading(cases).threshold
 
 
-def test_from_the_second_threshold_on_three_of_four_quotes_are_right() -> None:
-    # Ten right ones lie above twenty wrong ones: with three of those, 10 of 13 are right.
-    cases = [reading(quote(1 - i / 30, float(i < 10))) for i in range(30)]
-    fitted = fit_reading(cases)
-    assert fitted.sure is not None
-    given = [
-        case.quotes[0].right
-        for case in cases
-        if fitted.probability(case.quotes[0].features, case.quotes[0].raw) >= fitted.sure
-    ]
-    assert (len(given), sum(given)) == (13, 10)
-    assert fitted.to_json()["sure"] == fitted.sure > fitted.threshold
-    # Who is always right is sure of all that is not refused.
-    always = fit_reading([reading(quote(1 - i / 30, 1.0)) for i in range(30)])
-    assert always.sure == always.threshold
+# --- the answer --------------------------------------------------------------------------------
+
+
+def test_what_is_given_without_reserve_is_right_as_often_as_it_should_be() -> None:
+    # Twelve right ones lie above eighteen wrong ones, of which some may be given with them.
+    cases = [reading(quote(0.95 - i / 40, float(i < 12))) for i in range(30)]
+    fitted = fit_answer(cases, Fitted(calibrator=None, threshold=0.0))
+    given = [case.quotes[0].right for case in cases if sure(fitted, case.quotes[0].raw)]
+    assert sum(given) == 12
+    assert len(given) == int(12 / SURE)
+
+
+def sure(fitted: Fitted, *confidences: float) -> bool:
+    """Whether the first of the quotations, by rank, is given without reserve."""
+    return fitted.probability(standing(confidences, 0), confidences[0]) >= fitted.threshold
+
+
+def test_an_answer_with_a_rival_is_trusted_less() -> None:
+    alone = [reading(quote(0.6, 1.0), quote(0.1, 0.0, rank=1)) for _ in range(20)]
+    rivalled = [reading(quote(0.6, 0.0), quote(0.55, 0.0, rank=1)) for _ in range(20)]
+    fitted = fit_answer([*alone, *rivalled], Fitted(calibrator=None, threshold=0.0))
+    assert sure(fitted, 0.6, 0.1)
+    assert not sure(fitted, 0.6, 0.55)
+
+
+def test_a_passage_without_a_quotation_is_no_rival() -> None:
+    cases = [reading(quote(0.3 + i / 40, float(i % 2), rank=2)) for i in range(20)]
+    fitted = fit_answer(cases, PLAIN)
+    assert fitted.calibrator is not None
+    # All have the same lead and rank, so that nothing is learnt of these.
+    assert fitted.calibrator.weights["lead"] == pytest.approx(0)
+    assert fitted.calibrator.weights["search_rank"] == pytest.approx(0)
+
+
+def test_what_is_refused_anyhow_does_not_count_for_the_reserve() -> None:
+    right = [reading(quote(0.5 + i / 40, 1.0)) for i in range(10)]
+    wrong = [reading(quote(0.1 + i / 100, 0.0)) for i in range(10)]
+    all_, few, fewer = (
+        fit_answer([*right, *wrong], Fitted(calibrator=None, threshold=refused)).threshold
+        for refused in (0.0, 0.3, 0.5)
+    )
+    assert all_ < few == fewer
+
+
+def test_who_is_always_right_is_trusted_as_the_quotation_is() -> None:
+    always = fit_answer([reading(quote(1 - i / 30, 1.0)) for i in range(20)], PLAIN)
+    assert always.calibrator is None
+    assert always.threshold == pytest.approx(0.5, abs=1e-4)
+    assert fit_answer([], PLAIN) == PLAIN
 
 
 def test_the_refusal_threshold_by_hand() -> None:

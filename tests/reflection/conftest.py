@@ -7,6 +7,7 @@ import pytest
 
 from avalan.model.entities import Grade, Usage
 from avalan.model.prompt import Tokenizer, load_tokenizer
+from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.judge import Draft, Reading, Shares, as_claim, certain
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.reflection.tokens import ReflectionIds, reflection_ids
@@ -106,11 +107,12 @@ def panel_of() -> MakePanel:
     Of three, the last reads, and says what is supported.
     """
 
-    def make(*judges: ToldJudge, **thresholds: float) -> Panel:
+    def make(*judges: ToldJudge, answer: Calibrator | None = None, **thresholds: float) -> Panel:
         each = judges if len(judges) == len(PARTS) else judges[:1] * len(PARTS)
         if len(judges) == 3:
             need, memory, reading = judges
             each = (need, memory, reading, reading, reading, reading)
-        return Panel("told", dict(zip(PARTS, each, strict=True)), Thresholds(**thresholds))
+        by_part = dict(zip(PARTS, each, strict=True))
+        return Panel("told", by_part, Thresholds(**thresholds), answer=answer)
 
     return make

@@ -1,6 +1,8 @@
 """The loop with judges that are told what to say, over real indexes."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 
 from avalan.errors import ConfigurationError
 from avalan.model.entities import Grade
+from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Draft, Reading
 from avalan.reflection.loop import NO_DOCUMENTS, NOT_KNOWN, NOT_THERE, AskSettings, ask
 from avalan.reflection.panel import Panel
 from avalan.reflection.settings import Retrieve
+from avalan.reflection.trust import MAX_LEAD
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
 
@@ -92,6 +96,30 @@ def test_a_quotation_below_the_second_threshold_is_given_with_reserve(
     judge = ToldJudge(need=0.7, readings={"evening": GARDEN})
     answer = answer_of(told(panel_of(judge, sure=sure), index))
     assert (answer.text, answer.sure) == ("at six", is_sure)
+
+
+def test_an_answer_is_trusted_in_view_of_the_other_quotations(
+    panel_of: MakePanel, index: SyncIndex
+) -> None:
+    by_lead = Calibrator(weights={"lead": 1.0}, bias=0.0)
+    rival = replace(POOL, confidence=0.5)
+    judge = ToldJudge(need=0.7, readings={"evening": GARDEN, "pool": rival})
+    answer = answer_of(told(panel_of(judge, answer=by_lead), index))
+    # The odds of the quotation are 4, of its rival 1.
+    assert (answer.text, answer.confidence) == ("at six", pytest.approx(0.8))
+    # What quotes nothing is no rival, however confident.
+    silent = Reading(relevance=1.0, span=None, confidence=1.0)
+    judge = ToldJudge(need=0.7, readings={"evening": GARDEN, "pool": silent})
+    answer = answer_of(told(panel_of(judge, answer=by_lead), index))
+    assert answer.confidence == pytest.approx(1 / (1 + math.exp(-MAX_LEAD)))
+
+
+def test_the_least_confidence_is_that_of_the_answer(panel_of: MakePanel, index: SyncIndex) -> None:
+    judge = ToldJudge(need=0.7, readings={"evening": GARDEN})
+    doubtful = Calibrator(weights={}, bias=0.0)
+    for least, text in ((0.5, "at six"), (0.51, None)):
+        panel = panel_of(judge, answer=doubtful, reading=0.99)
+        assert answer_of(told(panel, index, min_confidence=least)).text == text
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from avalan.evaluate.metrics import auroc, macro_f1
 from avalan.evaluate.progress import Reporter, Tell, unheard
 from avalan.evaluate.statistics import bootstrap, wilson
 from avalan.reflection.judge import Judge
-from avalan.reflection.panel import PARTS, RULES
+from avalan.reflection.panel import ANSWER, PARTS, RULES
 
 NUM_TAUGHT = 400
 _SPARSE = 4
@@ -81,13 +81,15 @@ class Judged:
     memory: Part | None
     """None for a judge that has none."""
     reading: Part
+    answer: Fitted
     pointed: tuple[Pointed, ...]
     upheld: tuple[Upheld, ...]
 
     def fitted(self) -> dict[str, Any]:
         """As in `calibration.json`."""
         parts = {"need": self.need, "memory": self.memory, "reading": self.reading}
-        return {name: part.fitted.to_json() for name, part in parts.items() if part is not None}
+        fitted = {name: part.fitted for name, part in parts.items() if part is not None}
+        return {name: each.to_json() for name, each in (*fitted.items(), (ANSWER, self.answer))}
 
 
 def validation(folder: Path, book: Path, *, seed: int = 0) -> Validation:
@@ -153,11 +155,15 @@ def _judged(name: str, judge: Judge, data: Validation, top_k: int, tell: Tell) -
 
     said = partial(Reporter, tell=tell, who=name)
     num_asked, num_claims = 2 * len(data.book.inquiries), len(data.book.claims)
+    # The rules' gate has no calibrator in a panel, only a threshold.
+    need = _need(judge, data, said(what="need"), scaled=name != RULES)
+    memory = _memory(judge, data, said(what="memory"))
+    reading, answer = _reading(judge, data, top_k, said(what="reading"))
     return Judged(
-        # The rules' gate has no calibrator in a panel, only a threshold.
-        need=_need(judge, data, said(what="need"), scaled=name != RULES),
-        memory=_memory(judge, data, said(what="memory")),
-        reading=_reading(judge, data, top_k, said(what="reading")),
+        need=need,
+        memory=memory,
+        reading=reading,
+        answer=answer,
         pointed=following("span", judging.pointed(judge, data.book), num_asked),
         upheld=following("support", judging.upheld(judge, data.book), num_claims),
     )
@@ -181,8 +187,11 @@ def _memory(judge: Judge, data: Validation, reporter: Reporter) -> Part | None:
     return Part(fitted=fitting.fit_memory(found), scores=scores, groups=_groups(found))
 
 
-def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> Part:
-    """Weights from all sets; the threshold and the choice from the written questions alone."""
+def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> tuple[Part, Fitted]:
+    """Quotes, and answers in view of all of them.
+
+    The weights of quotes are from all sets; all else is from the written questions alone.
+    """
     read = (cases.reading_cases(judge, each, top_k=top_k) for each in (*data.written, data.made))
     num_written = sum(len(each.questions) for each in data.written)
     num = num_written + len(data.made.questions)
@@ -190,7 +199,9 @@ def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> 
     written, made = found[:num_written], found[num_written:]
     fit = partial(fitting.fit_reading, more=made)
     scores = fitting.cross_fitted(written, fit, fitting.score_reading, seed=data.seed)
-    return Part(fitted=fit(written), scores=scores, groups=_groups(written))
+    fitted = fit(written)
+    part = Part(fitted=fitted, scores=scores, groups=_groups(written))
+    return part, fitting.fit_answer(written, fitted)
 
 
 def _groups(found: Iterable[NeedCase | MemoryCase | ReadingCase]) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ class MemoryCase:
 class Quote:
     """What a judge would quote from one passage."""
 
+    rank: int
+    """Of the passage, 0 for the best."""
     raw: float
     """The judge's own confidence."""
     features: Mapping[str, float]
@@ -115,16 +117,19 @@ def reading_cases(judge: Judge, questions: QuestionSet, *, top_k: int) -> Iterat
                 group=question.group,
                 answerable=question.answerable,
                 quotes=tuple(
-                    _quote(question, passage, reading, reading.span)
-                    for passage, reading in read
+                    _quote(question, rank, passage, reading, reading.span)
+                    for rank, (passage, reading) in enumerate(read)
                     if reading.span is not None
                 ),
             )
 
 
-def _quote(question: Question, passage: Passage, reading: Reading, span: tuple[int, int]) -> Quote:
+def _quote(
+    question: Question, rank: int, passage: Passage, reading: Reading, span: tuple[int, int]
+) -> Quote:
     quoted, sentence = (passage.text[slice(*each)] for each in (span, around(passage.text, span)))
     return Quote(
+        rank=rank,
         raw=reading.confidence,
         features=reading.features,
         right=tells(question, passage.source, quoted, sentence),

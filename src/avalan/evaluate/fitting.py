@@ -1,7 +1,7 @@
 """Fit each part of a judge, and score it where it was not fitted.
 
 Pure functions over cases. Platt scaling (Platt, 1999) turns the gate's score into a probability;
-for drafts and quotes the same regression weighs several scores.
+for drafts, quotes and answers the same regression weighs several scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ import numpy as np
 
 from avalan.evaluate.cases import MemoryCase, NeedCase, Quote, ReadingCase
 from avalan.reflection.calibrate import Calibrator, best_threshold, fit
+from avalan.reflection.trust import standing
 
 NUM_FOLDS = 5
 PRECISION = 0.95
@@ -20,7 +21,7 @@ PRECISION = 0.95
 OVER_REFUSAL = 0.1
 """Share of answerable questions that a reader may refuse on validation data."""
 SURE = 0.75
-"""Of what is quoted without reserve: where it is wrong, its sentence and source show that."""
+"""Of what is answered without reserve: where it is wrong, its sentence and source show that."""
 _EPSILON = 1e-6
 
 
@@ -39,8 +40,6 @@ class Fitted:
     calibrator: Calibrator | None
     """None leaves the judge's own confidence as it is."""
     threshold: float
-    sure: float | None = None
-    """From where on a quotation is given without reserve; None for what is no quotation."""
 
     def probability(self, features: Mapping[str, float], raw: float) -> float:
         """The calibrated probability, or the raw one."""
@@ -48,15 +47,13 @@ class Fitted:
 
     def to_json(self) -> dict[str, Any]:
         """As in `calibration.json`."""
-        found: dict[str, Any] = {"threshold": self.threshold}
-        if self.sure is not None:
-            found["sure"] = self.sure
         if self.calibrator is None:
-            return found
+            return {"threshold": self.threshold}
         return {
             "weights": dict(self.calibrator.weights),
             "bias": self.calibrator.bias,
-        } | found
+            "threshold": self.threshold,
+        }
 
 
 def fit_need(cases: Sequence[NeedCase], *, scaled: bool) -> Fitted:
@@ -92,21 +89,36 @@ def score_memory(fitted: Fitted, case: MemoryCase) -> float:
 def fit_reading(cases: Sequence[ReadingCase], more: Sequence[ReadingCase] = ()) -> Fitted:
     """Quotes from passages: P(right), and the threshold that refuses few of `cases`.
 
-    The weights are fitted on `more` cases too; the thresholds on `cases` alone. A threshold of best
-    mean score would have a weak judge refuse almost everything, because not answering is always
-    right where there is no answer; so the share of refusals is what is fixed. From a second one on,
-    `SURE` of what is quoted are right.
+    The weights are fitted on `more` cases too; the threshold on `cases` alone. One of best mean
+    score would have a weak judge refuse almost everything, because not answering is always right
+    where there is no answer; so the share of refusals is what is fixed.
     """
     quotes = [quote for case in (*cases, *more) for quote in case.quotes]
     calibrator = _regression([q.features for q in quotes], [q.right for q in quotes])
     fitted = Fitted(calibrator=calibrator, threshold=0.0)
-    chosen = [_best_quote(fitted, case) if case.quotes else None for case in cases]
-    pairs = zip(cases, chosen, strict=True)
-    confidences = [best and best[0] for case, best in pairs if case.answerable]
-    threshold = refusal_threshold(confidences, OVER_REFUSAL)
-    scores = [best[0] for best in chosen if best]
-    sure = precise_threshold(scores, [best[1].right for best in chosen if best], precision=SURE)
-    return Fitted(calibrator=calibrator, threshold=threshold, sure=max(sure, threshold))
+    answerable = [case for case in cases if case.answerable]
+    confidences = [_best_quote(fitted, case)[0] if case.quotes else None for case in answerable]
+    return Fitted(calibrator=calibrator, threshold=refusal_threshold(confidences, OVER_REFUSAL))
+
+
+def fit_answer(cases: Sequence[ReadingCase], reading: Fitted) -> Fitted:
+    """Answers in view of all quotations: P(right), and from where on `SURE` of them are right.
+
+    Args:
+        reading: what was fitted for the quotations.
+    """
+    best = [(case, *_best_quote(reading, case)) for case in cases if case.quotes]
+    rows = [standing(_confidences(reading, case), quote.rank) for case, _, quote in best]
+    calibrator = _regression(rows, [quote.right for _, _, quote in best])
+    given = [
+        (calibrator(row) if calibrator else confidence, quote.right)
+        for row, (_, confidence, quote) in zip(rows, best, strict=True)
+        if confidence >= reading.threshold
+    ]
+    scores, labels = [score for score, _ in given], [right for _, right in given]
+    return Fitted(
+        calibrator=calibrator, threshold=precise_threshold(scores, labels, precision=SURE)
+    )
 
 
 def refusal_threshold(confidences: Sequence[float | None], share: float) -> float:
@@ -128,6 +140,13 @@ def score_reading(fitted: Fitted, case: ReadingCase) -> float:
         if confidence >= fitted.threshold:
             return quote.score
     return float(not case.answerable)
+
+
+def _confidences(fitted: Fitted, case: ReadingCase) -> list[float]:
+    """P(right) of each quote, by the rank of its passage; 0 where there is none."""
+    found = dict.fromkeys(range(1 + max(quote.rank for quote in case.quotes)), 0.0)
+    found |= {quote.rank: fitted.probability(quote.features, quote.raw) for quote in case.quotes}
+    return list(found.values())
 
 
 def _best_quote(fitted: Fitted, case: ReadingCase) -> tuple[float, Quote]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from avalan.evaluate.examples import Prompt, Question, Split
 from avalan.evaluate.statistics import Estimate, PairedTest, mcnemar, paired_difference
 from avalan.locale import _, _n
-from avalan.reflection.panel import FITTED, RULES, Panel
+from avalan.reflection.panel import RULES, Panel
 
 BASELINE = RULES
 NAME_WIDTH = 18
@@ -89,7 +89,7 @@ def column(
     return Column(
         name=name,
         judges=panel.served,
-        thresholds={part: getattr(panel.thresholds, part) for part in FITTED},
+        thresholds=asdict(panel.thresholds),
         figures=figures,
         outcomes=tuple(outcomes),
         wall_s=wall_s,

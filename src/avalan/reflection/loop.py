@@ -222,9 +222,9 @@ class _Loop:
         self._lap("search")
         num_read = min(self.settings.top_k, len(self.passages))
         yield Found(passages=self.passages, num_read=num_read)
-        threshold = self.settings.min_confidence
-        if threshold is None:
-            threshold = self.panel.thresholds.reading
+        least = self.settings.min_confidence
+        # Who names a confidence for the answer means that one, and no other.
+        threshold = self.panel.thresholds.reading if least is None else 0.0
         judge = self.panel.reading
         for rank, passage in enumerate(self.passages[:num_read]):
             reading = judge.read(self.question, passage)
@@ -234,26 +234,25 @@ class _Loop:
             )
         self._lap("reading")
         best = self._best(threshold)
-        if best is None:
+        confidence = 0.0 if best is None else self.panel.trust(self.readings, best)
+        if best is None or confidence < (least or 0.0):
             yield self._from_memory(otherwise) if otherwise else self._abstain(NOT_THERE)
             return
-        yield from self._quote(*best)
+        yield from self._quote(best, confidence)
 
-    def _best(self, threshold: float) -> tuple[Passage, Reading, tuple[int, int]] | None:
-        """The most confident reading that quotes something; ties go to the better rank."""
-        quotes = [
-            (reading.confidence, -rank, passage, reading, reading.span)
-            for rank, (passage, reading) in enumerate(
-                zip(self.passages, self.readings, strict=False)
-            )
+    def _best(self, threshold: float) -> int | None:
+        """The rank of the most confident reading that quotes something; ties go to the better."""
+        ranks = [
+            rank
+            for rank, reading in enumerate(self.readings)
             if reading.span is not None and reading.confidence >= threshold
         ]
-        if not quotes:
-            return None
-        _, _, passage, reading, span = max(quotes, key=lambda quote: quote[:2])
-        return passage, reading, span
+        return max(ranks, key=lambda rank: self.readings[rank].confidence, default=None)
 
-    def _quote(self, passage: Passage, reading: Reading, span: tuple[int, int]) -> Iterator[Event]:
+    def _quote(self, rank: int, confidence: float) -> Iterator[Event]:
+        passage, reading = self.passages[rank], self.readings[rank]
+        span = reading.span
+        assert span is not None
         start, end = passage.locate(*span)
         first, last = around(passage.text, span)
         citation = Citation(
@@ -272,8 +271,8 @@ class _Loop:
             self._lap("critique")
         yield self._answer(
             text=citation.text,
-            confidence=reading.confidence,
-            sure=reading.confidence >= self.panel.thresholds.sure,
+            confidence=confidence,
+            sure=confidence >= self.panel.thresholds.sure,
             citations=(citation,),
             support=graded.support,
             utility=graded.utility,

@@ -22,6 +22,7 @@ from avalan.reflection.choice import Way
 from avalan.reflection.judge import Judge, Reading, as_support, likeliest
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
+from avalan.reflection.trust import standing
 from avalan.reflection.writer import ChatWriter
 from avalan.retrieval.entities import Passage
 
@@ -32,7 +33,9 @@ and is what was said borne out?"""
 _READER_FILE = "reader.json"
 """A folder with such a file is a reader's; as `model.nlp.judge.CONFIG`, which is heavier."""
 FITTED = ("need", "memory", "reading")
-"""What is fitted for each judge; `reading` is the confidence in a quotation."""
+"""What is fitted for each judge's own scores; `reading` is the confidence in a quotation."""
+ANSWER = "answer"
+"""What is fitted on top of them: the confidence in an answer, in view of all quotations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class Thresholds:
     reading: float = 0.5
     relevance: float = 0.5
     sure: float = 0.5
-    """From which confidence on a quotation is given without reserve."""
+    """From which confidence on an answer is given without reserve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class Panel(AbstractContextManager["Panel"]):
         judges: Mapping[str, Judge],
         thresholds: Thresholds,
         *,
+        answer: Calibrator | None = None,
         writer: ChatWriter | None = None,
         writes: bool = False,
         remarks: Sequence[str] = (),
@@ -73,6 +77,7 @@ class Panel(AbstractContextManager["Panel"]):
         """
         Args:
             judges: one for each of `PARTS`.
+            answer: of `trust.standing`; without one, an answer is trusted as its quotation is.
             writer, writes: who writes sentences, and whether that is what is usual.
             remarks: what went wrong, a sentence each, where a judge stands in for another.
         """
@@ -85,6 +90,7 @@ class Panel(AbstractContextManager["Panel"]):
         # Who has only been chosen to remember has no say about what others quote.
         self._graders = {id(each): each for each in (judges["support"], judges["span"])}
         self.thresholds = thresholds
+        self._answer = answer
         self.writer, self.writes = writer, writes
         """A model that writes sentences, and whether it does so unless it is told to quote."""
         self.remarks = tuple(remarks)
@@ -119,6 +125,12 @@ class Panel(AbstractContextManager["Panel"]):
             if (useful := judge.utility(question, answer, passage)) is not None:
                 return useful, judge.name
         return None, ""
+    def trust(self, readings: Sequence[Reading], rank: int) -> float:
+        """P(the quotation from passage `rank` is a right answer), in view of the others."""
+        if self._answer is None:
+            return readings[rank].confidence
+        confidences = [each.confidence if each.span else 0.0 for each in readings]
+        return self._answer(standing(confidences, rank))
 
     def usage(self) -> Usage:
         """Tokens of all judges together."""
@@ -252,12 +264,13 @@ class _Opened:
             need=_threshold(served["need"], "need"),
             memory=_threshold(served["memory"], "memory"),
             reading=_threshold(served["abstention"], "reading"),
-            sure=_fitted(served["abstention"], "reading").get("sure", Thresholds().sure),
+            sure=float(_fitted(served["abstention"], ANSWER).get("threshold", Thresholds().sure)),
         )
         panel = Panel(
             name,
             judges,
             thresholds,
+            answer=self._calibrator(served["abstention"], ANSWER),
             writer=self.writer(name),
             writes=judges["span"].way in get_args(Way),
             remarks=remarks,
