@@ -21,7 +21,7 @@ from avalan.model.load import Model, open_model
 from avalan.model.prompt import load_tokenizer
 from avalan.reflection import panel as panels
 from avalan.reflection import tokens
-from avalan.reflection.judge import Draft
+from avalan.reflection.judge import Draft, certain
 from avalan.reflection.panel import PARTS
 from avalan.reflection.rules import RulesJudge
 from avalan.reflection.token_judge import TokenJudge
@@ -66,7 +66,7 @@ def draft(question: str) -> Draft:
 def test_a_judge_that_does_better_serves_every_part(stage: Any, few: Validation) -> None:
     judge = stage.judge(stage.oracle, need=lambda text: 0.8 if "news" in text else 0.1, draft=draft)
     rules = stage.judge(name="rules")
-    rules.supports = lambda claim, passage: "partial"
+    rules.support = lambda answer, passage, question="": certain("partial")
     found = calibrate({"model": judge, "rules": rules}, few)
     assert found["default"] == {part: ["model", "rules"] for part in PARTS}
     choices = found["fitted_on"]["choices"]

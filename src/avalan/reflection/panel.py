@@ -125,6 +125,7 @@ class Panel(AbstractContextManager["Panel"]):
             if (useful := judge.utility(question, answer, passage)) is not None:
                 return useful, judge.name
         return None, ""
+
     def trust(self, readings: Sequence[Reading], rank: int) -> float:
         """P(the quotation from passage `rank` is a right answer), in view of the others."""
         if self._answer is None:
