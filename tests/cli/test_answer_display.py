@@ -166,6 +166,26 @@ def test_the_screen_of_an_answer_that_is_not_sure(monkeypatch: pytest.MonkeyPatc
     assert "confidence: 0.31 (not sure)" in plain(events)
 
 
+def test_what_an_older_version_says_stands_beside_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    *events, end = looked_up((passage(), reading()))
+    assert isinstance(end, Answer)
+    cited = replace(end.citations[0], dated="2025-03-20")
+    older = replace(
+        cited, text="at\nseven", source="/notes/old.md", start=7, end=15, dated="2023-02-06"
+    )
+    told = [*events, replace(end, citations=(cited,), superseded=(older,))]
+    lines = screen(told, monkeypatch).splitlines()
+    at = lines.index(" sentence     The beds are watered at «six in the evening».")
+    assert lines[at + 1 : at + 3] == [
+        " older        2023-02-06 «at seven» /notes/old.md bytes 7–15",
+        "              2025-03-20 is newer, and counts",
+    ]
+    assert "older: 2023-02-06: at seven (/notes/old.md bytes 7-15)" in plain(told)
+    assert document(told[-1])["superseded"][0]["dated"] == "2023-02-06"
+
+
 def test_the_screen_of_an_answer_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert screen(remembered(), monkeypatch).splitlines() == [
         " decision     ▰▱▱▱▱▱▱▱▱▱ 0.10  no need to look it up",

@@ -68,6 +68,8 @@ class Citation:
     """What stands before it in its sentence, …"""
     after: str = ""
     """… and after it."""
+    dated: str = ""
+    """When its document says that it is from, as in 2025-03-20; may be empty."""
 
     @property
     def sentence(self) -> str:
@@ -115,6 +117,8 @@ class Answer:
     passages: tuple[Passage, ...] = ()
     readings: tuple[Reading, ...] = ()
     citations: tuple[Citation, ...] = ()
+    superseded: tuple[Citation, ...] = ()
+    """What older versions of the cited document say instead."""
     stated: tuple[Stated, ...] = ()
     """The sentences, where the answer was written and not quoted."""
     support: Support | None = None

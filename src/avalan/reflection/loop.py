@@ -8,6 +8,7 @@ That is how documents are quoted; how a model writes from them is in the module 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import exp
 from time import perf_counter
 
@@ -19,9 +20,9 @@ from avalan.reflection.judge import Draft, Reading, as_support
 from avalan.reflection.panel import Panel, check_probability
 from avalan.reflection.rules import speaks_of
 from avalan.reflection.settings import AskSettings, Retrieve
+from avalan.reflection.versions import Quoted, Versions
 from avalan.reflection.writer import ChatWriter
-from avalan.reflection.writing import Writing
-from avalan.retrieval.chunks import around
+from avalan.reflection.writing import Writing, cited
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
 
@@ -95,6 +96,7 @@ class _Loop:
         self.readings: tuple[Reading, ...] = ()
         self.retrieved = False
         self._before = panel.usage()
+        self._versions = None if index is None else Versions(index)
 
     def run(self) -> Iterator[Event]:
         self.started = self._since = perf_counter()
@@ -234,11 +236,12 @@ class _Loop:
             )
         self._lap("reading")
         best = self._best(threshold)
-        confidence = 0.0 if best is None else self.panel.trust(self.readings, best)
-        if best is None or confidence < (least or 0.0):
+        quoted = None if best is None else self._newest(best, threshold)
+        confidence = 0.0 if quoted is None else self._trust(quoted)
+        if quoted is None or confidence < (least or 0.0):
             yield self._from_memory(otherwise) if otherwise else self._abstain(NOT_THERE)
             return
-        yield from self._quote(best, confidence)
+        yield from self._quote(quoted, confidence)
 
     def _best(self, threshold: float) -> int | None:
         """The rank of the most confident reading that quotes something; ties go to the better."""
@@ -249,22 +252,29 @@ class _Loop:
         ]
         return max(ranks, key=lambda rank: self.readings[rank].confidence, default=None)
 
-    def _quote(self, rank: int, confidence: float) -> Iterator[Event]:
-        passage, reading = self.passages[rank], self.readings[rank]
-        span = reading.span
+    def _newest(self, best: int, least: float) -> Quoted:
+        """What is quoted where versions of a document contradict each other: the newest."""
+        assert self._versions is not None
+        return self._versions.newest(self.question, self.passages, self.readings, best, least=least)
+
+    def _trust(self, quoted: Quoted) -> float:
+        """P(the quotation is a right answer); what it has superseded is no rival."""
+        readings = [
+            replace(reading, span=None) if rank in quoted.superseded else reading
+            for rank, reading in enumerate(self.readings)
+        ]
+        return self.panel.trust(readings, quoted.rank)
+
+    def _cited(self, rank: int) -> Citation:
+        span = self.readings[rank].span
         assert span is not None
-        start, end = passage.locate(*span)
-        first, last = around(passage.text, span)
-        citation = Citation(
-            source=passage.source,
-            start=start,
-            end=end,
-            text=passage.text[slice(*span)],
-            offsets_in=passage.offsets_in,
-            locator=passage.place(span[0]),
-            before=passage.text[first : span[0]],
-            after=passage.text[span[1] : last],
-        )
+        assert self._versions is not None
+        day = self._versions.date(self.passages[rank].source)
+        return cited(self.passages[rank], span, dated=day.isoformat() if day else "")
+
+    def _quote(self, quoted: Quoted, confidence: float) -> Iterator[Event]:
+        passage, reading = self.passages[quoted.rank], self.readings[quoted.rank]
+        citation = self._cited(quoted.rank)
         yield citation
         graded = self.panel.grade(self.question, passage, reading)
         if reading.support is None and graded.by:
@@ -274,6 +284,7 @@ class _Loop:
             confidence=confidence,
             sure=confidence >= self.panel.thresholds.sure,
             citations=(citation,),
+            superseded=tuple(map(self._cited, quoted.superseded)),
             support=graded.support,
             utility=graded.utility,
             graded_by=graded.by,

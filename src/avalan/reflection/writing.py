@@ -214,7 +214,7 @@ class Writing:
             Stated(
                 text=text,
                 mean_logprob=mean_logprob,
-                citation=cited(evidence.passage, answer),
+                citation=cited(evidence.passage, best_sentence(answer, evidence.passage.text)),
                 support=grade,
                 shares=shares[best],
             ),
@@ -225,10 +225,10 @@ class Writing:
         return sorted(found, key=lambda each: -each.rank)[: self._settings.beams]
 
 
-def cited(passage: Passage, answer: str) -> Citation:
-    """The sentence of the passage that shares most with what was said."""
-    start, end = best_sentence(answer, passage.text)
-    first, last = around(passage.text, (start, end))
+def cited(passage: Passage, span: tuple[int, int], *, dated: str = "") -> Citation:
+    """A span of a passage's text, in characters, as a place in its file."""
+    start, end = span
+    first, last = around(passage.text, span)
     begin, stop = passage.locate(start, end)
     return Citation(
         source=passage.source,
@@ -239,4 +239,5 @@ def cited(passage: Passage, answer: str) -> Citation:
         locator=passage.place(start),
         before=passage.text[first:start],
         after=passage.text[end:last],
+        dated=dated,
     )

@@ -94,8 +94,8 @@ class Backend(Protocol):
 
     # --- passages
 
-    def passages(self, source: str) -> list[Passage]:
-        """A document's, in its order; empty where there is no such document."""
+    def passages(self, source: str, limit: int | None = None) -> list[Passage]:
+        """A document's, in its order, the first `limit` or all; empty without such a document."""
 
     def numbered(self, numbers: Sequence[int]) -> dict[int, Passage]:
         """Passages by number; those that are gone are left out."""

@@ -368,13 +368,13 @@ class SyncIndex:
             if number in passages
         ]
 
-    def passages(self, source: str) -> list[Passage]:
-        """All passages of the document at `source`, in its order.
+    def passages(self, source: str, limit: int | None = None) -> list[Passage]:
+        """The passages of the document at `source`, in its order: the first `limit`, or all.
 
         Raises:
             RetrievalError: there is no such document.
         """
-        if found := self._backend.passages(source):
+        if found := self._backend.passages(source, limit):
             return found
         raise self._unknown(source)
 

@@ -252,13 +252,13 @@ class PostgresBackend:
 
     # --- passages ---------------------------------------------------------------------------
 
-    def passages(self, source: str) -> list[Passage]:
-        """A document's, in its order; empty where there is no such document."""
+    def passages(self, source: str, limit: int | None = None) -> list[Passage]:
+        """A document's, in its order, the first `limit` or all; empty without such a document."""
         where = (
             "WHERE d.source = %s AND p.number >= d.first_passage "
-            "AND p.number < d.first_passage + d.num_passages ORDER BY p.number"
+            "AND p.number < d.first_passage + d.num_passages ORDER BY p.number LIMIT %s"
         )
-        return [_passage(row) for row in self._all(_PASSAGES + where, (source,))]
+        return [_passage(row) for row in self._all(_PASSAGES + where, (source, limit))]
 
     def numbered(self, numbers: Sequence[int]) -> dict[int, Passage]:
         """Passages by number; those that are gone are left out."""

@@ -1,7 +1,7 @@
 """From the scores of two searches to one ranking, without the same text twice. Pure functions."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from statistics import median
 
@@ -102,6 +102,12 @@ def resemblance(first: frozenset[int], second: frozenset[int]) -> float:
         return 0.0  # It cannot come to what anybody asks for.
     num_common = len(first & second)
     return num_common / (fewer + more - num_common)
+
+
+def containment(first: Set[Hashable], second: Set[Hashable]) -> float:
+    """The share of the smaller set that the other one has too, 0 to 1 (Broder, 1997)."""
+    fewer = min(len(first), len(second))
+    return len(first & second) / fewer if fewer else 0.0
 
 
 def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:

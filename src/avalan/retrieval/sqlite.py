@@ -145,15 +145,16 @@ class SqliteBackend:
 
     # --- passages ---------------------------------------------------------------------------
 
-    def passages(self, source: str) -> list[Passage]:
-        """A document's, in its order; empty where there is no such document."""
+    def passages(self, source: str, limit: int | None = None) -> list[Passage]:
+        """A document's, in its order, the first `limit` or all; empty without such a document."""
         # SQLite takes a cross join as it stands: the document first, then its numbers.
         sql = (
             f"{_COLUMNS} FROM documents AS d CROSS JOIN passages AS p WHERE d.source = ? "
             "AND p.rowid BETWEEN d.first_passage AND d.first_passage + d.num_passages - 1 "
-            "ORDER BY p.rowid"
+            "ORDER BY p.rowid LIMIT ?"
         )
-        return [_passage(row) for row in self._all(sql, (source,))]
+        most = -1 if limit is None else limit  # Which is how SQLite says all.
+        return [_passage(row) for row in self._all(sql, (source, most))]
 
     def numbered(self, numbers: Sequence[int]) -> dict[int, Passage]:
         """Passages by number; those that are gone are left out."""

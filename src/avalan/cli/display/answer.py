@@ -34,7 +34,7 @@ _UNSUPPORTED = {"none": _n("not borne out"), "contradicted": _n("contradicted")}
 _RELEVANT = 0.5
 _LABELS = (
     *("decision", "passages", "source", "sentence", "memory", "confidence", "support", "utility"),
-    _n("judged by"),
+    *(_n("older"), _n("judged by")),
 )
 """What stands on the left; each is marked where it is written."""
 _MARGIN = 3
@@ -62,6 +62,7 @@ def document(answer: Answer) -> dict[str, Any]:
         },
         "passages": [_passage(*pair) for pair in zip_longest(answer.passages, answer.readings)],
         "citations": [asdict(citation) for citation in answer.citations],
+        "superseded": [asdict(citation) for citation in answer.superseded],
         "sentences": [_stated(answer, each) for each in answer.stated],
         "support": answer.support,
         "utility": answer.utility,
@@ -114,6 +115,10 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
         yield _("source"), f"{path_text(citation.source)} {_bytes(citation, '-')}"
         if _has_words_beside(citation):
             yield _("sentence"), " ".join(citation.sentence.split())
+    for older in answer.superseded:
+        said = " ".join(older.text.split())
+        place = f"{path_text(older.source)} {_bytes(older, '-')}"
+        yield _("older"), _("{date}: {said} ({place})", date=older.dated, said=said, place=place)
     if not answer.citations:
         sure = answer.confidence
         yield _("source"), _("memory (confidence {confidence:.2f})", confidence=sure)
@@ -270,11 +275,21 @@ class Screen:
             self._row(_("source"), lead, path, (f" {place}", "dim"), cut=False)
             if _has_words_beside(citation):
                 self._row(_("sentence"), *self._sentence(citation))
+        for older in answer.superseded:
+            self._superseded(answer, older)
         if answer.citations:
             sure = self._bar(answer.confidence, "green" if answer.sure else "yellow")
             self._row(_("confidence"), *sure, (_("that it is right"), "dim"))
         if answer.text is not None and not answer.citations:
             self._row(_("memory"), *self._bar(answer.confidence, "green"), (_("no source"), "dim"))
+
+    def _superseded(self, answer: Answer, older: Citation) -> None:
+        """What an older version said, for whoever knows it from there."""
+        said = f"{self._draw.open}{' '.join(older.text.split())}{self._draw.close}"
+        place = f" {path_text(older.source)} {_bytes(older, self._draw.dash)}"
+        self._row(_("older"), (f"{older.dated} ", ""), (said, "yellow"), (place, "dim"), cut=False)
+        newer = _("{date} is newer, and counts", date=answer.citations[0].dated)
+        self._row("", (newer, "dim"))
 
     def _sentence(self, citation: Citation) -> list[Part]:
         """The sentence that a quotation stands in, with the quotation marked."""
