@@ -211,3 +211,18 @@ def test_readings_are_told_in_their_order(folder: Path, index: SyncIndex) -> Non
     answer = answer_of(events)
     assert answer.readings == tuple(event.reading for event in reads)
     assert answer.passages == tuple(event.passage for event in reads)
+
+
+def test_nothing_is_written_from_a_version_that_a_newer_one_has_replaced(
+    folder: Path, tmp_path: Path
+) -> None:
+    text = "Beds\n\nOn {date} we said that the beds are watered at {hour} by whoever has the key."
+    for name, date, hour in (("a", "1 May 2020", "six"), ("b", "1 May 2024", "nine")):
+        (tmp_path / f"{name}.md").write_text(text.format(date=date, hour=hour))
+    with SyncIndex.temporary() as index:
+        list(index.add([tmp_path]))
+        older = Reading(relevance=0.95, span=(0, 8), confidence=0.9)
+        newer = Reading(relevance=0.6, span=(0, 8), confidence=0.9)
+        judge = Gate(readings={"six": older, "nine": newer})
+        replies = {"six": "At six.", "nine": "At nine."}
+        assert answer_of(written(folder, index, replies, judge)).text == "At nine."

@@ -146,7 +146,8 @@ class _Loop:
             yield self._abstain(NO_DOCUMENTS)
             return
         search = self._searched if may_look else None
-        writing = Writing(self.question, writer, self.panel, search, self.settings)
+        versions = self._versions if may_look else None
+        writing = Writing(self.question, writer, self.panel, search, self.settings, versions)
         yield from writing.run(retrieve=self.retrieved)
         if writing.written is None and not must_look:
             # The documents have its words but nothing to say: it is answered as the gate wanted.

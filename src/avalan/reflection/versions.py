@@ -5,7 +5,7 @@ which is newer they say themselves. Nothing is known of those that do not say wh
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -101,6 +101,12 @@ class Versions:
                 and _says_otherwise(passages, readings, rank, best)
             ),
         )
+
+    def is_superseded(self, question: str, source: str, others: Iterable[str]) -> bool:
+        """Whether one of the documents `others` is a newer version, and this one is not meant."""
+        if self._is_named(question, source):
+            return False
+        return any(self.is_newer(other, source) for other in others)
 
     def _is_named(self, question: str, source: str) -> bool:
         """Whether the question names the year that a document is from."""

@@ -15,6 +15,7 @@ from avalan.reflection.judge import Reading, likeliest
 from avalan.reflection.panel import Panel
 from avalan.reflection.rules import best_sentence
 from avalan.reflection.settings import AskSettings
+from avalan.reflection.versions import Versions
 from avalan.reflection.writer import ChatWriter, Told
 from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
@@ -68,13 +69,15 @@ class Writing:
         panel: Panel,
         search: Search | None,
         settings: AskSettings,
+        versions: Versions | None = None,
     ) -> None:
         """
         Args:
             search: from a query to passages, best first; None where there is nothing to search.
+            versions: of the documents; without them, an older one counts like a newer one.
         """
         self.question, self._writer, self._panel = question, writer, panel
-        self._search, self._settings = search, settings
+        self._search, self._settings, self._versions = search, settings, versions
         self.passages: tuple[Passage, ...] = ()
         """All that were found, in the order of the look-ups."""
         self.readings: tuple[Reading, ...] = ()
@@ -161,7 +164,19 @@ class Writing:
             if reading.relevance >= threshold:
                 relevant.append(Evidence(passage=passage, reading=reading))
         self.passages += tuple(found[:num_read])
-        return relevant
+        return self._current(relevant)
+
+    def _current(self, relevant: list[Evidence]) -> list[Evidence]:
+        """Without what stands in a newer version of its document too, or otherwise there."""
+        versions = self._versions
+        if versions is None:
+            return relevant
+        sources = {each.passage.source for each in relevant}
+        return [
+            each
+            for each in relevant
+            if not versions.is_superseded(self.question, each.passage.source, sources)
+        ]
 
     def _next(self, written: Written, evidence: Evidence | None) -> Written:
         """The answer with one sentence more, from `evidence` if there is any that is new."""
