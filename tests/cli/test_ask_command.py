@@ -115,8 +115,10 @@ def test_the_document_has_exactly_its_shape(ask: Ask, notes: Path) -> None:
                 "locator": f"line {1 + held[:start].count(10)}",
                 "before": "",
                 "after": "",
+                "dated": "",
             }
         ],
+        "superseded": [],
         "sentences": [],
         "support": None,
         "utility": None,
@@ -351,10 +353,28 @@ def in_terminal(words: list[str], *, typed: bytes = b"", **environment: str) -> 
     return seen.decode()
 
 
-def test_a_person_at_a_terminal_is_asked_once_and_shown_a_screen() -> None:
+def test_a_person_at_a_terminal_has_a_conversation() -> None:
     words = ["ask", "--docs", "notes", "--model", "rules"]
-    seen = in_terminal(words, typed=BEDS.encode() + b"\n")
-    assert seen.count("Question: ") == 1
+    seen = in_terminal(words, typed=BEDS.encode() + b"\nand where do dogs stay?\n\n")
+    assert seen.count("Question: ") == 3
+    assert "understood as" in seen
+    assert f"{BEDS} and where do dogs stay?" in seen
+    shown = seen.index("\x1b[1mThe beds are watered at six in the evening.\x1b[0m")
+    assert shown < seen.index("understood as") < seen.rindex("┃")
+
+
+def test_a_question_that_cannot_be_asked_does_not_end_the_conversation() -> None:
+    long = b"why " * 900
+    words = ["ask", "--docs", "notes", "--model", "rules"]
+    seen = in_terminal(words, typed=long[:3500] + b"\n" + BEDS.encode() + b"\n\x04")
+    assert "Traceback" not in seen
+    assert seen.count("Question: ") == 3
+
+
+def test_a_person_who_asks_one_question_is_shown_a_screen() -> None:
+    words = ["ask", "--docs", "notes", "--model", "rules"]
+    seen = in_terminal([*words, BEDS])
+    assert "Question: " not in seen
     assert "\x1b[1mThe beds are watered at six in the evening.\x1b[0m" in seen
     assert "notes/garden.md" in seen
     plain = in_terminal([*words, BEDS], NO_COLOR="1")
@@ -367,6 +387,26 @@ def test_the_trace_in_a_terminal_tells_each_step_before_the_answer() -> None:
     seen = in_terminal(words, NO_COLOR="1")
     places = [seen.index(word) for word in ("decision ", "search ", "passage 1", "timings ", "┃")]
     assert places == sorted(places)
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+def test_events_are_told_line_by_line_and_the_answer_comes_last(run: Run) -> None:
+    said = run(BEDS, "--docs", "notes", "--events")
+    assert (said.code, said.err) == (0, "")
+    told = [json.loads(line) for line in said.out.splitlines()]
+    steps = [each["step"] for each in told]
+    assert steps == ["decision", "search", "read", "read", "citation", "answer"]
+    assert told[1] == {"step": "search", "num_passages": 2, "num_read": 2}
+    assert told[-1]["answer"] == told[-2]["text"] == ANSWER
+
+
+@pytest.mark.parametrize("words", [["--trace"], ["--questions", "-"]])
+def test_events_are_of_one_question_and_whole(run: Run, words: list[str]) -> None:
+    said = run("--events", *words)
+    assert said.code == 2
+    assert "leave out --trace and --questions" in said.err
 
 
 # --- pipes --------------------------------------------------------------------------------------

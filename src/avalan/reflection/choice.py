@@ -11,7 +11,6 @@ of which an engine takes the first that it can:
 
 import json
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +28,8 @@ from avalan.model.entities import (
 )
 from avalan.model.generate import generate
 from avalan.model.load import Model
+from avalan.reflection.judge import Way
 from avalan.reflection.reading import PrefixReader, prompt_ids, prompt_of
-
-Way = Literal["logits", "logprobs", "grammar"]
 
 _NUM_ALTERNATIVES = 20
 """The most that servers tell."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from avalan.model.entities import Grade, Usage
 from avalan.reflection.judge import Reading, Shares
 from avalan.reflection.record import Support
+from avalan.retrieval.chunks import around
 from avalan.retrieval.documents import OffsetsIn
 from avalan.retrieval.entities import Passage
 
@@ -70,6 +72,23 @@ class Citation:
     """… and after it."""
     dated: str = ""
     """When its document says that it is from, as in 2025-03-20; may be empty."""
+
+    @classmethod
+    def of(cls, passage: Passage, span: tuple[int, int], *, dated: str = "") -> Self:
+        """A span of a passage's text, in characters."""
+        start, end = passage.locate(*span)
+        first, last = around(passage.text, span)
+        return cls(
+            source=passage.source,
+            start=start,
+            end=end,
+            text=passage.text[slice(*span)],
+            offsets_in=passage.offsets_in,
+            locator=passage.place(span[0]),
+            before=passage.text[first : span[0]],
+            after=passage.text[span[1] : last],
+            dated=dated,
+        )
 
     @property
     def sentence(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from avalan.model.entities import GRADES, Grade, Usage
 from avalan.reflection.record import Support
@@ -67,12 +67,16 @@ def as_support(grade: Grade) -> Support:
     return "none" if grade == "contradicted" else grade
 
 
+Way = Literal["logits", "logprobs", "grammar"]
+"""How a model that has no reflection tokens is asked; see `choice`."""
+
+
 class Judge(Protocol):
     """A source of judgements: a model's reflection tokens, the reader, rules."""
 
     name: str
     way: str
-    """How it is asked: `rules`, a reader's `heads`, reflection `tokens`, or one of `choice.Way`."""
+    """How it is asked: `rules`, a reader's `heads`, reflection `tokens`, or a `Way`."""
 
     def need(self, question: str, said: str = "") -> float:
         """P(the question, or what is still to say after `said`, needs a look-up), 0 to 1.

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import exp
 from time import perf_counter
+from typing import TYPE_CHECKING
 
+from avalan import extras
 from avalan.errors import ConfigurationError
 from avalan.locale import _n
 from avalan.model.entities import GRADES
@@ -21,10 +23,11 @@ from avalan.reflection.panel import Panel, check_probability
 from avalan.reflection.rules import speaks_of
 from avalan.reflection.settings import AskSettings, Retrieve
 from avalan.reflection.versions import Quoted, Versions
-from avalan.reflection.writer import ChatWriter
-from avalan.reflection.writing import Writing, cited
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
+
+if TYPE_CHECKING:  # Whoever is answered with quotations need not wait for a model library.
+    from avalan.reflection.writer import ChatWriter
 
 __all__ = [
     "NOT_KNOWN",
@@ -129,7 +132,7 @@ class _Loop:
             return
         yield from self._look_up(sure)
 
-    def _writer(self) -> ChatWriter | None:
+    def _writer(self) -> "ChatWriter | None":
         """Who writes the answer; None where it is quoted."""
         if self.settings.style == "write" and self.panel.writer is None:
             raise ConfigurationError(
@@ -139,7 +142,7 @@ class _Loop:
         wanted = self.panel.writes if self.settings.style == "auto" else True
         return self.panel.writer if wanted and self.settings.style != "quote" else None
 
-    def _write(self, writer: ChatWriter, *, may_look: bool, must_look: bool) -> Iterator[Event]:
+    def _write(self, writer: "ChatWriter", *, may_look: bool, must_look: bool) -> Iterator[Event]:
         """The model's own sentences, from passages where something is looked up."""
         self.retrieved = may_look and (must_look or self._documents_speak())
         if must_look and self.index is None and self.settings.retrieve != "never":
@@ -147,7 +150,9 @@ class _Loop:
             return
         search = self._searched if may_look else None
         versions = self._versions if may_look else None
-        writing = Writing(self.question, writer, self.panel, search, self.settings, versions)
+        writing = extras.load("avalan.reflection.writing").Writing(
+            self.question, writer, self.panel, search, self.settings, versions
+        )
         yield from writing.run(retrieve=self.retrieved)
         if writing.written is None and not must_look:
             # The documents have its words but nothing to say: it is answered as the gate wanted.
@@ -271,7 +276,7 @@ class _Loop:
         assert span is not None
         assert self._versions is not None
         day = self._versions.date(self.passages[rank].source)
-        return cited(self.passages[rank], span, dated=day.isoformat() if day else "")
+        return Citation.of(self.passages[rank], span, dated=day.isoformat() if day else "")
 
     def _quote(self, quoted: Quoted, confidence: float) -> Iterator[Event]:
         passage, reading = self.passages[quoted.rank], self.readings[quoted.rank]

@@ -11,20 +11,21 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.choice import Way
-from avalan.reflection.judge import Judge, Reading, as_support, likeliest
+from avalan.reflection.judge import Judge, Reading, Way, as_support, likeliest
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
 from avalan.reflection.trust import standing
-from avalan.reflection.writer import ChatWriter
 from avalan.retrieval.entities import Passage
+
+if TYPE_CHECKING:  # Rules and the reader need no model library.
+    from avalan.reflection.writer import ChatWriter
 
 RULES, READER = "rules", "reader"
 PARTS = ("need", "memory", "relevance", "span", "abstention", "support")
@@ -70,7 +71,7 @@ class Panel(AbstractContextManager["Panel"]):
         thresholds: Thresholds,
         *,
         answer: Calibrator | None = None,
-        writer: ChatWriter | None = None,
+        writer: "ChatWriter | None" = None,
         writes: bool = False,
         remarks: Sequence[str] = (),
     ) -> None:
@@ -234,12 +235,13 @@ class _Opened:
             self._judges[name] = self._open(name)
         return self._judges[name]
 
-    def writer(self, name: str) -> ChatWriter | None:
+    def writer(self, name: str) -> "ChatWriter | None":
         """A writer on the model behind the judge called `name`, if its engine reads token ids."""
         model = self._models.get(name)
         if model is None or "token_prompt" not in model.engine.capabilities:
             return None
-        return ChatWriter(model)
+        made: ChatWriter = extras.load("avalan.reflection.writer").ChatWriter(model)
+        return made
 
     def best(self, names: Sequence[str]) -> str:
         """The first of `names` that can be opened; the last is the rules, which always can."""

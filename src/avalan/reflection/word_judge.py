@@ -74,7 +74,7 @@ class WordJudge:
 
     @property
     def way(self) -> str:
-        """How it is asked; see `choice.Way`."""
+        """How it is asked; see `judge.Way`."""
         return self._chooser.way
 
     def need(self, question: str, said: str = "") -> float:

@@ -30,7 +30,7 @@ _QUERY = (
     "A search for the question below found nothing. Write other words to search for, on one line "
     "and nothing else.\n\nQuestion: {question}"
 )
-MAX_QUERY_TOKENS = 24
+MAX_LINE_TOKENS = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +126,13 @@ class ChatWriter:
 
     def other_words(self, question: str) -> str:
         """Another query for a question that nothing was found for; may be empty."""
-        told = self._turn((Message(role="user", content=_QUERY.format(question=question)),))
+        return self.line(_QUERY.format(question=question))
+
+    def line(self, request: str) -> str:
+        """The first line of what the model answers to a request; may be empty."""
+        told = self._turn((Message(role="user", content=request),))
         report = GenerationReport()
-        tokens = self._tokens(told.token_ids, told.state, report, most=MAX_QUERY_TOKENS)
+        tokens = self._tokens(told.token_ids, told.state, report, most=MAX_LINE_TOKENS)
         line, _, _ = _text(list(tokens)).strip().partition("\n")
         return line.strip()
 

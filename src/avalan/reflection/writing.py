@@ -17,7 +17,6 @@ from avalan.reflection.rules import best_sentence
 from avalan.reflection.settings import AskSettings
 from avalan.reflection.versions import Versions
 from avalan.reflection.writer import ChatWriter, Told
-from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
 
 MAX_SENTENCES = 6
@@ -219,7 +218,7 @@ class Writing:
         # Of equals the one that was shown last: the sentence was written from it.
         best = max(range(len(given)), key=lambda i: (shares[i][0] + shares[i][1] / 2, i))
         full, partial, *_others = shares[best]
-        evidence = given[best]
+        evidence, passage = given[best], given[best].passage
         utility, _name = self._panel.utility(self.question, answer, evidence.passage)
         score = draft_score(
             mean_logprob, evidence.reading.relevance, full, partial, utility, weights
@@ -229,7 +228,7 @@ class Writing:
             Stated(
                 text=text,
                 mean_logprob=mean_logprob,
-                citation=cited(evidence.passage, best_sentence(answer, evidence.passage.text)),
+                citation=Citation.of(passage, best_sentence(answer, passage.text)),
                 support=grade,
                 shares=shares[best],
             ),
@@ -238,21 +237,3 @@ class Writing:
 
     def _best(self, found: Sequence[Written]) -> list[Written]:
         return sorted(found, key=lambda each: -each.rank)[: self._settings.beams]
-
-
-def cited(passage: Passage, span: tuple[int, int], *, dated: str = "") -> Citation:
-    """A span of a passage's text, in characters, as a place in its file."""
-    start, end = span
-    first, last = around(passage.text, span)
-    begin, stop = passage.locate(start, end)
-    return Citation(
-        source=passage.source,
-        start=begin,
-        end=stop,
-        text=passage.text[start:end],
-        offsets_in=passage.offsets_in,
-        locator=passage.place(start),
-        before=passage.text[first:start],
-        after=passage.text[end:last],
-        dated=dated,
-    )

@@ -183,6 +183,10 @@ class Index:
         """How much there is."""
         return await self._reader.take(lambda index: index.totals())
 
+    async def reading(self, act: Callable[[SyncIndex], T]) -> T:
+        """Do something with the index underneath, in a thread, while no other reader does."""
+        return await self._reader.take(act)
+
     async def _writing(self) -> "_Turns":
         def opened() -> _Turns:
             with self._lock:

@@ -1,8 +1,10 @@
 """`avalan ask`: a question in, an answer with its evidence out, or the reason why there is none."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, get_args
@@ -42,7 +44,7 @@ def configure(parser: Parser) -> None:
         "question",
         nargs="?",
         metavar="QUESTION",
-        help=_("what to answer; left out, it is read from a pipe or asked for"),
+        help=_("what to answer; left out, it is read from a pipe, or a conversation begins"),
     )
     documents = parser.add_argument_group(_("Documents"))
     documents.add_argument(
@@ -73,6 +75,9 @@ def configure(parser: Parser) -> None:
     output = parser.add_argument_group(_("Output"))
     output.add_argument("--trace", action="store_true", help=_("tell every step in detail"))
     output.add_argument(
+        "--events", action="store_true", help=_("each step as a line of JSON, as it happens")
+    )
+    output.add_argument(
         "--questions",
         metavar="FILE",
         help=_("answer a file: a question on each line, or JSON lines with `question`; - is stdin"),
@@ -95,8 +100,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
             return _answer_all(lines, args, settings, console)
     question = read_question(args.question, console)
     with open_index(args, console) as index, open_panel(args, console) as panel:
-        events = loop.ask(question, panel=panel, index=index, settings=settings)
-        present(events, console, trace=args.trace)
+        asked = partial(loop.ask, panel=panel, index=index, settings=settings)
+        show_answer = _stream if args.events else partial(present, trace=args.trace)
+        if args.question is None and console.answers:
+            return _talk(question, panel, lambda text: show_answer(asked(text), console), console)
+        show_answer(asked(question), console)
     return 0
 
 
@@ -107,6 +115,10 @@ def _check_words(args: argparse.Namespace) -> None:
         )
     if args.question is not None and args.questions is not None:
         raise UsageError("There is a QUESTION and a file of --questions; give one of them.")
+    if args.events and (args.trace or args.questions is not None):
+        raise UsageError(
+            "--events tells every step of one question; leave out --trace and --questions."
+        )
 
 
 # --- documents and judges -----------------------------------------------------------------------
@@ -189,6 +201,37 @@ def present(events: Iterator[Event], console: Console, *, trace: bool = False) -
     _finish(answer, console, screen if tracer else None)
     warn_if_changed(answer, console)
     return answer
+
+
+def _stream(events: Iterator[Event], console: Console) -> Answer:
+    """A line of JSON for each step as it happens; the last one is the answer."""
+    for event in events:
+        match event:
+            case Answer():
+                console.json({"step": "answer"} | show.document(event))
+                warn_if_changed(event, console)
+                answer = event
+            case Citation():
+                console.json({"step": "citation"} | asdict(event))
+            case _:
+                console.json(step(event))
+    return answer
+
+
+def _talk(question: str, panel: Any, show_answer: Callable[[str], Answer], console: Console) -> int:
+    """One question after the other, until there is none; a follow-up leans on those before it."""
+    talk = extras.load("avalan.reflection.conversation").Conversation(panel.writer)
+    while question.strip():
+        try:
+            asked = talk.understood(question)
+            if asked != " ".join(question.split()):
+                console.note((_("understood as"), "dim"), " ", asked)
+            show_answer(asked)
+        except AvalanError as error:
+            console.error(str(error))
+        console.note()
+        question = console.ask(_("Question:") + " ")
+    return 0
 
 
 def _finish(answer: Answer, console: Console, screen: "show.Screen | None") -> None:
