@@ -12,7 +12,7 @@ from avalan.cli import main
 from avalan.compress.export import export
 from avalan.evaluate import calibration, examples, tasks
 from avalan.reflection import tokens
-from avalan.reflection.panel import PARTS
+from avalan.reflection.panel import PARTS, open_panel
 
 Captured = pytest.CaptureFixture[str]
 
@@ -218,6 +218,66 @@ def test_calibration_writes_what_panels_read(
     assert found["fitted_on"]["n"] == {
         "need": 5, "memory": 8, "relevance": 2, "span": 1, "abstention": 4, "support": 2,
     }  # fmt: skip
+
+
+GATE = ("--task", "retrieval-decision", "--calibrate")
+
+
+def test_a_gate_is_fitted_for_a_model_and_kept(
+    pico: Path,
+    data: Path,
+    book: Path,
+    tmp_path: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AVALAN_HOME", str(tmp_path / "home"))
+    more = [
+        {"id": f"e{i}", "prompt": text, "need": need, "kind": "math", "split": "validation"}
+        for i in range(12)
+        for text, need in ((f"what is {i} plus {i}", "none"), (f"our rota of {i} June", "retrieve"))
+    ]
+    write(data / "decisions.jsonl", more)
+    words = (*GATE, "--data", str(data), "--textbook", str(book))
+    out, _ = evaluate(capsys, str(pico), *words, "--budget", "0.4")
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:8]] == [
+        "token + draft + similarity + reader + router + rules",
+        *("token", "draft", "similarity", "reader", "router", "rules"),
+    ]
+    assert "of 25 prompts" in out
+    path = Path(lines[-1].removeprefix("Wrote ").removesuffix("."))
+    fitted = json.loads(path.read_text())
+    assert fitted["fitted_on"]["looked_up"] <= 0.4
+    assert fitted["fitted_on"]["aim"] == {"budget": 0.4, "accuracy": None}
+    with open_panel(str(pico)) as panel:
+        assert panel.need.way == "combined"
+        assert panel.thresholds.need == fitted["threshold"]
+        assert 0 <= panel.need.need("our rota of May") <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "fitted for one model"),
+        (("default",), "fitted for one model"),
+        (("bundled", "rules"), "fitted for one model"),
+        (("rules", "--out", "x.json"), "leave --out"),
+        (("rules", "--split", "test"), "--split out"),
+        (("rules", "--budget", "0.4", "--target-accuracy", "0.9"), "two aims"),
+        (("rules", "--budget", "1.5"), "between 0 and 1"),
+        (("rules", "--target-accuracy", "no"), "not a number"),
+    ],
+)
+def test_what_a_gate_cannot_be_fitted_for_is_said(
+    capsys: Captured, words: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in " ".join(evaluate(capsys, *words, *GATE, code=2)[1].split())
+
+
+def test_an_aim_needs_a_gate_to_fit(capsys: Captured) -> None:
+    for words in (("--calibrate", "--out", "x"), ("--task", "grounded-qa")):
+        assert "--budget" in evaluate(capsys, "rules", *words, "--budget", "0.4", code=2)[1]
 
 
 def test_the_same_seed_calibrates_to_the_same_bytes(

@@ -79,14 +79,6 @@ def check(plan: Plan) -> None:
         raise ConfigurationError(
             "H has questions and no prompts; measure it with --task {task}.", task=GROUNDED_QA
         )
-    if "H" in plan.levels and plan.data is None:
-        raise ConfigurationError(
-            "H needs its files; name the tests/data of a checkout with: --data DIR"
-        )
-    if "H" in plan.levels and plan.task != GROUNDED_QA:
-        raise ConfigurationError(
-            "H has questions and no prompts; measure it with --task {task}.", task=GROUNDED_QA
-        )
     if "T" in plan.levels and plan.textbook is None:
         raise ConfigurationError(
             "T needs the textbook; name the data/textbook of a checkout with: --textbook DIR"

@@ -71,18 +71,28 @@ Way = Literal["logits", "logprobs", "grammar"]
 """How a model that has no reflection tokens is asked; see `choice`."""
 
 
-class Judge(Protocol):
-    """A source of judgements: a model's reflection tokens, the reader, rules."""
+class Gate(Protocol):
+    """What decides whether something is looked up."""
 
-    name: str
-    way: str
-    """How it is asked: `rules`, a reader's `heads`, reflection `tokens`, or a `Way`."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def way(self) -> str:
+        """How it is asked: `rules`, a reader's `heads`, reflection `tokens`, or a `Way`."""
 
     def need(self, question: str, said: str = "") -> float:
         """P(the question, or what is still to say after `said`, needs a look-up), 0 to 1.
 
         Who judges questions alone says 0 in the middle of an answer.
         """
+
+    def usage(self) -> Usage:
+        """Tokens read and written since it was made."""
+
+
+class Judge(Gate, Protocol):
+    """A source of judgements: a model's reflection tokens, the reader, rules."""
 
     def remember(self, question: str) -> Draft | None:
         """An answer from memory, or None for a judge that has none."""
@@ -95,6 +105,3 @@ class Judge(Protocol):
 
     def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
         """The expected grade of an answer, 1 to 5; None for a judge that has no opinion."""
-
-    def usage(self) -> Usage:
-        """Tokens read and written since the judge was made."""

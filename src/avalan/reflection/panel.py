@@ -17,8 +17,10 @@ from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings, Usage
+from avalan.reflection import gates
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.judge import Judge, Reading, Way, as_support, likeliest
+from avalan.reflection.gates import CombinedGate, FittedGate, Sign
+from avalan.reflection.judge import Gate, Judge, Reading, Way, as_support, likeliest
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
 from avalan.reflection.trust import standing
@@ -70,6 +72,7 @@ class Panel(AbstractContextManager["Panel"]):
         judges: Mapping[str, Judge],
         thresholds: Thresholds,
         *,
+        gate: Gate | None = None,
         answer: Calibrator | None = None,
         writer: "ChatWriter | None" = None,
         writes: bool = False,
@@ -78,12 +81,14 @@ class Panel(AbstractContextManager["Panel"]):
         """
         Args:
             judges: one for each of `PARTS`.
+            gate: who decides instead of the judge for `need`.
             answer: of `trust.standing`; without one, an answer is trusted as its quotation is.
             writer, writes: who writes sentences, and whether that is what is usual.
             remarks: what went wrong, a sentence each, where a judge stands in for another.
         """
         self.name = name
-        self.need, self.memory = judges["need"], judges["memory"]
+        self.need: Gate = gate or judges["need"]
+        self.memory = judges["memory"]
         self.reading: Judge | Divided = judges["span"]
         if len({id(judges[part]) for part in Divided.PARTS}) > 1:
             self.reading = Divided(*(judges[part] for part in Divided.PARTS))
@@ -96,6 +101,7 @@ class Panel(AbstractContextManager["Panel"]):
         """A model that writes sentences, and whether it does so unless it is told to quote."""
         self.remarks = tuple(remarks)
         self.served = {part: judge.name for part, judge in judges.items()}
+        self.served["need"] = self.need.name
         """Names of the judges, by part."""
         self._judges = {id(judge): judge for judge in judges.values()}
         self._close: list[Any] = []
@@ -198,13 +204,24 @@ def open_panel(
     """
     opened = _Opened(settings, calibrated=calibrated)
     if name is not None:
-        judge = opened.judge(name)
-        return opened.panel(name, dict.fromkeys(PARTS, judge), dict.fromkeys(PARTS, name))
+        return opened.alone(name, gates.saved(name) if calibrated else None)
     ranked = calibration()["default"]
     served = {part: opened.best(ranked[part]) for part in PARTS}
     judges = {part: opened.judge(served[part]) for part in PARTS}
     shown = "+".join(dict.fromkeys(served.values()))
     return opened.panel(shown, judges, served, list(_remarks(opened.failed, ranked, served)))
+
+
+def open_signs(
+    name: str, settings: EngineSettings | None = None
+) -> tuple[Panel, Mapping[str, Sign]]:
+    """A panel of one model without the gate that may be kept for it, and its signs, by name.
+
+    Raises:
+        ModelError: the model cannot be loaded, or can neither choose nor be held to a choice.
+    """
+    opened = _Opened(settings, calibrated=True)
+    return opened.alone(name), opened.signs(name)
 
 
 def _remarks(
@@ -243,6 +260,19 @@ class _Opened:
         made: ChatWriter = extras.load("avalan.reflection.writer").ChatWriter(model)
         return made
 
+    def signs(self, name: str) -> Mapping[str, Sign]:
+        """The signs of need that the model called `name` gives, and what is in the box."""
+        made: Mapping[str, Sign] = extras.load("avalan.reflection.signs").signs_of(
+            self.judge(name), self._models.get(name), lambda: self.judge(READER)
+        )
+        return made
+
+    def alone(self, name: str, kept: FittedGate | None = None) -> Panel:
+        """A panel of one judge for every part; `kept` is the gate that was fitted for it."""
+        judge = self.judge(name)
+        gate = None if kept is None else CombinedGate(judge, kept, self.signs(name))
+        return self.panel(name, dict.fromkeys(PARTS, judge), dict.fromkeys(PARTS, name), gate=gate)
+
     def best(self, names: Sequence[str]) -> str:
         """The first of `names` that can be opened; the last is the rules, which always can."""
         for name in names[:-1]:
@@ -262,9 +292,10 @@ class _Opened:
         judges: Mapping[str, Judge],
         served: Mapping[str, str],
         remarks: Sequence[str] = (),
+        gate: CombinedGate | None = None,
     ) -> Panel:
         thresholds = Thresholds(
-            need=_threshold(served["need"], "need"),
+            need=_threshold(served["need"], "need") if gate is None else gate.threshold,
             memory=_threshold(served["memory"], "memory"),
             reading=_threshold(served["abstention"], "reading"),
             sure=float(_fitted(served["abstention"], ANSWER).get("threshold", Thresholds().sure)),
@@ -273,6 +304,7 @@ class _Opened:
             name,
             judges,
             thresholds,
+            gate=gate,
             answer=self._calibrator(served["abstention"], ANSWER),
             writer=self.writer(name),
             writes=judges["span"].way in get_args(Way),

@@ -21,35 +21,36 @@ NUM_SAMPLES = 3
 _NUM_ALTERNATIVES = 20
 _PROMPT = "Answer in a few words.\n\nQuestion: {question}"
 
-FEATURES = ("draft_entropy", "draft_highest_entropy", "draft_logprob", "draft_similarity")
 
+def draft_signals(model: Model, question: str) -> dict[str, float]:
+    """What a greedy draft of at most `DRAFT_TOKENS` tokens tells.
 
-def draft_signals(
-    model: Model, question: str, *, num_samples: int = NUM_SAMPLES, seed: int = 0
-) -> dict[str, float]:
-    """The `FEATURES` of a question.
-
-    * `draft_entropy`, `draft_highest_entropy`: mean and highest entropy of the next token, nats,
-      over a greedy draft of at most `DRAFT_TOKENS` tokens.
+    * `draft_entropy`, `draft_highest_entropy`: mean and highest entropy of the next token, nats.
     * `draft_logprob`: mean log-probability of its tokens.
-    * `draft_similarity`: mean token F1 of all pairs of `num_samples` drafts drawn at temperature 1.
 
     Raises:
         ModelError: the server gives no log-probabilities.
     """
-    prompt = prompt_of(model, [Message(role="user", content=_PROMPT.format(question=question))])
+    prompt = _prompt(model, question)
     greedy = _drafted(model, prompt, GenerationSettings(num_alternatives=_NUM_ALTERNATIVES))
     entropies = [entropy(token) for token in greedy] or [0.0]
-    drawn = [
-        _drafted(model, prompt, GenerationSettings(temperature=1.0, seed=seed + number))
-        for number in range(num_samples)
-    ]
     return {
         "draft_entropy": sum(entropies) / len(entropies),
         "draft_highest_entropy": max(entropies),
         "draft_logprob": sum(token.logprob for token in greedy) / max(len(greedy), 1),
-        "draft_similarity": similarity(["".join(map(str, tokens)) for tokens in drawn]),
     }
+
+
+def draft_similarity(
+    model: Model, question: str, *, num_samples: int = NUM_SAMPLES, seed: int = 0
+) -> float:
+    """Mean token F1 of all pairs of drafts that are drawn at temperature 1."""
+    prompt = _prompt(model, question)
+    drawn = [
+        _drafted(model, prompt, GenerationSettings(temperature=1.0, seed=seed + number))
+        for number in range(num_samples)
+    ]
+    return similarity(["".join(map(str, tokens)) for tokens in drawn])
 
 
 def entropy(token: Token) -> float:
@@ -68,6 +69,10 @@ def similarity(texts: Sequence[str]) -> float:
     if not pairs:
         return 1.0
     return sum(1.0 if a == b else token_f1(a, b) for a, b in pairs) / len(pairs)
+
+
+def _prompt(model: Model, question: str) -> Sequence[int] | Sequence[Message]:
+    return prompt_of(model, [Message(role="user", content=_PROMPT.format(question=question))])
 
 
 def _drafted(

@@ -12,7 +12,7 @@ from avalan import extras
 from avalan.cli.arrival import arriving
 from avalan.cli.console import Console
 from avalan.cli.display.units import seconds_text
-from avalan.cli.options import add_fields, as_usage, from_args, whole_number
+from avalan.cli.options import add_fields, as_usage, from_args, number, whole_number
 from avalan.cli.parser import Parser
 from avalan.errors import StateError, UsageError
 from avalan.locale import _, _n, ngettext
@@ -36,6 +36,7 @@ def configure(parser: Parser) -> None:
         "avalan model evaluate --task grounded-qa --num 50",
         "avalan model evaluate rules --task retrieval-decision --level G3",
         "avalan model evaluate bundled --calibrate --out calibration.json",
+        "avalan model evaluate ./model --task retrieval-decision --calibrate --budget 0.4",
     )
     parser.add_argument(
         "models",
@@ -74,6 +75,11 @@ def configure(parser: Parser) -> None:
         "--calibrate", action="store_true", help=_("fit thresholds and defaults on validation data")
     )
     fit.add_argument("--out", metavar="FILE", help=_("the calibration file to write"))
+    for option, text in (
+        ("--budget", _n("with --task retrieval-decision: of all questions, look up so many")),
+        ("--target-accuracy", _n("or as few as this share of right decisions takes")),
+    ):
+        fit.add_argument(option, type=number, metavar="SHARE", help=_(text))
     loading = parser.add_argument_group(_("Model"))
     add_fields(loading, EngineSettings, ["engine", "weight_type", "num_threads"])
     parser.set_defaults(run=run)
@@ -87,12 +93,17 @@ def _add_number(group: Any, option: str, default: int, text: str) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Measure, or calibrate."""
+    if args.calibrate and args.task == TASKS[1]:
+        code: int = extras.load("avalan.cli.commands.evaluate_gate").run(args, console)
+        return code
     if args.calibrate:
         return _calibrate(args, console)
     if args.task is None:
         raise UsageError("Name what to measure: --task {one} or --task {other}", **_TWO_TASKS)
     if args.out is not None:
         raise UsageError("--out goes with --calibrate; a report is saved with: --json > FILE")
+    if args.budget is not None or args.target_accuracy is not None:
+        raise UsageError("--budget and --target-accuracy go with --calibrate.")
     return _measure(args, console)
 
 
@@ -105,9 +116,9 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
     plan = _plan(args, tasks, console)
     settings = from_args(EngineSettings, args)
     names = _names(args.models, PANELS)
-    _find(names, settings, console)
+    find(names, settings, console)
     panels = {name: partial(_open_panel, name, settings, console) for name in names}
-    report = tasks.run(plan, panels, tell=lambda step: _show_step(step, console))
+    report = tasks.run(plan, panels, tell=lambda step: show_step(step, console))
     if console.as_json:
         console.json(reports.document(report))
     else:
@@ -163,7 +174,7 @@ def _names(models: list[str], otherwise: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys([*models, "rules"] if models else otherwise))
 
 
-def _find(names: list[str], settings: EngineSettings, console: Console) -> None:
+def find(names: list[str], settings: EngineSettings, console: Console) -> None:
     """Every model is found before the first is measured."""
     load = extras.load("avalan.model.load")
     bundled = extras.load("avalan.model.bundled")
@@ -211,7 +222,7 @@ def _size(section: Any) -> str:
     )
 
 
-def _show_step(step: Any, console: Console) -> None:
+def show_step(step: Any, console: Console) -> None:
     done = _("{done} of {total}", done=step.done, total=step.num)
     console.progress(f"{step.who} · {step.what} · {done}")
 
@@ -221,27 +232,16 @@ def _show_step(step: Any, console: Console) -> None:
 
 def _calibrate(args: argparse.Namespace, console: Console) -> int:
     out = _checked(args)
-    data = _data(args)
-    if data is None:
-        raise UsageError(
-            "Calibration needs the validation data; name the tests/data of a checkout with: "
-            "--data DIR"
-        )
-    book = _textbook(args)
-    if book is None:
-        raise UsageError(
-            "Calibration needs the textbook; name the data/textbook of a checkout with: "
-            "--textbook DIR"
-        )
+    data, book = needed(args)
     calibration = extras.load("avalan.evaluate.calibration")
     settings = from_args(EngineSettings, args)
     names = _names(args.models, JUDGES)
-    _find(names, settings, console)
+    find(names, settings, console)
     validation = calibration.validation(data, book, seed=args.seed)
     with ExitStack() as stack:
         judges = {name: _open_judge(name, settings, stack) for name in names}
         found = calibration.calibrate(
-            judges, validation, top_k=args.top_k, tell=lambda step: _show_step(step, console)
+            judges, validation, top_k=args.top_k, tell=lambda step: show_step(step, console)
         )
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if console.as_json:
@@ -252,12 +252,32 @@ def _calibrate(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def needed(args: argparse.Namespace) -> tuple[Path, Path]:
+    """The folders of the validation data and of the textbook."""
+    data, book = _data(args), _textbook(args)
+    if data is None:
+        raise UsageError(
+            "Calibration needs the validation data; name the tests/data of a checkout with: "
+            "--data DIR"
+        )
+    if book is None:
+        raise UsageError(
+            "Calibration needs the textbook; name the data/textbook of a checkout with: "
+            "--textbook DIR"
+        )
+    return data, book
+
+
 def _checked(args: argparse.Namespace) -> Path:
     """The file to write; whatever forbids calibrating is said before an hour is spent."""
     with as_usage():
         extras.load("avalan.evaluate.tasks").check_numbers(args.num, args.seed, args.top_k)
     if args.task is not None or args.level is not None:
         raise UsageError("--calibrate fits on all validation data; leave --task and --level out.")
+    if args.budget is not None or args.target_accuracy is not None:
+        raise UsageError(
+            "--budget and --target-accuracy are for a model's gate; add --task retrieval-decision."
+        )
     if args.split != "validation":
         raise UsageError(
             "--calibrate with --split {split} would fit on the data that must stay unseen; "
