@@ -13,12 +13,12 @@ from avalan.reflection.judge import Reading
 from avalan.reflection.loop import NO_DOCUMENTS, NOT_THERE, AskSettings, ask
 from avalan.reflection.panel import PARTS, Panel, Thresholds
 from avalan.reflection.settings import Weights
-from avalan.reflection.writer import ChatWriter
+from avalan.reflection.writer import ChatWriter, MessageWriter
 from avalan.retrieval.index import SyncIndex
-from avalan.testing import pico_tokenizer
+from avalan.testing import pico_tokenizer, scripted_model
 
 from .conftest import ToldJudge
-from .test_writer import replying
+from .test_writer import Served, replying
 
 QUESTION = "When are the beds watered, and by whom?"
 TEXTS = {
@@ -226,3 +226,26 @@ def test_nothing_is_written_from_a_version_that_a_newer_one_has_replaced(
         judge = Gate(readings={"six": older, "nine": newer})
         replies = {"six": "At six.", "nine": "At nine."}
         assert answer_of(written(folder, index, replies, judge)).text == "At nine."
+
+
+def test_a_server_that_reads_messages_writes_from_the_best_passages_at_once(
+    folder: Path, index: SyncIndex
+) -> None:
+    engine = Served("At six in the evening. By Ana, the second gardener.")
+    writer = MessageWriter(scripted_model(folder, engine))
+    judge = Gate(again_after="six", readings=RELEVANT)
+    panel = Panel("told", dict.fromkeys(PARTS, judge), Thresholds(), writer=writer, writes=True)
+    assert "nothing is looked up in the middle" in panel.remarks[0]
+    events = list(ask(QUESTION, panel=panel, index=index))
+    assert kinds(events) == ["Decision", "Found", *["Read"] * 3, *["Stated"] * 2, "Answer"]
+    answer = answer_of(events)
+    assert answer.text == "At six in the evening. By Ana, the second gardener."
+    cited = [Path(each.citation.source).name for each in answer.stated if each.citation]
+    assert cited == ["garden.md", "staff.md"]
+    assert TEXTS["old.md"] not in engine.asked[-1]
+
+
+def test_an_answer_without_a_word_is_none(folder: Path, index: SyncIndex) -> None:
+    judge = Gate(readings={"six": RELEVANT["six"]})
+    answer = answer_of(written(folder, index, {"six": " "}, judge))
+    assert (answer.text, answer.reason) == (None, NOT_THERE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from avalan.retrieval.query import content_terms
 
 if TYPE_CHECKING:  # Where nobody writes, no model library is loaded.
-    from avalan.reflection.writer import ChatWriter
+    from avalan.reflection.writer import Writer
 
 _LEANS = re.compile(
     r"""
@@ -42,7 +42,7 @@ def leans(question: str) -> bool:
 class Conversation:
     """What has been asked so far, and what the next question means."""
 
-    writer: "ChatWriter | None" = None
+    writer: "Writer | None" = None
     asked: list[str] = field(default_factory=list)
     """As they were understood."""
     _topic: str = ""

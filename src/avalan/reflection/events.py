@@ -109,8 +109,8 @@ class Stated:
 
     text: str
     """With the white space before it."""
-    mean_logprob: float
-    """Of its tokens, natural."""
+    mean_logprob: float | None
+    """Of its tokens, natural; None where a server does not tell."""
     citation: Citation | None = None
     """Where it stands; None where no passage was shown."""
     support: Grade | None = None

@@ -42,7 +42,7 @@ def relevance_probability(scores: NDArray[np.float32], ids: ReflectionIds) -> fl
 
 
 def draft_score(
-    mean_logprob: float,
+    mean_logprob: float | None,
     relevance: float,
     full: float,
     partial: float,
@@ -52,7 +52,7 @@ def draft_score(
     """How good a sentence from a passage is: exp(mean logprob) and its weighted grades, summed.
 
     Args:
-        mean_logprob: of the sentence's tokens, natural.
+        mean_logprob: of the sentence's tokens, natural; None, where nobody tells, counts 0.
         relevance: P(the passage is relevant).
         full, partial: P(fully), P(partly supported); the partial counts half.
         utility: the expected grade, 1 to 5, which counts from -1 to 1; None counts 0.
@@ -61,7 +61,7 @@ def draft_score(
     """
     used = 0.0 if utility is None else (utility - 3) / 2
     return (
-        math.exp(mean_logprob)
+        (0.0 if mean_logprob is None else math.exp(mean_logprob))
         + weights.relevance * relevance
         + weights.support * (full + 0.5 * partial)
         + weights.utility * used

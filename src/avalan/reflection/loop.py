@@ -27,7 +27,13 @@ from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
 
 if TYPE_CHECKING:  # Whoever is answered with quotations need not wait for a model library.
-    from avalan.reflection.writer import ChatWriter
+    from avalan.reflection.writer import Writer
+
+
+def _probability(sentence: Stated) -> float:
+    """Of its tokens, on average; 0 where nobody tells, which is no reason for confidence."""
+    return 0.0 if sentence.mean_logprob is None else exp(sentence.mean_logprob)
+
 
 __all__ = [
     "NOT_KNOWN",
@@ -132,7 +138,7 @@ class _Loop:
             return
         yield from self._look_up(sure)
 
-    def _writer(self) -> "ChatWriter | None":
+    def _writer(self) -> "Writer | None":
         """Who writes the answer; None where it is quoted."""
         if self.settings.style == "write" and self.panel.writer is None:
             raise ConfigurationError(
@@ -142,7 +148,7 @@ class _Loop:
         wanted = self.panel.writes if self.settings.style == "auto" else True
         return self.panel.writer if wanted and self.settings.style != "quote" else None
 
-    def _write(self, writer: "ChatWriter", *, may_look: bool, must_look: bool) -> Iterator[Event]:
+    def _write(self, writer: "Writer", *, may_look: bool, must_look: bool) -> Iterator[Event]:
         """The model's own sentences, from passages where something is looked up."""
         self.retrieved = may_look and (must_look or self._documents_speak())
         if must_look and self.index is None and self.settings.retrieve != "never":
@@ -178,7 +184,7 @@ class _Loop:
         return self._answer(
             text=text,
             # No answer is better than its weakest sentence.
-            confidence=min(sure) if sure else min(exp(each.mean_logprob) for each in stated),
+            confidence=min(sure or [_probability(each) for each in stated]),
             citations=citations,
             stated=stated,
             support=as_support(max(grades, key=GRADES.index)) if grades else None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
-from avalan.locale import _
+from avalan.locale import _, _n
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection import gates
 from avalan.reflection.calibrate import Calibrator
@@ -27,7 +27,7 @@ from avalan.reflection.trust import standing
 from avalan.retrieval.entities import Passage
 
 if TYPE_CHECKING:  # Rules and the reader need no model library.
-    from avalan.reflection.writer import ChatWriter
+    from avalan.reflection.writer import Writer
 
 RULES, READER = "rules", "reader"
 PARTS = ("need", "memory", "relevance", "span", "abstention", "support")
@@ -39,6 +39,12 @@ FITTED = ("need", "memory", "reading")
 """What is fitted for each judge's own scores; `reading` is the confidence in a quotation."""
 ANSWER = "answer"
 """What is fitted on top of them: the confidence in an answer, in view of all quotations."""
+
+
+_READS_MESSAGES = _n(
+    "The server of {name!r} reads messages and no tokens: nothing is looked up in the middle of an "
+    "answer, and control marks in documents are broken with a backslash, not kept out."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,7 @@ class Panel(AbstractContextManager["Panel"]):
         *,
         gate: Gate | None = None,
         answer: Calibrator | None = None,
-        writer: "ChatWriter | None" = None,
+        writer: "Writer | None" = None,
         writes: bool = False,
         remarks: Sequence[str] = (),
     ) -> None:
@@ -100,6 +106,8 @@ class Panel(AbstractContextManager["Panel"]):
         self.writer, self.writes = writer, writes
         """A model that writes sentences, and whether it does so unless it is told to quote."""
         self.remarks = tuple(remarks)
+        if writer is not None and writes and not writer.goes_on:
+            self.remarks += (_(_READS_MESSAGES, name=writer.name),)
         self.served = {part: judge.name for part, judge in judges.items()}
         self.served["need"] = self.need.name
         """Names of the judges, by part."""
@@ -252,12 +260,13 @@ class _Opened:
             self._judges[name] = self._open(name)
         return self._judges[name]
 
-    def writer(self, name: str) -> "ChatWriter | None":
-        """A writer on the model behind the judge called `name`, if its engine reads token ids."""
-        model = self._models.get(name)
-        if model is None or "token_prompt" not in model.engine.capabilities:
+    def writer(self, name: str) -> "Writer | None":
+        """A writer on the model behind the judge called `name`, if there is one."""
+        if (model := self._models.get(name)) is None:
             return None
-        made: ChatWriter = extras.load("avalan.reflection.writer").ChatWriter(model)
+        writers = extras.load("avalan.reflection.writer")
+        by_tokens = "token_prompt" in model.engine.capabilities
+        made: Writer = (writers.ChatWriter if by_tokens else writers.MessageWriter)(model)
         return made
 
     def signs(self, name: str) -> Mapping[str, Sign]:

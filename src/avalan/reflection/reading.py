@@ -1,6 +1,7 @@
 """How a model is given a conversation: as token ids up to where it speaks, each read once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 from avalan.model.engine import Logits, State, SteppingEngine
@@ -8,16 +9,20 @@ from avalan.model.entities import Message
 from avalan.model.load import Model
 from avalan.model.nlp.reasoning import find_blocks, find_opened
 from avalan.model.prompt import Tokenizer
+from avalan.reflection.marks import broken
 
 _WORTH_KEEPING = 16
 """Tokens that two prompts share, from which on they are read once."""
 
 
 def prompt_of(model: Model, messages: Sequence[Message]) -> Sequence[int] | Sequence[Message]:
-    """What the model's engine is given: token ids, or messages where only the server has them."""
+    """What the model's engine is given: token ids, or messages where only the server has them.
+
+    Whatever a message quotes, it has no template marks that a server could take for its own.
+    """
     if "token_prompt" in model.engine.capabilities:
         return prompt_ids(model.tokenizer, messages)
-    return list(messages)
+    return [replace(message, content=broken(message.content or "")) for message in messages]
 
 
 def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:

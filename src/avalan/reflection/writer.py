@@ -1,29 +1,38 @@
-"""Writes an answer sentence by sentence, with any model that reads token ids.
+"""Writes an answer: sentence by sentence with any model that reads token ids, else at once.
 
 What is told is a conversation: the question with a passage is a turn, and a passage that comes in
 the middle of an answer is a turn of its own, after which the model goes on. So every prompt is what
 chat models know, and what was read is never read again: a state only grows.
+
+A server that reads messages alone cannot be stopped and gone on with: its answer comes at once,
+from the best passages together, and is taken apart afterwards.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isnan
 
-from avalan.errors import ConfigurationError
 from avalan.model.decode.loop import decode
 from avalan.model.engine import State, SteppingEngine
 from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token
 from avalan.model.generate import generate
 from avalan.model.load import Model
-from avalan.reflection.reading import PrefixReader, prompt_ids
+from avalan.reflection.reading import PrefixReader, prompt_ids, prompt_of
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
 
 MAX_SENTENCE_TOKENS = 96
+MAX_ANSWER_TOKENS = 256
 
 _ALONE = "Answer the question in one to three short sentences.\n\nQuestion: {question}"
 _FROM = (
     "Answer the question from the passage, in one to three short sentences and in its words.\n\n"
     "Passage:\n{passage}\n\nQuestion: {question}"
+)
+_FROM_ALL = (
+    "Answer the question from the passages, in one to three short sentences and in their words."
+    "\n\n{passages}\n\nQuestion: {question}"
 )
 _GO_ON = "Go on with your answer from this passage; repeat nothing.\n\nPassage:\n{passage}"
 _QUERY = (
@@ -54,23 +63,19 @@ class Sentence:
     """A piece of an answer."""
 
     text: str
-    mean_logprob: float
-    """Of its tokens, natural."""
+    mean_logprob: float | None
+    """Of its tokens, natural; None where the server does not tell."""
     is_last: bool
     """Whether the model ended its answer with it."""
 
 
 class ChatWriter:
-    """Writes with one model."""
+    """Writes with one model whose prompts are token ids."""
+
+    goes_on = True
+    """Whether it can be stopped at a sentence's end and go on from there."""
 
     def __init__(self, model: Model) -> None:
-        """Raises ConfigurationError: the engine reads no token ids."""
-        if "token_prompt" not in model.engine.capabilities:
-            raise ConfigurationError(
-                "The server of {name!r} reads messages and no tokens, so an answer cannot be "
-                "stopped to look something up; ask without --style write.",
-                name=model.name,
-            )
         self.name = model.name
         self._model = model
         engine = model.engine
@@ -162,6 +167,56 @@ class ChatWriter:
             num_held=len(token_ids) - 1,
             forbidden=self._forbidden,
         )
+
+
+class MessageWriter:
+    """Writes with a served model that reads messages."""
+
+    goes_on = False
+
+    def __init__(self, model: Model) -> None:
+        self.name = model.name
+        self._model = model
+        self.num_read = self.num_written = 0
+
+    def answer(self, question: str, passages: Sequence[Passage] = ()) -> list[Sentence]:
+        """The sentences of an answer, from passages where there are some; all at once."""
+        request = _ALONE.format(question=question)
+        if passages:
+            shown = "\n\n".join(f"Passage:\n{_shown(passage)}" for passage in passages)
+            request = _FROM_ALL.format(passages=shown, question=question)
+        text, mean_logprob = self._said(request, MAX_ANSWER_TOKENS)
+        ends = [end for _start, end in sentences(text)]
+        return [
+            Sentence(text=text[start:end], mean_logprob=mean_logprob, is_last=end == ends[-1])
+            for start, end in pairwise((0, *ends))
+        ]
+
+    def other_words(self, question: str) -> str:
+        """As `ChatWriter.other_words`."""
+        return self.line(_QUERY.format(question=question))
+
+    def line(self, request: str) -> str:
+        """As `ChatWriter.line`."""
+        line, _, _ = self._said(request, MAX_LINE_TOKENS)[0].partition("\n")
+        return line.strip()
+
+    def _said(self, request: str, most: int) -> tuple[str, float | None]:
+        """An answer, and its tokens' mean log-probability where the server tells them."""
+        prompt = prompt_of(self._model, [Message(role="user", content=request)])
+        report = GenerationReport()
+        settings = GenerationSettings(max_new_tokens=most)
+        told = generate(self._model, prompt, settings=settings, report=report)
+        tokens = [token for token in told if not token.reasoning]
+        self.num_read += report.usage.prompt_tokens
+        self.num_written += len(tokens)
+        logprobs = [token.logprob for token in tokens]
+        known = logprobs and not any(map(isnan, logprobs))
+        mean = sum(logprobs) / len(logprobs) if known else None
+        return _text(tokens).strip(), mean
+
+
+Writer = ChatWriter | MessageWriter
 
 
 def _text(tokens: Sequence[Token]) -> str:

@@ -16,11 +16,14 @@ from avalan.reflection.panel import Panel
 from avalan.reflection.rules import best_sentence
 from avalan.reflection.settings import AskSettings
 from avalan.reflection.versions import Versions
-from avalan.reflection.writer import ChatWriter, Told
+from avalan.reflection.writer import ChatWriter, MessageWriter, Told, Writer
 from avalan.retrieval.entities import Passage
+from avalan.retrieval.query import content_terms
 
 MAX_SENTENCES = 6
 MAX_LOOK_UPS = 3
+MAX_GIVEN = 3
+"""Passages that a served model is shown together."""
 
 Search = Callable[[str], Sequence[Passage]]
 
@@ -64,7 +67,7 @@ class Writing:
     def __init__(
         self,
         question: str,
-        writer: ChatWriter,
+        writer: Writer,
         panel: Panel,
         search: Search | None,
         settings: AskSettings,
@@ -90,6 +93,7 @@ class Writing:
             retrieve: whether to look something up before the first word.
         """
         beam = [Written()]
+        relevant: list[Evidence] = []
         if retrieve:
             relevant = yield from self._look_up(self.question)
             if not relevant and (query := self._writer.other_words(self.question)):
@@ -97,10 +101,14 @@ class Writing:
                 relevant = yield from self._look_up(query)
             if not relevant:
                 return
+        if isinstance(self._writer, MessageWriter):
+            yield from self._at_once(self._writer, relevant)
+            return
+        if relevant:
             beam = self._best(
                 [self._next(replace(Written(), num_look_ups=1), each) for each in relevant]
             )
-            yield beam[0].stated[-1]
+            yield from beam[0].stated
         while not all(each.is_over for each in beam):
             grown: list[Written] = []
             for each in beam:
@@ -110,6 +118,18 @@ class Writing:
             if len(beam[0].stated) > num_before:
                 yield beam[0].stated[-1]
         self.written = beam[0]
+
+    def _at_once(self, writer: MessageWriter, relevant: Sequence[Evidence]) -> Iterator[Event]:
+        """All sentences of a served model's answer, each with what bears it out."""
+        given = sorted(relevant, key=lambda each: -each.reading.relevance)[:MAX_GIVEN]
+        said = writer.answer(self.question, [each.passage for each in given])
+        stated = tuple(
+            self._graded(sentence.text, sentence.mean_logprob, given)[0]
+            for sentence in said[:MAX_SENTENCES]
+            if sentence.text.strip()
+        )
+        yield from stated
+        self.written = Written(stated=stated, given=tuple(given), is_over=True)
 
     def _grown(self, written: Written) -> Generator[Event, None, list[Written]]:
         """The answer with each sentence that may come next."""
@@ -179,6 +199,7 @@ class Writing:
 
     def _next(self, written: Written, evidence: Evidence | None) -> Written:
         """The answer with one sentence more, from `evidence` if there is any that is new."""
+        assert isinstance(self._writer, ChatWriter)
         told = written.told
         if evidence is not None:
             passage = evidence.passage
@@ -204,7 +225,7 @@ class Writing:
         )
 
     def _graded(
-        self, text: str, mean_logprob: float, given: Sequence[Evidence]
+        self, text: str, mean_logprob: float | None, given: Sequence[Evidence]
     ) -> tuple[Stated, float]:
         """The sentence with the passage that bears it out best, and its score."""
         weights = self._settings.weights
@@ -215,8 +236,10 @@ class Writing:
             return Stated(text=text, mean_logprob=mean_logprob), score
         judge = self._panel.support
         shares = [judge.support(answer, each.passage, self.question) for each in given]
-        # Of equals the one that was shown last: the sentence was written from it.
-        best = max(range(len(given)), key=lambda i: (shares[i][0] + shares[i][1] / 2, i))
+        # Of equals the one that has most of its words; then, the one that was shown last.
+        words = set(content_terms(answer))
+        common = [len(words & set(content_terms(each.passage.text))) for each in given]
+        best = max(range(len(given)), key=lambda i: (shares[i][0] + shares[i][1] / 2, common[i], i))
         full, partial, *_others = shares[best]
         evidence, passage = given[best], given[best].passage
         utility, _name = self._panel.utility(self.question, answer, evidence.passage)

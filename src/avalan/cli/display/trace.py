@@ -115,7 +115,9 @@ class Trace:
 
     def _stated(self, event: Stated) -> None:
         said = _("says {text!r}", text=self._shortened(event.text.strip(), 8))
-        details = [_("mean log-probability {value:.3f}", value=event.mean_logprob)]
+        details = []
+        if event.mean_logprob is not None:
+            details.append(_("mean log-probability {value:.3f}", value=event.mean_logprob))
         if event.citation is not None and event.shares is not None:
             place = f"{path_text(event.citation.source)}:{event.citation.start}"
             shares = ", ".join(
