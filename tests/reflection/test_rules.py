@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.rules import RulesJudge, bm25, quotable, retrieval_rule
+from avalan.reflection.rules import RulesJudge, bm25, is_worked_out, quotable, retrieval_rule
 from avalan.retrieval.entities import Passage
 
 
@@ -23,6 +23,23 @@ def passage(text: str, *, heading: str = "", score: float = 2.0) -> Passage:
         lexical=score,
         offsets_in="file",
     )
+
+
+@pytest.mark.parametrize(
+    ("question", "worked_out"),
+    [
+        ("What is 12 * 7 - 3?", True),
+        ("how many minutes are there in a week", True),
+        ("Write a Python function that sorts names", True),
+        ("Please fix this code: def f(x): return x", True),
+        ("SELECT name FROM users: what does it do?", True),
+        ("What does clause 3 say about rent?", False),
+        ("Who may use the function room?", False),
+        ("What is the dress code at the gala?", False),
+    ],
+)
+def test_sums_and_programs_are_worked_out(question: str, *, worked_out: bool) -> None:
+    assert is_worked_out(question) is worked_out
 
 
 @pytest.mark.parametrize(

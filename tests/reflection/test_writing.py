@@ -120,6 +120,29 @@ def test_the_gate_opens_in_the_middle_and_the_answer_goes_on(
     assert "garden.md" not in {Path(each.source).name for each in found[1].passages}
 
 
+def test_an_answer_that_is_too_uncertain_is_withheld(folder: Path, index: SyncIndex) -> None:
+    for grade, text in (("full", "At six."), ("none", None)):
+        judge = Gate(readings={"six": RELEVANT["six"]}, grade=grade)
+        events = written(folder, index, {"six": "At six."}, judge, min_confidence=0.6)
+        assert answer_of(events).text == text
+
+
+def test_weights_are_three_numbers() -> None:
+    assert Weights.parse("2, 0,0.25") == Weights(relevance=2.0, support=0.0, utility=0.25)
+    for text in ("", "1,2", "1,2,3,4", "a,b,c", "1,-1,0", "1,nan,0", "1,inf,0"):
+        with pytest.raises(ConfigurationError, match="three numbers of at least 0"):
+            Weights.parse(text)
+
+
+def test_a_sum_is_not_interrupted(folder: Path, index: SyncIndex) -> None:
+    """After the first decision nothing is asked while it is worked out."""
+    writer = ChatWriter(replying(folder, {"": "At six. Plus two, so eight. That is all."}))
+    judge = Gate(first=0.1, again_after="six", readings=RELEVANT)
+    panel = Panel("told", dict.fromkeys(PARTS, judge), Thresholds(), writer=writer, writes=True)
+    events = list(ask("What is 6 + 2?", panel=panel, index=index))
+    assert kinds(events) == ["Decision", *["Stated"] * 3, "Answer"]
+
+
 def test_where_the_gate_stays_shut_the_answer_goes_on_by_itself(
     folder: Path, index: SyncIndex
 ) -> None:

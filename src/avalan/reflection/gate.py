@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.reflection.settings import Weights
-from avalan.reflection.tokens import ReflectionIds
+from avalan.reflection.tokens import AvalonIds, ReflectionIds
 
 UTILITY_GRADES = np.arange(1, 6)
 
@@ -31,7 +31,7 @@ def group_probabilities(
     return np.asarray(exponentials / exponentials.sum(), np.float64)
 
 
-def retrieval_probability(scores: NDArray[np.float32], ids: ReflectionIds) -> float:
+def retrieval_probability(scores: NDArray[np.float32], ids: ReflectionIds | AvalonIds) -> float:
     """P([Retrieval]) / (P([Retrieval]) + P([No Retrieval]))."""
     return float(group_probabilities(scores, (ids.retrieval, ids.no_retrieval))[0])
 
@@ -68,6 +68,6 @@ def draft_score(
     )
 
 
-def expected_utility(scores: NDArray[np.float32], ids: ReflectionIds) -> float:
+def expected_utility(scores: NDArray[np.float32], ids: ReflectionIds | AvalonIds) -> float:
     """The mean grade, 1 to 5, under the probabilities of the five utility tokens."""
     return float(group_probabilities(scores, ids.utility) @ UTILITY_GRADES)

@@ -172,7 +172,10 @@ class _Loop:
         if not stated:
             yield self._abstain(NOT_THERE if self.retrieved else NOT_KNOWN)
             return
-        yield self._written(stated)
+        answer = self._written(stated)
+        if answer.confidence < (self.settings.min_confidence or 0.0):
+            answer = self._abstain(NOT_THERE if self.retrieved else NOT_KNOWN)
+        yield answer
 
     def _written(self, stated: tuple[Stated, ...]) -> Answer:
         text = "".join(each.text for each in stated).strip()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
@@ -20,7 +20,7 @@ from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection import gates
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.gates import CombinedGate, FittedGate, Sign
-from avalan.reflection.judge import Gate, Judge, Reading, Way, as_support, likeliest
+from avalan.reflection.judge import Gate, Judge, Reading, as_support, likeliest
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
 from avalan.reflection.trust import standing
@@ -35,6 +35,8 @@ PARTS = ("need", "memory", "relevance", "span", "abstention", "support")
 and is what was said borne out?"""
 _READER_FILE = "reader.json"
 """A folder with such a file is a reader's; as `model.nlp.judge.CONFIG`, which is heavier."""
+_QUOTE = (RULES, "heads", "tokens")
+"""Ways of judges that were taught to quote; every other one writes, unless it is told to quote."""
 FITTED = ("need", "memory", "reading")
 """What is fitted for each judge's own scores; `reading` is the confidence in a quotation."""
 ANSWER = "answer"
@@ -316,7 +318,7 @@ class _Opened:
             gate=gate,
             answer=self._calibrator(served["abstention"], ANSWER),
             writer=self.writer(name),
-            writes=judges["span"].way in get_args(Way),
+            writes=judges["span"].way not in _QUOTE,
             remarks=remarks,
         )
         for model in self._models.values():
@@ -342,6 +344,8 @@ class _Opened:
         calibrators = {part: self._calibrator(name, part) for part in FITTED}
         if extras.load("avalan.reflection.token_judge").can_judge(model):
             judge = extras.load("avalan.reflection.token_judge").TokenJudge(model, **calibrators)
+        elif extras.load("avalan.reflection.avalon_judge").has_avalon(model):
+            judge = extras.load("avalan.reflection.avalon_judge").AvalonJudge(model, **calibrators)
         else:
             judge = extras.load("avalan.reflection.word_judge").WordJudge(model, **calibrators)
         return judge

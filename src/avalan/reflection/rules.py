@@ -42,6 +42,12 @@ _MATHS = (
     r"\d\s*[-+*/x×÷^%=]\s*\d|\b(plus|minus|times|divided by|square root|percent of|"
     r"how many (minutes|hours|seconds|days|feet|grams))\b"
 )
+_PROGRAM = (
+    r"```|\bdef \w+\(|\bclass \w+[:({]|\breturn\b.*;|\bSELECT\b.+\bFROM\b|\w\(\w*\)\s*[{;]|"
+    r"(?i:\b(python|javascript|typescript|java|rust|golang|c\+\+|sql|bash|regex(p)?|html|css) "
+    r"(code|function|script|program|query|class|one-liner)\b|"
+    r"\b(write|implement|refactor|debug|fix)\b.{0,40}\b(function|script|program|query|code|regex)\b)"
+)
 _GENERAL = (
     r"\b(what does .{1,40} mean|meaning of|definition|what is (a|an) |capital of|synonym|"
     r"opposite of|plural of)\b"
@@ -56,6 +62,16 @@ def retrieval_rule(question: str) -> float:
     names = len(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", question))
     score = 1.2 * looks - 1.5 * knows + (0.6 if names else 0.0)
     return 1 / (1 + math.exp(-score))
+
+
+def is_worked_out(question: str) -> bool:
+    """Whether an answer is reasoned step by step, as sums and programs are: nothing interrupts it.
+
+    A card's own figures show why: tokens between the steps of a sum cost a model its arithmetic.
+    """
+    return (
+        re.search(_MATHS, question.lower()) is not None or re.search(_PROGRAM, question) is not None
+    )
 
 
 def support_rule(claim: str, text: str) -> Grade:

@@ -1,7 +1,10 @@
 """How a question is answered: plain values, so that a command line can show them at once."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from math import inf
+from typing import Literal, Self
+
+from avalan.errors import ConfigurationError
 
 Retrieve = Literal["adaptive", "always", "never"]
 Style = Literal["auto", "quote", "write"]
@@ -14,6 +17,25 @@ class Weights:
     relevance: float = 1.0
     support: float = 1.0
     utility: float = 0.5
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `1,1,0.5`: of relevance, support and utility.
+
+        Raises:
+            ConfigurationError: they are not three numbers of at least 0.
+        """
+        try:
+            relevance, support, utility = map(float, text.split(","))
+        except ValueError:
+            relevance = support = utility = -1.0
+        if not all(0 <= each < inf for each in (relevance, support, utility)):
+            raise ConfigurationError(
+                "--weights is {text!r}, but it takes three numbers of at least 0, for relevance, "
+                "support and utility, as in: --weights 1,1,0.5",
+                text=text,
+            )
+        return cls(relevance=relevance, support=support, utility=utility)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,4 +58,4 @@ class AskSettings:
     beams: int = 1
     """How many drafts of a written answer are kept beside each other."""
     weights: Weights = field(default_factory=Weights)
-    """What counts how much where drafts are compared."""
+    """What relevance, support and utility count where drafts are compared."""

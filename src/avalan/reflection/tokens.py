@@ -5,7 +5,7 @@ marks that the host puts around a passage. They must be *special* tokens of the 
 only those can be switched off while a document's text is encoded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from avalan.errors import ModelError
@@ -27,6 +27,19 @@ RELEVANCE = (RELEVANT, IRRELEVANT)
 SUPPORT = (FULLY_SUPPORTED, PARTIALLY_SUPPORTED, NO_SUPPORT)
 MARKUP = (PARAGRAPH, PARAGRAPH_END)
 ALL = (*DECISION, *RELEVANCE, *SUPPORT, *UTILITY, *MARKUP)
+"""Of the profile self-rag."""
+AVALON = (RETRIEVAL, NO_RETRIEVAL, *UTILITY)
+"""Of the profile avalon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvalonIds:
+    """The ids of the seven tokens of the profile avalon in one tokenizer."""
+
+    retrieval: int
+    no_retrieval: int
+    utility: tuple[int, int, int, int, int]
+    """Grades 1 to 5."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +78,7 @@ def reflection_ids(token_id: Callable[[str], int | None]) -> ReflectionIds:
     Raises:
         ModelError: the vocabulary lacks one of them.
     """
-    found = {text: token_id(text) for text in ALL}
-    if missing := [text for text, token in found.items() if token is None]:
-        raise ModelError(
-            "This model has no reflection token {first} ({count} of {all} are absent); ask "
-            "with a model that was trained with them, such as 'bundled'.",
-            first=missing[0],
-            count=len(missing),
-            all=len(ALL),
-        )
-    ids = {text: token for text, token in found.items() if token is not None}
+    ids = _found(token_id, ALL)
     full, partial, none = (ids[text] for text in SUPPORT)
     one, two, three, four, five = (ids[text] for text in UTILITY)
     return ReflectionIds(
@@ -88,3 +92,27 @@ def reflection_ids(token_id: Callable[[str], int | None]) -> ReflectionIds:
         paragraph=ids[PARAGRAPH],
         paragraph_end=ids[PARAGRAPH_END],
     )
+
+
+def avalon_ids(token_id: Callable[[str], int | None]) -> AvalonIds:
+    """Look the seven tokens up; see `reflection_ids`."""
+    ids = _found(token_id, AVALON)
+    one, two, three, four, five = (ids[text] for text in UTILITY)
+    return AvalonIds(
+        retrieval=ids[RETRIEVAL],
+        no_retrieval=ids[NO_RETRIEVAL],
+        utility=(one, two, three, four, five),
+    )
+
+
+def _found(token_id: Callable[[str], int | None], wanted: Sequence[str]) -> dict[str, int]:
+    found = {text: token_id(text) for text in wanted}
+    if missing := [text for text, token in found.items() if token is None]:
+        raise ModelError(
+            "This model has no reflection token {first} ({count} of {all} are absent); ask "
+            "with a model that was trained with them, such as 'bundled'.",
+            first=missing[0],
+            count=len(missing),
+            all=len(wanted),
+        )
+    return {text: token for text, token in found.items() if token is not None}

@@ -13,7 +13,7 @@ from avalan.reflection.events import Citation, Decision, Event, Found, Read, Rew
 from avalan.reflection.gate import draft_score
 from avalan.reflection.judge import Reading, likeliest
 from avalan.reflection.panel import Panel
-from avalan.reflection.rules import best_sentence
+from avalan.reflection.rules import best_sentence, is_worked_out
 from avalan.reflection.settings import AskSettings
 from avalan.reflection.versions import Versions
 from avalan.reflection.writer import ChatWriter, MessageWriter, Told, Writer
@@ -80,6 +80,7 @@ class Writing:
         """
         self.question, self._writer, self._panel = question, writer, panel
         self._search, self._settings, self._versions = search, settings, versions
+        self._is_worked_out = is_worked_out(question)
         self.passages: tuple[Passage, ...] = ()
         """All that were found, in the order of the look-ups."""
         self.readings: tuple[Reading, ...] = ()
@@ -145,8 +146,9 @@ class Writing:
         return [self._next(written, None)]
 
     def _may_look(self, written: Written) -> bool:
-        wanted = self._search is not None and self._settings.retrieve != "never"
-        return wanted and written.num_look_ups < MAX_LOOK_UPS
+        if self._search is None or self._settings.retrieve == "never" or self._is_worked_out:
+            return False
+        return written.num_look_ups < MAX_LOOK_UPS
 
     def _decided(self, written: Written) -> Decision:
         threshold = self._settings.threshold

@@ -23,7 +23,7 @@ from avalan.errors import AvalanError, UsageError
 from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
-from avalan.reflection.settings import AskSettings, Retrieve, Style
+from avalan.reflection.settings import AskSettings, Retrieve, Style, Weights
 from avalan.retrieval.index import NO_EMBEDDER, Skipped, SyncIndex
 from avalan.retrieval.place import DEFAULT_INDEX, located, named
 
@@ -72,6 +72,7 @@ def configure(parser: Parser) -> None:
     writing = parser.add_argument_group(_("Writing"))
     writing.add_argument("--style", choices=get_args(Style), help=_doc("style"))
     add_fields(writing, AskSettings, ["require_support", "beams"])
+    writing.add_argument("--weights", metavar="REL,SUP,USE", help=_doc("weights") + " [1,1,0.5]")
     output = parser.add_argument_group(_("Output"))
     output.add_argument("--trace", action="store_true", help=_("tell every step in detail"))
     output.add_argument(
@@ -93,7 +94,9 @@ def _doc(name: str) -> str:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Answer one question or many; an abstention is an answer, too."""
     _check_words(args)
-    settings = from_args(AskSettings, args)
+    with as_usage():
+        weights = Weights() if args.weights is None else Weights.parse(args.weights)
+    settings = from_args(AskSettings, args, weights=weights)
     loop = extras.load("avalan.reflection.loop")
     if args.questions is not None:
         with opened(args.questions) as lines:
