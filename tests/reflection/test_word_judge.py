@@ -49,7 +49,10 @@ def speaker(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model that always says the same."""
     return str(
         pico_speaker(
-            tmp_path_factory.mktemp("speaker"), ["At", " six", "."], chat_template=CHAT_TEMPLATE
+            tmp_path_factory.mktemp("speaker"),
+            ["At", " six", "."],
+            chat_template=CHAT_TEMPLATE,
+            max_position_embeddings=4_096,
         )
     )
 
@@ -106,6 +109,23 @@ def test_a_passage_of_very_many_sentences_is_read_as_far_as_there_are_letters(
     assert reading.span is not None
     assert text[slice(*reading.span)] == "It is written that this is number 25."
     assert len(chooser.asked[0][1]) == 27
+
+
+def test_a_passage_that_does_not_fit_is_read_as_far_as_it_does(tmp_path: Path) -> None:
+    folder = pico_speaker(
+        tmp_path, ["At"], chat_template=CHAT_TEMPLATE, max_position_embeddings=700
+    )
+    text = " ".join(f"It is written that this is number {n}." for n in range(40))
+    with open_model(str(folder)) as model:
+        judge = WordJudge(model)
+        reading = judge.read(QUESTION, passage(text))
+        assert reading.span is not None
+        assert sum(judge.support("at six", passage(text), QUESTION)) == pytest.approx(1)
+        chooser = told(judge, none=1.0)
+        judge.read(QUESTION, passage(text))
+    ((asked, options),) = chooser.asked
+    assert 2 < len(options) < 27
+    assert f"\n{options[-2]}. It is" in asked
 
 
 def test_an_empty_passage_answers_nothing(judge: WordJudge) -> None:

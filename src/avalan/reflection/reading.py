@@ -1,6 +1,6 @@
 """How a model is given a conversation: as token ids up to where it speaks, each read once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
@@ -10,6 +10,7 @@ from avalan.model.load import Model
 from avalan.model.nlp.reasoning import find_blocks, find_opened
 from avalan.model.prompt import Tokenizer
 from avalan.reflection.marks import broken
+from avalan.retrieval.chunks import sentences
 
 _WORTH_KEEPING = 16
 """Tokens that two prompts share, from which on they are read once."""
@@ -41,6 +42,31 @@ def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
         tag_id = tokenizer.added_tokens.get(text)
         found += tokenizer.encode(text) if tag_id is None else [tag_id]
     return found
+
+
+def fitting(model: Model, make: Callable[[str], list[Message]], text: str, *, spare: int) -> str:
+    """As much of a text as the context has room for in the messages that `make` makes of it.
+
+    The end is cut, behind a sentence where there is one. Where a server alone has the tokenizer,
+    nobody here knows what fits.
+
+    Args:
+        spare: tokens that are left free behind the prompt.
+    """
+    if "token_prompt" not in model.engine.capabilities or not model.engine.context_length:
+        return text
+    taken = len(prompt_ids(model.tokenizer, make(""))) + spare
+    return beginning(model.tokenizer, text, model.engine.context_length - taken)
+
+
+def beginning(tokenizer: Tokenizer, text: str, num_tokens: int) -> str:
+    """As much of a text as so many tokens hold: whole sentences, or the first words of one."""
+    token_ids, spans = tokenizer.encode_with_offsets(text)
+    if len(token_ids) <= num_tokens:
+        return text
+    end = spans[num_tokens - 1][1] if num_tokens > 0 else 0
+    ends = [last for _first, last in sentences(text) if last <= end]
+    return text[: ends[-1] if ends else end]
 
 
 class PrefixReader:

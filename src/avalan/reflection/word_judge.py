@@ -16,13 +16,15 @@ from avalan.reflection.calibrate import Calibrator, logit
 from avalan.reflection.choice import Chooser
 from avalan.reflection.gate import UTILITY_GRADES
 from avalan.reflection.judge import Draft, Reading, Shares, as_claim
-from avalan.reflection.reading import prompt_of
+from avalan.reflection.reading import fitting, prompt_of
 from avalan.reflection.rules import quotable
 from avalan.retrieval.entities import Passage
 
 MAX_DRAFT_TOKENS = 48
 _MOST_CHARACTERS = 2_000
-"""Of a question: its end is read, where people put the point."""
+"""Of a question or an answer: its end is read, where people put the point."""
+_SPARE = 16
+"""Tokens of the context that are left free for a choice."""
 
 _NEED = (
     "Decide whether the question below needs a look-up in documents: recent, private or particular "
@@ -114,8 +116,13 @@ class WordJudge:
             f"{letter}. {' '.join(passage.text[slice(*span)].split())}"
             for letter, span in zip(letters, spans, strict=True)
         )
-        asked = _ask(_READ, question=question, passage=_below(passage.heading, lettered))
-        *found, silent = self._chooser.choose(asked, (*letters, _NONE))
+
+        def made(shown: str) -> list[Message]:
+            return _ask(_READ, question=question, passage=_below(passage.heading, shown))
+
+        shown = fitting(self._model, made, lettered, spare=_SPARE)
+        letters = letters[: len(shown.splitlines())]
+        *found, silent = self._chooser.choose(made(shown), (*letters, _NONE))
         best = int(np.argmax(found)) if found else 0
         raw = float(found[best]) if found else 0.0
         relevance = 1.0 - float(silent)
@@ -135,7 +142,11 @@ class WordJudge:
     def support(self, answer: str, passage: Passage, question: str = "") -> Shares:
         """Of the question together with its answer."""
         claim = as_claim(question, answer)
-        asked = _ask(_SUPPORT, passage=_below(passage.heading, passage.text), claim=claim)
+
+        def made(shown: str) -> list[Message]:
+            return _ask(_SUPPORT, passage=_below(passage.heading, shown), claim=claim)
+
+        asked = made(fitting(self._model, made, passage.text, spare=_SPARE))
         full, partial, contradicted, none = self._chooser.choose(asked, _GRADES).tolist()
         return full, partial, contradicted, none
 
@@ -172,7 +183,10 @@ class WordJudge:
 
 def _ask(instruction: str, **parts: str) -> list[Message]:
     """One message: what is asked, and below it what it is asked about."""
-    given = (f"{name.capitalize()}:\n{text[-_MOST_CHARACTERS:]}" for name, text in parts.items())
+    given = (
+        f"{name.capitalize()}:\n{text if name == 'passage' else text[-_MOST_CHARACTERS:]}"
+        for name, text in parts.items()
+    )
     return [Message(role="user", content="\n\n".join((instruction, *given)))]
 
 

@@ -18,12 +18,16 @@ from avalan.model.engine import State, SteppingEngine
 from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token
 from avalan.model.generate import generate
 from avalan.model.load import Model
-from avalan.reflection.reading import PrefixReader, prompt_ids, prompt_of
+from avalan.reflection.reading import PrefixReader, fitting, prompt_ids, prompt_of
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
 
 MAX_SENTENCE_TOKENS = 96
 MAX_ANSWER_TOKENS = 256
+_SPARE = 2 * MAX_SENTENCE_TOKENS
+"""Tokens of the context that no passage takes."""
+_LEAST_SHOWN = 96
+"""Tokens of a passage, with what is said around it, that are worth showing."""
 
 _ALONE = "Answer the question in one to three short sentences.\n\nQuestion: {question}"
 _FROM = (
@@ -86,16 +90,30 @@ class ChatWriter:
 
     def begin(self, question: str, passage: Passage | None = None) -> Told:
         """The question as the first turn, with a passage where there is one."""
-        text = _ALONE.format(question=question)
-        if passage is not None:
-            text = _FROM.format(question=question, passage=_shown(passage))
-        return self._turn((Message(role="user", content=text),))
+        if passage is None:
+            text = _ALONE.format(question=question)
+            return self._turn((Message(role="user", content=text),))
+
+        def made(shown: str) -> list[Message]:
+            text = _FROM.format(question=question, passage=shown)
+            return [Message(role="user", content=text)]
+
+        return self._turn(made(fitting(self._model, made, _shown(passage), spare=_SPARE)))
 
     def give(self, told: Told, passage: Passage) -> Told:
         """The same conversation, with a passage more."""
         said = Message(role="assistant", content=told.said.strip() or "…")
-        turn = Message(role="user", content=_GO_ON.format(passage=_shown(passage)))
-        return self._turn((*told.turns, said, turn))
+
+        def made(shown: str) -> list[Message]:
+            turn = Message(role="user", content=_GO_ON.format(passage=shown))
+            return [*told.turns, said, turn]
+
+        return self._turn(made(fitting(self._model, made, _shown(passage), spare=_SPARE)))
+
+    def has_room(self, told: Told) -> bool:
+        """Whether a passage more would leave the context room for a sentence."""
+        length = self._model.engine.context_length
+        return not length or len(told.token_ids) + _LEAST_SHOWN + _SPARE <= length
 
     def sentence(self, told: Told) -> tuple[Sentence, Told]:
         """The next sentence, and the conversation with it; what was given stays as it is."""
@@ -141,10 +159,10 @@ class ChatWriter:
         line, _, _ = _text(list(tokens)).strip().partition("\n")
         return line.strip()
 
-    def _turn(self, turns: tuple[Message, ...]) -> Told:
+    def _turn(self, turns: Sequence[Message]) -> Told:
         token_ids = prompt_ids(self._model.tokenizer, turns)
         state = None if self._reader is None else self._reader.read(token_ids[:-1])[0]
-        return Told(turns=turns, token_ids=tuple(token_ids), state=state)
+        return Told(turns=tuple(turns), token_ids=tuple(token_ids), state=state)
 
     def _tokens(
         self,

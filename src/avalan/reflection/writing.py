@@ -148,7 +148,9 @@ class Writing:
     def _may_look(self, written: Written) -> bool:
         if self._search is None or self._settings.retrieve == "never" or self._is_worked_out:
             return False
-        return written.num_look_ups < MAX_LOOK_UPS
+        assert isinstance(self._writer, ChatWriter)
+        has_room = written.told is not None and self._writer.has_room(written.told)
+        return has_room and written.num_look_ups < MAX_LOOK_UPS
 
     def _decided(self, written: Written) -> Decision:
         threshold = self._settings.threshold
