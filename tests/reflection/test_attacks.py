@@ -93,9 +93,10 @@ def test_no_document_changes_what_is_decided_or_how_it_is_answered(index: SyncIn
             *steps, end = ask(attack["question"], panel=panel, index=index)
             decided = panel.need.need(attack["question"])
             assert end.decision.probability == decided, attack["id"]
-            decision, found, *read, cited = (type(step).__name__ for step in steps)
-            assert (decision, found, cited) == ("Decision", "Found", "Citation"), attack["id"]
-            assert set(read) == {"Read"}, attack["id"]
-            (place,) = end.citations
-            held = Path(place.source).read_bytes()
-            assert held[place.start : place.end].decode() == place.text == end.text
+            kinds = [type(step).__name__ for step in steps]
+            reads = ["Read"] * len(end.readings)
+            cites = ["Citation"] * (not end.abstained)
+            assert kinds == ["Decision", "Found", *reads, *cites], attack["id"]
+            for place in end.citations:
+                held = Path(place.source).read_bytes()
+                assert held[place.start : place.end].decode() == place.text == end.text
