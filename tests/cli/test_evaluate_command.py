@@ -148,7 +148,7 @@ def test_without_a_checkout_g3_is_skipped_with_a_sentence(
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
-        ([], 2, "--task grounded-qa"),
+        ([], 2, "with --task: grounded-qa, "),
         (["--task", "poetry"], 2, "no task called 'poetry'"),
         (["--task", "grounded-qa", "--level", "G7"], 2, "no level 'G7'"),
         (["--task", "grounded-qa", "--split", "train"], 2, "choose validation or test"),

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Literal, get_args
 
 from avalan.data import textbook
 from avalan.errors import ConfigurationError
-from avalan.evaluate import decision, examples, grounded
+from avalan.evaluate import adaptive_qa, decision, examples, grounded
 from avalan.evaluate.examples import Prompt, QuestionSet, Split
 from avalan.evaluate.progress import Reporter, Tell, unheard
 from avalan.evaluate.report import Column, Example, Outcome, Report, Section, column
@@ -18,8 +18,9 @@ from avalan.reflection.panel import Panel
 from avalan.retrieval.index import SyncIndex
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
+ADAPTIVE_QA = "adaptive-qa"
 LevelName = Literal["G0", "G1", "G2", "G3", "T", "H"]
-TASKS = (GROUNDED_QA, RETRIEVAL_DECISION)
+TASKS = (GROUNDED_QA, RETRIEVAL_DECISION, ADAPTIVE_QA)
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 """From what training saw most of to what it saw nothing of; the textbook; invented papers."""
 USUAL: tuple[LevelName, ...] = ("G0", "G1", "G2", "G3")
@@ -75,7 +76,7 @@ def check(plan: Plan) -> None:
                 "{level} needs its files; name the tests/data of a checkout with: --data DIR",
                 level=level,
             )
-    if "H" in plan.levels and plan.task != GROUNDED_QA:
+    if "H" in plan.levels and plan.task == RETRIEVAL_DECISION:
         raise ConfigurationError(
             "H has questions and no prompts; measure it with --task {task}.", task=GROUNDED_QA
         )
@@ -181,6 +182,10 @@ def _hashes(plan: Plan) -> Mapping[str, str]:
 
 def make(plan: Plan, level: LevelName) -> Examples:
     """The examples of one level of the plan."""
+    if plan.task == ADAPTIVE_QA:
+        asked = make(replace(plan, task=GROUNDED_QA), level)
+        assert isinstance(asked, QuestionSet)
+        return adaptive_qa.mixed(asked, split=plan.split, seed=plan.seed)
     if level == "T":
         assert plan.textbook is not None
         book = textbook.read(plan.textbook).part(plan.split)
@@ -219,6 +224,10 @@ def _measured(
     num = len(listed(made))
     if isinstance(made, QuestionSet):
         assert index is not None
+        if plan.task == ADAPTIVE_QA:
+            ways = adaptive_qa.answer(panel, index, made.questions, top_k=plan.top_k)
+            weighed = list(reporter.following(ways, num))
+            return weighed, adaptive_qa.summarise(made.questions, weighed, seed=plan.seed)
         asked = grounded.answer(panel, index, made.questions, top_k=plan.top_k)
         answered = list(reporter.following(asked, num))
         return answered, grounded.summarise(made.questions, answered, seed=plan.seed)

@@ -22,8 +22,8 @@ DEFAULT = "default"
 SHIPPED = ("bundled", "reader")
 JUDGES = (*SHIPPED, "rules")
 PANELS = (*JUDGES, DEFAULT)
-TASKS = ("grounded-qa", "retrieval-decision")
-_TWO_TASKS = {"one": TASKS[0], "other": TASKS[1]}
+TASKS = ("grounded-qa", "retrieval-decision", "adaptive-qa")
+_NAMED = ", ".join(TASKS)
 _PARTS = {
     "need": _n("need"), "memory": _n("memory"), "relevance": _n("relevance"), "span": _n("span"),
     "abstention": _n("abstention"), "support": _n("support"),
@@ -48,7 +48,7 @@ def configure(parser: Parser) -> None:
         ),
     )
     task = parser.add_argument_group(_("Task"))
-    task.add_argument("--task", metavar="TASK", help=_("{one} or {other}", **_TWO_TASKS))
+    task.add_argument("--task", metavar="TASK", help=_("one of: {names}", names=_NAMED))
     task.add_argument(
         "--level",
         metavar="LEVELS",
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.calibrate:
         return _calibrate(args, console)
     if args.task is None:
-        raise UsageError("Name what to measure: --task {one} or --task {other}", **_TWO_TASKS)
+        raise UsageError("Name what to measure with --task: {names}", names=_NAMED)
     if args.out is not None:
         raise UsageError("--out goes with --calibrate; a report is saved with: --json > FILE")
     if args.budget is not None or args.target_accuracy is not None:
