@@ -42,6 +42,19 @@ def test_an_oracle_is_right_on_every_question(stage: Any) -> None:
     assert value(stage, outcomes, "right page") == 1.0
 
 
+def test_citations_and_selection_by_hand(stage: Any) -> None:
+    """Of three answers the first two quote a page that answers, the last one an empty promise."""
+    outcomes = answered(stage, stage.panel(stage.judge(stage.everything)))
+    assert value(stage, outcomes, "cite precision") == pytest.approx(2 / 3)
+    assert value(stage, outcomes, "cite recall") == 1.0
+    # All are equally confident, so one of three is wrong at every coverage.
+    assert value(stage, outcomes, "AURC") == pytest.approx(1 / 3)
+    assert value(stage, outcomes, "cover at 90%") == 0.0
+    told = [replace(each, confidence=0.9 - i / 10) for i, each in enumerate(outcomes)]
+    assert value(stage, told, "AURC") == pytest.approx((0 + 0 + 1 / 3) / 3)
+    assert value(stage, told, "cover at 90%") == pytest.approx(2 / 3)
+
+
 def test_a_silent_judge_scores_only_where_silence_is_right(stage: Any) -> None:
     outcomes = answered(stage, stage.panel(stage.judge()))
     assert [each.score for each in outcomes] == [0.0, 0.0, 1.0]

@@ -12,9 +12,13 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from avalan.evaluate.examples import Question, QuestionSet
 from avalan.evaluate.metrics import abstention
-from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
+from avalan.evaluate.selective import aurc, coverage_at
+from avalan.evaluate.statistics import Estimate, bootstrap, bootstrap_mean, proportion
 from avalan.locale import _n
 from avalan.reflection.events import Answer, Citation
 from avalan.reflection.loop import AskSettings, ask
@@ -40,6 +44,10 @@ FIGURES = (
     _n("right page"),
     _n("sure"),
     _n("right if sure"),
+    _n("cite precision"),
+    _n("cite recall"),
+    "AURC",
+    _n("cover at 90%"),
     _n("recall"),
     _n("median s"),
 )
@@ -70,6 +78,9 @@ class Answered:
     """Whether it was given without reserve."""
     told: bool
     """Whether the quotation, or the sentence that it stands in, answers from the right page."""
+    num_citations: int
+    num_telling: int
+    """Citations that, with their sentence, answer from the right page."""
     seconds: float
 
 
@@ -133,10 +144,15 @@ def _graded(question: Question, end: Answer, read: Sequence[Passage], seconds: f
         citation_real=None if end.abstained else citation is not None and is_real(citation, text),
         citation_right=_is_right(question, citation),
         sure=end.sure and not end.abstained,
-        told=citation is not None
-        and tells(question, citation.source, citation.text, citation.sentence),
+        told=citation is not None and _tells(question, citation),
+        num_citations=len(end.citations),
+        num_telling=sum(_tells(question, each) for each in end.citations),
         seconds=seconds,
     )
+
+
+def _tells(question: Question, citation: Citation) -> bool:
+    return tells(question, citation.source, citation.text, citation.sentence)
 
 
 def is_real(citation: Citation, text: str) -> bool:
@@ -159,9 +175,13 @@ def summarise(
     `exact match`, `token F1`, `containment`, `in 25 words` (contained, and as short as that),
     `over-refusal`, `right page` and `recall` are over answerable questions (`right page`: those
     answered), as is `sure` (answered without reserve); `right if sure` is over all answers so
-    given, and takes the quotation with its sentence; `rejection` is over unanswerable questions,
-    `abstain prec.` over abstentions, `citation real` over answers, the rest over all. `median s` is
-    wall time, on which the machine's other work tells: it has no interval.
+    given, and takes the quotation with its sentence. Of all citations, `cite precision` is the
+    share that so answers, and `cite recall` is over answerable questions with such a citation: gold
+    answers stand in for ALCE's entailment (Gao et al., 2023, arXiv:2305.14627). `AURC` and
+    `cover at 90%` are over all questions, silence being no coverage; see `selective`. `rejection`
+    is over unanswerable questions, `abstain prec.` over abstentions, `citation real` over answers,
+    the rest over all. `median s` is wall time, on which the machine's other work tells: it has no
+    interval.
     """
     pairs = zip(questions, answered, strict=True)
     could = [each for question, each in pairs if question.answerable]
@@ -183,10 +203,48 @@ def summarise(
         proportion([each.citation_right for each in could if each.citation_right is not None]),
         proportion([each.sure for each in could]),
         proportion([each.told for each in answered if each.sure]),
+        _precision(answered),
+        proportion([each.num_telling > 0 for each in could]),
+        *_selective(questions, answered, seed),
         proportion([each.recalled for each in could if each.recalled is not None]),
         _median([each.seconds for each in answered]),
     )
     return dict(zip(FIGURES, found, strict=True))
+
+
+def _precision(answered: Sequence[Answered]) -> Estimate | None:
+    """Of all citations; those of one answer share its luck."""
+    flags = [
+        (number, place < each.num_telling)
+        for number, each in enumerate(answered)
+        for place in range(each.num_citations)
+    ]
+    groups = [number for number, _flag in flags]
+    return bootstrap_mean([float(flag) for _number, flag in flags], groups=groups)
+
+
+def _selective(
+    questions: Sequence[Question], answered: Sequence[Answered], seed: int
+) -> tuple[Estimate | None, Estimate | None]:
+    """AURC of the answers that were given, and the share of questions answered at 90% accuracy."""
+    given = [
+        (question.group, each.score == 1, each.confidence)
+        for question, each in zip(questions, answered, strict=True)
+        if each.answer is not None
+    ]
+    if not given:
+        return None, None
+    groups, right, said = (list(column) for column in zip(*given, strict=True))
+    columns = np.array(right), np.array(said)
+    share = len(given) / len(answered)
+
+    def covered(flags: NDArray[np.bool_], confidences: NDArray[np.float64]) -> float:
+        return share * coverage_at(flags, confidences)
+
+    return (
+        bootstrap(aurc, *columns, groups=groups, seed=seed),
+        bootstrap(covered, *columns, groups=groups, seed=seed),
+    )
 
 
 def _is_short(answered: Answered) -> bool:

@@ -70,6 +70,11 @@ def configure(parser: Parser) -> None:
     task.add_argument(
         "--textbook", metavar="DIR", help=_("folder of the textbook [the checkout's]")
     )
+    task.add_argument(
+        "--report",
+        metavar="DIR",
+        help=_("a folder for the report as Markdown and JSON, with its pictures"),
+    )
     fit = parser.add_argument_group(_("Calibration"))
     fit.add_argument(
         "--calibrate", action="store_true", help=_("fit thresholds and defaults on validation data")
@@ -123,7 +128,18 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
         console.json(reports.document(report))
     else:
         _show(report, reports, console)
+    if args.report is not None:
+        _write_report(report, args, console)
     return 0
+
+
+def _write_report(report: Any, args: argparse.Namespace, console: Console) -> None:
+    command = f"avalan model evaluate {' '.join(_names(args.models, PANELS))} --task {args.task}"
+    levels = ",".join(section.level for section in report.sections)
+    command += f" --level {levels} --split {args.split} --num {args.num} --seed {args.seed}"
+    files = extras.load("avalan.evaluate.report_files", extra="report")
+    paths = files.write(report, Path(args.report).expanduser(), command=command)
+    console.note(_("Wrote {path}.", path=paths[0]))
 
 
 def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
