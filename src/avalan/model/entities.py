@@ -126,6 +126,8 @@ class GenerationSettings:
     """The answer is one of these texts."""
     num_alternatives: int = 0
     """How many of the most probable tokens to report beside each token."""
+    forbidden_ids: tuple[int, ...] = ()
+    """Tokens that are never said, by id."""
     skip_special_tokens: bool = True
     """Leave special tokens out of the text; they are generated and counted all the same."""
     start_thinking: bool = False
@@ -211,6 +213,7 @@ _DEMANDS: dict[Any, str] = {
     float: _n("a number"),
     bool: _n("True or False"),
     tuple[str, ...]: _n("a tuple of texts"),
+    tuple[int, ...]: _n("a tuple of whole numbers"),
     Mapping[str, Any]: _n("a dictionary"),
 }
 
@@ -232,6 +235,8 @@ def _check_types(settings: GenerationSettings | EngineSettings) -> None:
 def _fits(value: object, kind: Any) -> bool:
     if kind == tuple[str, ...]:
         return isinstance(value, tuple | list) and all(isinstance(each, str) for each in value)
+    if kind == tuple[int, ...]:
+        return isinstance(value, tuple | list) and all(_fits(each, int) for each in value)
     if kind == Mapping[str, Any]:
         return isinstance(value, Mapping)
     # Numbers of numpy are numbers too, and True is none.

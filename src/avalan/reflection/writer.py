@@ -84,7 +84,7 @@ class ChatWriter:
         self._model = model
         engine = model.engine
         self._reader = PrefixReader(engine) if isinstance(engine, SteppingEngine) else None
-        self._forbidden = model.tokenizer.special_ids - model.tokenizer.eos_ids
+        self._forbidden = tuple(sorted(model.tokenizer.special_ids - model.tokenizer.eos_ids))
         """No sentence has a control token, whatever the model would say."""
         self.num_read = self.num_written = 0
 
@@ -172,7 +172,9 @@ class ChatWriter:
         *,
         most: int = MAX_SENTENCE_TOKENS,
     ) -> Iterator[Token]:
-        settings = GenerationSettings(max_new_tokens=most, num_alternatives=1)
+        settings = GenerationSettings(
+            max_new_tokens=most, num_alternatives=1, forbidden_ids=self._forbidden
+        )
         if self._reader is None or state is None:
             return generate(self._model, token_ids, settings=settings, report=report)
         return decode(
@@ -183,7 +185,6 @@ class ChatWriter:
             settings=settings,
             report=report,
             num_held=len(token_ids) - 1,
-            forbidden=self._forbidden,
         )
 
 

@@ -157,6 +157,17 @@ def test_log_probabilities_are_those_of_transformers(
     assert all(len(token.alternatives) == 3 for token in shown)
 
 
+def test_what_is_forbidden_is_never_said(here: Here) -> None:
+    if here.name == "remote":  # It reads messages, and its token ids are its own.
+        with pytest.raises(ConfigurationError, match="none can be forbidden"):
+            answer(here.lm, QUESTION, forbidden_ids=(7,))
+        return
+    first = answer(here.lm, QUESTION, max_new_tokens=1)[0][0]
+    tokens, _ = answer(here.lm, QUESTION, max_new_tokens=24, forbidden_ids=(first.token_id,))
+    assert tokens
+    assert first.token_id not in [token.token_id for token in tokens]
+
+
 def test_a_choice_is_kept_or_refused(here: Here) -> None:
     pytest.importorskip("llguidance", reason="constraints need llguidance")
     if here.name == "remote":  # The protocol has no word for it.

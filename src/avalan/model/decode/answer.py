@@ -27,15 +27,13 @@ class Answer:
         settings: GenerationSettings,
         prompt_ids: Sequence[int],
         vocab_size: int,
-        *,
-        forbidden: Collection[int] = (),
     ) -> None:
         self.token_ids: list[int] = []
         """The answer so far."""
         self._tokenizer = tokenizer
         self._settings = settings
         self._seen = set(prompt_ids)
-        self._forbidden = sorted(forbidden)
+        self._forbidden = settings.forbidden_ids
         self._random = np.random.default_rng(settings.seed)
         self._detokenizer = Detokenizer(tokenizer, skip_special_tokens=settings.skip_special_tokens)
         self._scanner = StopScanner(settings.stop_strings)

@@ -21,7 +21,6 @@ def decode(
     report: GenerationReport,
     eos_ids: Collection[int] | None = None,
     num_held: int = 0,
-    forbidden: Collection[int] = (),
 ) -> Iterator[Token]:
     """Feed `token_ids` to `state` and yield what the model says next.
 
@@ -35,7 +34,6 @@ def decode(
         eos_ids: tokens that end the answer; left open, the tokenizer's.
         num_held: how many of `token_ids`, from the first on, are the last that `state` holds; they
             are not fed again.
-        forbidden: tokens that are never said, by id.
 
     Raises:
         ConfigurationError: a setting is out of its range, or is for another way of decoding.
@@ -45,7 +43,7 @@ def decode(
     """
     new_ids = token_ids[num_held:]
     settings = for_one_answer(settings, state.length + len(new_ids))
-    answer = Answer(tokenizer, settings, token_ids, engine.vocab_size, forbidden=forbidden)
+    answer = Answer(tokenizer, settings, token_ids, engine.vocab_size)
     report.constraint, report.enforced_by = answer.constraint, answer.enforced_by
     ends = tokenizer.eos_ids if eos_ids is None else eos_ids
     report.finish_reason = "interrupted"  # Stands unless an end is reached.

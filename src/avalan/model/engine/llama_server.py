@@ -108,6 +108,8 @@ class LlamaServerEngine:
             request["preserved_tokens"] = [
                 text for text, token_id in shown if token_id not in self.vocabulary.eos_ids
             ]
+        if settings.forbidden_ids:
+            request["logit_bias"] = [[token_id, False] for token_id in settings.forbidden_ids]
         request |= {name: value for name, value in given.items() if value is not None}
         return request | _constraint(settings)
 

@@ -194,6 +194,12 @@ def _check_known(service: Service, settings: GenerationSettings) -> None:
                 model=service.name,
                 name=name,
             )
+    if settings.forbidden_ids:
+        raise ConfigurationError(
+            "The server of {model!r} reads messages and no tokens, so none can be forbidden; run "
+            "the model with an engine of this machine or with vllm.",
+            model=service.name,
+        )
     if settings.num_alternatives > _MOST_ALTERNATIVES:
         raise ConfigurationError(
             "A served model reports at most {most} alternatives, not {num}; ask for fewer.",

@@ -286,6 +286,10 @@ def _options(settings: EngineSettings) -> list[str]:
     return given
 
 
+_LEAST_BIAS = -100
+"""The lowest that the protocol has; no logit comes up from there."""
+
+
 def _request(model: str, token_ids: list[int], settings: GenerationSettings) -> dict[str, Any]:
     more: dict[str, Any] = {
         "return_token_ids": True,
@@ -310,6 +314,8 @@ def _request(model: str, token_ids: list[int], settings: GenerationSettings) -> 
     request |= _given(settings, "seed")
     if settings.stop_strings:
         request["stop"] = list(settings.stop_strings)
+    if settings.forbidden_ids:
+        request["logit_bias"] = {str(each): _LEAST_BIAS for each in settings.forbidden_ids}
     if settings.constraint is not None:
         more["structured_outputs"] = _constraint(settings)
     return request | {"extra_body": more}
