@@ -91,11 +91,21 @@ class Gate(Protocol):
         """Tokens read and written since it was made."""
 
 
-class Judge(Gate, Protocol):
-    """A source of judgements: a model's reflection tokens, the reader, rules."""
+class Memory(Protocol):
+    """What answers by heart."""
+
+    @property
+    def name(self) -> str: ...
 
     def remember(self, question: str) -> Draft | None:
-        """An answer from memory, or None for a judge that has none."""
+        """An answer from memory, or None where there is none."""
+
+    def usage(self) -> Usage:
+        """Tokens read and written since it was made."""
+
+
+class Judge(Gate, Memory, Protocol):
+    """A source of judgements: a model's reflection tokens, the reader, rules."""
 
     def read(self, question: str, passage: Passage) -> Reading:
         """Judge a passage and quote the answer from it."""

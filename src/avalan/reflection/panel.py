@@ -5,10 +5,10 @@ choice. A model named by the user serves every part by itself.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +20,7 @@ from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection import gates
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.gates import CombinedGate, FittedGate, Sign
-from avalan.reflection.judge import Gate, Judge, Reading, as_support, likeliest
+from avalan.reflection.judge import Draft, Gate, Judge, Memory, Reading, as_support, likeliest
 from avalan.reflection.record import Support
 from avalan.reflection.rules import RulesJudge
 from avalan.reflection.trust import standing
@@ -80,6 +80,7 @@ class Panel(AbstractContextManager["Panel"]):
         judges: Mapping[str, Judge],
         thresholds: Thresholds,
         *,
+        memory: Memory | None = None,
         gate: Gate | None = None,
         answer: Calibrator | None = None,
         writer: "Writer | None" = None,
@@ -88,7 +89,8 @@ class Panel(AbstractContextManager["Panel"]):
     ) -> None:
         """
         Args:
-            judges: one for each of `PARTS`.
+            judges: one for each of `PARTS`, but for `memory` where that is given.
+            memory: who remembers.
             gate: who decides instead of the judge for `need`.
             answer: of `trust.standing`; without one, an answer is trusted as its quotation is.
             writer, writes: who writes sentences, and whether that is what is usual.
@@ -96,7 +98,7 @@ class Panel(AbstractContextManager["Panel"]):
         """
         self.name = name
         self.need: Gate = gate or judges["need"]
-        self.memory = judges["memory"]
+        self.memory: Memory = memory or judges["memory"]
         self.reading: Judge | Divided = judges["span"]
         if len({id(judges[part]) for part in Divided.PARTS}) > 1:
             self.reading = Divided(*(judges[part] for part in Divided.PARTS))
@@ -111,9 +113,10 @@ class Panel(AbstractContextManager["Panel"]):
         if writer is not None and writes and not writer.goes_on:
             self.remarks += (_(_READS_MESSAGES, name=writer.name),)
         self.served = {part: judge.name for part, judge in judges.items()}
-        self.served["need"] = self.need.name
+        self.served |= {"need": self.need.name, "memory": self.memory.name}
         """Names of the judges, by part."""
-        self._judges = {id(judge): judge for judge in judges.values()}
+        used: list[Gate | Memory] = [*judges.values(), self.need, self.memory]
+        self._used = {id(each): each for each in used}
         self._close: list[Any] = []
 
     def grade(self, question: str, passage: Passage, reading: Reading) -> Graded:
@@ -152,7 +155,7 @@ class Panel(AbstractContextManager["Panel"]):
 
     def usage(self) -> Usage:
         """Tokens of all judges together."""
-        used = [judge.usage() for judge in self._judges.values()]
+        used = [each.usage() for each in self._used.values()]
         return Usage(
             prompt_tokens=sum(usage.prompt_tokens for usage in used),
             completion_tokens=sum(usage.completion_tokens for usage in used),
@@ -166,6 +169,24 @@ class Panel(AbstractContextManager["Panel"]):
     def __exit__(self, *_args: object) -> None:
         for resource in self._close:
             resource.close()
+
+
+class Deferred:
+    """A judge that is only asked what it remembers, opened when it is asked first."""
+
+    def __init__(self, name: str, open_judge: Callable[[], Judge]) -> None:
+        self.name, self._open = name, open_judge
+        self._judge: Judge | None = None
+
+    def remember(self, question: str) -> Draft | None:
+        """Raises ModelError: its files cannot be opened."""
+        if self._judge is None:
+            self._judge = self._open()
+        return self._judge.remember(question)
+
+    def usage(self) -> Usage:
+        """None before it is opened."""
+        return Usage() if self._judge is None else self._judge.usage()
 
 
 class Divided:
@@ -216,10 +237,14 @@ def open_panel(
     if name is not None:
         return opened.alone(name, gates.saved(name) if calibrated else None)
     ranked = calibration()["default"]
-    served = {part: opened.best(ranked[part]) for part in PARTS}
-    judges = {part: opened.judge(served[part]) for part in PARTS}
+    # Whoever only remembers is asked last, and is not waited for before.
+    served = {part: opened.best(ranked[part]) for part in PARTS if part != "memory"}
+    judges = {part: opened.judge(name) for part, name in served.items()}
+    memory = opened.later(ranked["memory"])
+    served["memory"] = memory.name
     shown = "+".join(dict.fromkeys(served.values()))
-    return opened.panel(shown, judges, served, list(_remarks(opened.failed, ranked, served)))
+    remarks = list(_remarks(opened.failed, ranked, served))
+    return opened.panel(shown, judges, served, remarks, memory=memory)
 
 
 def open_signs(
@@ -304,6 +329,7 @@ class _Opened:
         served: Mapping[str, str],
         remarks: Sequence[str] = (),
         gate: CombinedGate | None = None,
+        memory: Memory | None = None,
     ) -> Panel:
         thresholds = Thresholds(
             need=_threshold(served["need"], "need") if gate is None else gate.threshold,
@@ -316,14 +342,33 @@ class _Opened:
             judges,
             thresholds,
             gate=gate,
+            memory=memory,
             answer=self._calibrator(served["abstention"], ANSWER),
             writer=self.writer(name),
             writes=judges["span"].way not in _QUOTE,
             remarks=remarks,
         )
+        return panel.closes(self)
+
+    def close(self) -> None:
+        """Close what has been opened."""
         for model in self._models.values():
-            panel.closes(model)
-        return panel
+            model.close()
+
+    def later(self, names: Sequence[str]) -> "Memory":
+        """The first of `names` that is open, or whose files are whole: it is opened when asked."""
+        for name in names[:-1]:
+            if name in self._judges:
+                return self._judges[name]
+            if name in self.failed:
+                continue
+            try:
+                extras.load("avalan.model.bundled").find(name)
+            except ModelError as error:
+                self.failed[name] = error
+            else:
+                return Deferred(name, partial(self.judge, name))
+        return self.judge(names[-1])
 
     def _open(self, name: str) -> Judge:
         if name == RULES:
