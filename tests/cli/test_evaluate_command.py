@@ -275,6 +275,29 @@ def test_what_a_gate_cannot_be_fitted_for_is_said(
     assert complaint in " ".join(evaluate(capsys, *words, *GATE, code=2)[1].split())
 
 
+def test_the_signs_of_a_model_stand_side_by_side(
+    pico: Path, data: Path, book: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    words = ("--task", "retrieval-decision", "--signs", "--level", "G1", "--num", "30")
+    report = tmp_path / "report"
+    out, _ = evaluate(capsys, str(pico), *words, "--json", "--report", str(report))
+    (level,) = json.loads(out)["levels"]
+    assert list(level["panels"]) == [
+        *("token", "draft", "similarity", "reader", "router", "rules"),
+        *("combined", "always", "never", "at random"),
+    ]
+    assert level["panels"]["always"]["figures"]["looked up"]["value"] == 1.0
+    assert set(level["comparisons"]) == set(level["panels"]) - {"rules"}
+    assert (report / "reliability-G1.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "words", [("rules", "--task", "grounded-qa"), ("--task", "retrieval-decision")]
+)
+def test_signs_are_of_one_models_decisions(capsys: Captured, words: tuple[str, ...]) -> None:
+    assert "--signs compares" in evaluate(capsys, *words, "--signs", code=2)[1]
+
+
 def test_an_aim_needs_a_gate_to_fit(capsys: Captured) -> None:
     for words in (("--calibrate", "--out", "x"), ("--task", "grounded-qa")):
         assert "--budget" in evaluate(capsys, "rules", *words, "--budget", "0.4", code=2)[1]

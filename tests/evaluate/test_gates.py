@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.errors import ConfigurationError
+from avalan.evaluate.examples import Prompt
 from avalan.evaluate.gates import (
     LEAST_OF_A_LANGUAGE,
     Aim,
     Asked,
+    compared,
     cross_fitted,
     fit_gate,
     fit_languages,
@@ -126,3 +128,27 @@ def test_a_budget_is_kept_whatever_is_equal(cases: list[tuple[float, bool]], sha
     scores, labels = [score for score, _ in cases], [label for _, label in cases]
     threshold = threshold_for(scores, labels, Aim(budget=share))
     assert sum(score >= threshold for score in scores) <= share * len(scores) + 1e-6
+
+
+# --- side by side ------------------------------------------------------------------------------
+
+
+def as_prompts(asked: list[Asked]) -> list[Prompt]:
+    return [
+        Prompt(id=str(number), text="", retrieve=each.retrieve, kind="")
+        for number, each in enumerate(asked)
+    ]
+
+
+@pytest.mark.parametrize("unseen", [True, False])
+def test_every_sign_stands_beside_the_combination_and_what_decides_nothing(*, unseen: bool) -> None:
+    asked = prompts(160, seed=5)
+    found = compared(as_prompts(asked), asked, prompts(seed=6) if unseen else None)
+    assert list(found) == ["a", "b", "noise", "combined", "always", "never", "at random"]
+    right = {name: sum(each.score for each in said) / 160 for name, (_, said) in found.items()}
+    assert right["combined"] > max(right["a"], right["b"]) > right["noise"]
+    share = sum(each.retrieve for each in asked) / 160
+    assert (right["always"], right["never"]) == (share, pytest.approx(1 - share))
+    looked = {name: sum(each.retrieve for each in said) for name, (_, said) in found.items()}
+    assert looked["at random"] == pytest.approx(looked["combined"], abs=20)
+    assert right["at random"] == pytest.approx(0.5, abs=0.12)

@@ -6,11 +6,12 @@ few look-ups as that takes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
 
+from avalan.evaluate.decision import Decided
 from avalan.evaluate.examples import Prompt
 from avalan.evaluate.fitting import NUM_FOLDS
 from avalan.evaluate.metrics import accuracy, auroc
@@ -66,14 +67,11 @@ def fit_gate(model: str, asked: Sequence[Asked], aim: Aim, *, seed: int = 0) -> 
     labels = [each.retrieve for each in asked]
     # max takes the first of equals: all of them together.
     chosen = max(candidates, key=lambda signs: auroc(labels, scores[signs]))
-    calibrator = fit([each.features(chosen) for each in asked], labels)
     threshold = threshold_for(scores[chosen], labels, aim)
     looked_up = [score >= threshold for score in scores[chosen]]
-    return FittedGate(
+    return replace(
+        fitted(asked, chosen),
         model=model,
-        signs=chosen,
-        calibrator=calibrator,
-        languages=fit_languages(asked, [calibrator(each.features(chosen)) for each in asked]),
         threshold=threshold,
         fitted_on={
             "split": "validation",
@@ -89,6 +87,19 @@ def fit_gate(model: str, asked: Sequence[Asked], aim: Aim, *, seed: int = 0) -> 
     )
 
 
+def fitted(asked: Sequence[Asked], signs: Sequence[str]) -> FittedGate:
+    """The weights of certain signs and the scales of languages, with a threshold of one half."""
+    labels = [each.retrieve for each in asked]
+    calibrator = fit([each.features(signs) for each in asked], labels)
+    return FittedGate(
+        model="",
+        signs=tuple(signs),
+        calibrator=calibrator,
+        languages=fit_languages(asked, [calibrator(each.features(signs)) for each in asked]),
+        threshold=0.5,
+    )
+
+
 def cross_fitted(asked: Sequence[Asked], signs: Sequence[str], *, seed: int = 0) -> list[float]:
     """P(look-up) of each prompt, with what was fitted on the folds that it is not in."""
     order = list(range(len(asked)))
@@ -96,12 +107,8 @@ def cross_fitted(asked: Sequence[Asked], signs: Sequence[str], *, seed: int = 0)
     fold = {number: place % NUM_FOLDS for place, number in enumerate(order)}
     found = [0.0] * len(asked)
     for held_out in range(min(NUM_FOLDS, len(asked))):
-        kept = [each for number, each in enumerate(asked) if fold[number] != held_out]
-        labels = [each.retrieve for each in kept]
-        calibrator = fit([each.features(signs) for each in kept], labels)
-        languages = fit_languages(kept, [calibrator(each.features(signs)) for each in kept])
-        gate = FittedGate(
-            model="", signs=tuple(signs), calibrator=calibrator, languages=languages, threshold=0.5
+        gate = fitted(
+            [each for number, each in enumerate(asked) if fold[number] != held_out], signs
         )
         for number, each in enumerate(asked):
             if fold[number] == held_out:
@@ -144,3 +151,54 @@ def threshold_for(scores: Sequence[float], labels: Sequence[bool], aim: Aim) -> 
         if ((said >= threshold) == truth).mean() >= aim.accuracy - _EPSILON:
             return float(threshold)
     return best
+
+
+# --- side by side ------------------------------------------------------------------------------
+
+ALWAYS, NEVER, AT_RANDOM, ALL_SIGNS = "always", "never", "at random", "combined"
+
+
+def compared(
+    prompts: Sequence[Prompt],
+    asked: Sequence[Asked],
+    fitted_on: Sequence[Asked] | None,
+    *,
+    seed: int = 0,
+) -> dict[str, tuple[float, list[Decided]]]:
+    """Each sign alone, all of them combined, and what decides nothing, on the same prompts.
+
+    Args:
+        prompts, asked: of one level.
+        fitted_on: validation prompts; None where `asked` are these, which then are cross-fitted.
+
+    Returns:
+        the threshold and the decisions, by column; "at random" looks as many up as the combination.
+    """
+    signs = tuple(asked[0].signs)
+    known = asked if fitted_on is None else fitted_on
+    labels = [each.retrieve for each in known]
+    columns = {}
+    for column, names in ({name: (name,) for name in signs} | {ALL_SIGNS: signs}).items():
+        crossed = said = cross_fitted(known, names, seed=seed)
+        if fitted_on is not None:
+            gate = fitted(known, names)
+            said = [gate.probability(each.features(names), each.language) for each in asked]
+        threshold = threshold_for(crossed, labels, Aim())
+        columns[column] = threshold, _decided(prompts, said, threshold)
+    share = sum(each.retrieve for each in columns[ALL_SIGNS][1]) / len(prompts)
+    random = Random(seed)
+    nothing = {ALWAYS: [1.0] * len(prompts), NEVER: [0.0] * len(prompts)}
+    nothing[AT_RANDOM] = [float(random.random() < share) for _ in prompts]
+    return columns | {name: (0.5, _decided(prompts, said, 0.5)) for name, said in nothing.items()}
+
+
+def _decided(prompts: Sequence[Prompt], said: Sequence[float], threshold: float) -> list[Decided]:
+    return [
+        Decided(
+            id=prompt.id,
+            probability=probability,
+            retrieve=probability >= threshold,
+            score=float((probability >= threshold) == prompt.retrieve),
+        )
+        for prompt, probability in zip(prompts, said, strict=True)
+    ]

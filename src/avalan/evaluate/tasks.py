@@ -160,7 +160,7 @@ def run(
         split=plan.split,
         seed=plan.seed,
         top_k=plan.top_k,
-        data=_hashes(plan),
+        data=hashes(plan),
         sections=tuple(
             Section(level=level, examples=tuple(listed(made)), columns=tuple(columns[level]))
             for level, made in levels.items()
@@ -169,7 +169,8 @@ def run(
     )
 
 
-def _hashes(plan: Plan) -> Mapping[str, str]:
+def hashes(plan: Plan) -> Mapping[str, str]:
+    """The SHA-256 of each data file of a plan, by its path; empty where none is read."""
     found: dict[str, str] = {}
     if plan.data and "G3" in plan.levels:
         found |= examples.data_hashes(plan.data)

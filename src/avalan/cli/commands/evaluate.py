@@ -75,6 +75,11 @@ def configure(parser: Parser) -> None:
         metavar="DIR",
         help=_("a folder for the report as Markdown and JSON, with its pictures"),
     )
+    task.add_argument(
+        "--signs",
+        action="store_true",
+        help=_("of retrieval-decision: each sign of one model alone, and all of them combined"),
+    )
     fit = parser.add_argument_group(_("Calibration"))
     fit.add_argument(
         "--calibrate", action="store_true", help=_("fit thresholds and defaults on validation data")
@@ -98,8 +103,9 @@ def _add_number(group: Any, option: str, default: int, text: str) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Measure, or calibrate."""
-    if args.calibrate and args.task == TASKS[1]:
-        code: int = extras.load("avalan.cli.commands.evaluate_gate").run(args, console)
+    if args.task == TASKS[1] and (args.calibrate or args.signs):
+        gate = extras.load("avalan.cli.commands.evaluate_gate")
+        code: int = (gate.run if args.calibrate else gate.compare)(args, console)
         return code
     if args.calibrate:
         return _calibrate(args, console)
@@ -109,6 +115,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError("--out goes with --calibrate; a report is saved with: --json > FILE")
     if args.budget is not None or args.target_accuracy is not None:
         raise UsageError("--budget and --target-accuracy go with --calibrate.")
+    if args.signs:
+        raise UsageError(
+            "--signs compares what one model tells of a prompt; name it, as in: "
+            "avalan model evaluate MODEL --task retrieval-decision --signs"
+        )
     return _measure(args, console)
 
 
@@ -117,20 +128,25 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _measure(args: argparse.Namespace, console: Console) -> int:
     tasks = extras.load("avalan.evaluate.tasks")
-    reports = extras.load("avalan.evaluate.report")
-    plan = _plan(args, tasks, console)
+    plan = planned(args, tasks, console)
     settings = from_args(EngineSettings, args)
     names = _names(args.models, PANELS)
     find(names, settings, console)
     panels = {name: partial(_open_panel, name, settings, console) for name in names}
     report = tasks.run(plan, panels, tell=lambda step: show_step(step, console))
+    tell(report, args, console)
+    return 0
+
+
+def tell(report: Any, args: argparse.Namespace, console: Console) -> None:
+    """Show a report, and write it where it is to be written."""
+    reports = extras.load("avalan.evaluate.report")
     if console.as_json:
         console.json(reports.document(report))
     else:
         _show(report, reports, console)
     if args.report is not None:
         _write_report(report, args, console)
-    return 0
 
 
 def _write_report(report: Any, args: argparse.Namespace, console: Console) -> None:
@@ -142,7 +158,8 @@ def _write_report(report: Any, args: argparse.Namespace, console: Console) -> No
     console.note(_("Wrote {path}.", path=paths[0]))
 
 
-def _plan(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
+def planned(args: argparse.Namespace, tasks: Any, console: Console) -> Any:
+    """What to measure, checked before anything is opened."""
     wanted = None if args.level is None else [level.strip() for level in args.level.split(",")]
     with as_usage():
         levels = tasks.levels_of(tasks.USUAL if wanted is None else wanted)

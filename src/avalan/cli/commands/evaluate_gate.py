@@ -1,10 +1,11 @@
 """`avalan model evaluate MODEL --task retrieval-decision --calibrate`: a gate for one model."""
 
 import argparse
+from time import perf_counter
 from typing import Any
 
 from avalan import extras
-from avalan.cli.commands.evaluate import DEFAULT, find, needed, show_step
+from avalan.cli.commands.evaluate import DEFAULT, find, needed, planned, show_step, tell
 from avalan.cli.console import Console
 from avalan.cli.options import as_usage, from_args
 from avalan.errors import UsageError
@@ -29,11 +30,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     prompts = _prompts(args)
     panel, signs = extras.load("avalan.reflection.panel").open_signs(name, settings)
     with panel:
-        progress = extras.load("avalan.evaluate.progress")
-        reporter = progress.Reporter(
-            tell=lambda step: show_step(step, console), who=name, what=args.task
-        )
-        asked = list(reporter.following(fit.asked_of(prompts, signs), len(prompts)))
+        asked = _asked(name, prompts, signs, args.task, console)
     fitted = fit.fit_gate(name, asked, aim, seed=args.seed)
     path = gates.save(fitted)
     if console.as_json:
@@ -54,6 +51,71 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     console.print(_("Wrote {path}.", path=path))
     return 0
+
+
+def compare(args: argparse.Namespace, console: Console) -> int:
+    """Each sign of one model, all of them combined, and what decides nothing, side by side."""
+    if len(args.models) != 1 or args.models[0] == DEFAULT:
+        raise UsageError(
+            "--signs compares what one model tells of a prompt; name it, as in: "
+            "avalan model evaluate MODEL --task retrieval-decision --signs"
+        )
+    began = perf_counter()
+    (name,) = args.models
+    fit, tasks = extras.load("avalan.evaluate.gates"), extras.load("avalan.evaluate.tasks")
+    settings = from_args(EngineSettings, args)
+    plan = planned(args, tasks, console)
+    find([name], settings, console)
+    sections = []
+    panel, signs = extras.load("avalan.reflection.panel").open_signs(name, settings)
+    with panel:
+        known = None
+        if plan.split != "validation":
+            known = _asked(name, _prompts(args), signs, "validation", console)
+        for level in plan.levels:
+            prompts = tasks.make(plan, level)
+            asked = _asked(name, prompts, signs, level, console)
+            columns = fit.compared(prompts, asked, known, seed=plan.seed)
+            sections.append(_section(level, prompts, columns, plan.seed))
+    report = extras.load("avalan.evaluate.report").Report(
+        task=f"{plan.task}: {name}",
+        split=plan.split,
+        seed=plan.seed,
+        top_k=plan.top_k,
+        data=tasks.hashes(plan),
+        sections=tuple(sections),
+        wall_s=perf_counter() - began,
+    )
+    tell(report, args, console)
+    return 0
+
+
+def _section(level: str, prompts: Any, columns: dict[str, Any], seed: int) -> Any:
+    reports = extras.load("avalan.evaluate.report")
+    decision = extras.load("avalan.evaluate.decision")
+    return reports.Section(
+        level=level,
+        examples=tuple(prompts),
+        columns=tuple(
+            reports.Column(
+                name=column,
+                judges={},
+                thresholds={"need": threshold},
+                figures=decision.summarise(prompts, decided, seed=seed),
+                outcomes=tuple(decided),
+                wall_s=0.0,
+            )
+            for column, (threshold, decided) in columns.items()
+        ),
+    )
+
+
+def _asked(name: str, prompts: Any, signs: Any, what: str, console: Console) -> list[Any]:
+    """What each sign says of each prompt, with a line that tells how far it is."""
+    progress = extras.load("avalan.evaluate.progress")
+    reporter = progress.Reporter(tell=lambda step: show_step(step, console), who=name, what=what)
+    told = extras.load("avalan.evaluate.gates").asked_of(prompts, signs)
+    return list(reporter.following(told, len(prompts)))
 
 
 def _shown(signs: str) -> str:
