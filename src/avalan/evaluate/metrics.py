@@ -83,6 +83,17 @@ def calibrated_error(
     return float(np.mean(errors))
 
 
+def spearman(first: Numbers, second: Numbers) -> float:
+    """The correlation of ranks, equal values sharing theirs; 0 where one of the two never varies.
+
+    Source: Spearman, 1904, doi:10.2307/1412159.
+    """
+    one, other = (_average_ranks(np.asarray(each, np.float64)) for each in (first, second))
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
 def brier(labels: Flags, probabilities: Numbers) -> float:
     """The mean squared distance of the probabilities from 1 (positive) and 0 (negative).
 

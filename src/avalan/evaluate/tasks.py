@@ -9,18 +9,21 @@ from typing import Literal, get_args
 
 from avalan.data import textbook
 from avalan.errors import ConfigurationError
-from avalan.evaluate import adaptive_qa, decision, examples, grounded
+from avalan.evaluate import adaptive_qa, decision, examples, grounded, token_use
 from avalan.evaluate.examples import Prompt, QuestionSet, Split
 from avalan.evaluate.progress import Reporter, Tell, unheard
 from avalan.evaluate.report import Column, Example, Outcome, Report, Section, column
 from avalan.evaluate.statistics import Estimate
+from avalan.model.load import Model
+from avalan.reflection.judge import Judge
 from avalan.reflection.panel import Panel
 from avalan.retrieval.index import SyncIndex
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
-ADAPTIVE_QA = "adaptive-qa"
+ADAPTIVE_QA, REFLECTION_TOKENS = "adaptive-qa", "reflection-tokens"
 LevelName = Literal["G0", "G1", "G2", "G3", "T", "H"]
-TASKS = (GROUNDED_QA, RETRIEVAL_DECISION, ADAPTIVE_QA)
+TASKS = (GROUNDED_QA, RETRIEVAL_DECISION, ADAPTIVE_QA, REFLECTION_TOKENS)
+_OF_PROMPTS = (RETRIEVAL_DECISION, REFLECTION_TOKENS)
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 """From what training saw most of to what it saw nothing of; the textbook; invented papers."""
 USUAL: tuple[LevelName, ...] = ("G0", "G1", "G2", "G3")
@@ -76,7 +79,7 @@ def check(plan: Plan) -> None:
                 "{level} needs its files; name the tests/data of a checkout with: --data DIR",
                 level=level,
             )
-    if "H" in plan.levels and plan.task == RETRIEVAL_DECISION:
+    if "H" in plan.levels and plan.task in _OF_PROMPTS:
         raise ConfigurationError(
             "H has questions and no prompts; measure it with --task {task}.", task=GROUNDED_QA
         )
@@ -232,5 +235,25 @@ def _measured(
         asked = grounded.answer(panel, index, made.questions, top_k=plan.top_k)
         answered = list(reporter.following(asked, num))
         return answered, grounded.summarise(made.questions, answered, seed=plan.seed)
+    if plan.task == REFLECTION_TOKENS:
+        wanted = token_use.wanted_of(made)
+        used = list(reporter.following(token_use.use(*_speaker(panel), wanted), num))
+        return used, token_use.summarise(wanted, used, seed=plan.seed)
     decided = list(reporter.following(decision.decide(panel, made), num))
     return decided, decision.summarise(made, decided, seed=plan.seed)
+
+
+def _speaker(panel: Panel) -> tuple[Model, Judge]:
+    """The model behind a panel, and the panel's judge that it is.
+
+    Raises:
+        ConfigurationError: there is none, or it has no reflection tokens.
+    """
+    model, judge = panel.model, panel.judge
+    if model is None or judge is None or token_use.profile_of(model) is None:
+        raise ConfigurationError(
+            "{name!r} has no reflection tokens, so there is no use of them to measure; name a "
+            "model that was trained with them, such as 'bundled'.",
+            name=panel.name,
+        )
+    return model, judge

@@ -107,6 +107,10 @@ class Panel(AbstractContextManager["Panel"]):
         self._graders = {id(each): each for each in (judges["support"], judges["span"])}
         self.thresholds = thresholds
         self._answer = answer
+        self.model: Any = None
+        """The model that serves every part, where one was named."""
+        self.judge: Judge | None = None
+        """It, as a judge."""
         self.writer, self.writes = writer, writes
         """A model that writes sentences, and whether it does so unless it is told to quote."""
         self.remarks = tuple(remarks)
@@ -307,7 +311,9 @@ class _Opened:
         """A panel of one judge for every part; `kept` is the gate that was fitted for it."""
         judge = self.judge(name)
         gate = None if kept is None else CombinedGate(judge, kept, self.signs(name))
-        return self.panel(name, dict.fromkeys(PARTS, judge), dict.fromkeys(PARTS, name), gate=gate)
+        panel = self.panel(name, dict.fromkeys(PARTS, judge), dict.fromkeys(PARTS, name), gate=gate)
+        panel.model, panel.judge = self._models.get(name), judge
+        return panel
 
     def best(self, names: Sequence[str]) -> str:
         """The first of `names` that can be opened; the last is the rules, which always can."""

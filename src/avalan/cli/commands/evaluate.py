@@ -22,7 +22,7 @@ DEFAULT = "default"
 SHIPPED = ("bundled", "reader")
 JUDGES = (*SHIPPED, "rules")
 PANELS = (*JUDGES, DEFAULT)
-TASKS = ("grounded-qa", "retrieval-decision", "adaptive-qa")
+TASKS = ("grounded-qa", "retrieval-decision", "adaptive-qa", "reflection-tokens")
 _NAMED = ", ".join(TASKS)
 _PARTS = {
     "need": _n("need"), "memory": _n("memory"), "relevance": _n("relevance"), "span": _n("span"),
@@ -131,6 +131,8 @@ def _measure(args: argparse.Namespace, console: Console) -> int:
     plan = planned(args, tasks, console)
     settings = from_args(EngineSettings, args)
     names = _names(args.models, PANELS)
+    if args.task == TASKS[3]:  # Rules have no tokens.
+        names = list(dict.fromkeys(args.models)) or ["bundled"]
     find(names, settings, console)
     panels = {name: partial(_open_panel, name, settings, console) for name in names}
     report = tasks.run(plan, panels, tell=lambda step: show_step(step, console))
