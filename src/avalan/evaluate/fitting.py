@@ -145,9 +145,10 @@ def score_reading(fitted: Fitted, case: ReadingCase) -> float:
 
 def _confidences(fitted: Fitted, case: ReadingCase) -> list[float]:
     """P(right) of each quote, by the rank of its passage; 0 where there is none."""
-    found = dict.fromkeys(range(1 + max(quote.rank for quote in case.quotes)), 0.0)
-    found |= {quote.rank: fitted.probability(quote.features, quote.raw) for quote in case.quotes}
-    return list(found.values())
+    found = [0.0] * (1 + max(quote.rank for quote in case.quotes))
+    for quote in case.quotes:
+        found[quote.rank] = fitted.probability(quote.features, quote.raw)
+    return found
 
 
 def _best_quote(fitted: Fitted, case: ReadingCase) -> tuple[float, Quote]:
