@@ -46,7 +46,7 @@ def main(docs: Path) -> None:
         )
         said = (done.stdout + done.stderr).strip().replace(f"{docs.parent.resolve()}/", "")
         print(
-            f'## {number}. Right: {right}\n\n```text\n$ avalan ask "{question}" --docs {docs.name}'
+            f'## {number}. Expected: {right}\n\n```text\n$ avalan ask "{question}" --docs {docs.name}'
         )
         print(f"{said}\n```\n")
 

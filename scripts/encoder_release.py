@@ -22,7 +22,7 @@ CARD = "card.md"
 
 
 def main(kind: str, run: Path, rank: int | None = None) -> None:
-    checkpoint = run / "model" if (run / "recipe.json").is_file() else run
+    checkpoint = run / "model" if (run / "model").is_dir() else run
     target = PACKAGE / kind
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:

@@ -163,7 +163,7 @@ def test_the_screen_of_an_answer_that_is_not_sure(monkeypatch: pytest.MonkeyPatc
     lines = screen(events, monkeypatch).splitlines()
     assert lines[3:5] == [" ┃ Not sure. What comes nearest:", " ┃ six in the evening [1]"]
     assert " confidence   ▰▰▰▱▱▱▱▱▱▱ 0.31  that it is right" in lines
-    assert "confidence: 0.31 (not sure)" in plain(events)
+    assert "not sure: six in the evening" in plain(events)
 
 
 def test_what_an_older_version_says_stands_beside_the_answer(

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.cli import main
+from avalan.cli.commands import ask as command
 from avalan.cli.questions import MOST_BYTES, questions
 from avalan.compress.export import export
 from avalan.errors import ConfigurationError
@@ -432,8 +433,9 @@ def test_a_pipe_gets_an_abstention_in_plain_words(run: Run) -> None:
 
 
 def test_quiet_is_the_answers_bytes_alone(
-    notes: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    notes: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(panels, "calibration", lambda: RULES)
     hostile = "The k\u202eey \x1b[2J [bold]is[/bold]\n under\x9b the mat."
     (notes / "key.txt").write_text(f"Where it is: {hostile}")
     words = ["ask", "Where is the k ey?", "--docs", "notes/key.txt", "--model", "rules", "--quiet"]
@@ -446,6 +448,27 @@ def test_quiet_is_the_answers_bytes_alone(
 def test_quiet_leaves_stdout_empty_where_there_is_no_answer(run: Run) -> None:
     said = run("Which zeppelin?", "--docs", "notes", "--quiet", "--trace")
     assert said == Said(0, "", "I don't know: the documents do not say.\n")
+
+
+def test_quiet_says_a_reserve_on_stderr(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubting = RULES | {"judges": {"rules": {"answer": {"threshold": 1.1}}}}
+    monkeypatch.setattr(panels, "calibration", lambda: doubting)
+    said = run(BEDS, "--docs", "notes", "--quiet")
+    assert said == Said(0, ANSWER, "Not sure (1.00): this is what comes nearest.\n")
+
+
+def test_documents_are_searched_by_meaning_to_the_end_or_not_at_all(
+    run: Run, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[int] = []
+    monkeypatch.setattr(SyncIndex, "embed", lambda index: embedded.append(1) or iter(()))
+    monkeypatch.setattr(command, "MOST_EMBEDDED", 2)
+    words = (BEDS, "--docs", "notes")
+    assert "by their words" not in run(*words).err
+    assert embedded == [1]
+    (notes / "more.txt").write_text("The mill stands still on Sundays.")
+    assert "3 passages are searched by their words alone" in run(*words).err
+    assert embedded == [1]
 
 
 def test_the_trace_in_a_pipe_names_the_judge_of_each_part(run: Run) -> None:
@@ -706,5 +729,6 @@ def test_an_answer_by_rules_takes_well_under_a_second_and_no_model_library(
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == (ANSWER, "")
+    assert done.stdout == ANSWER
+    assert re.fullmatch(r"Not sure \(0\.\d\d\): this is what comes nearest\.\n", done.stderr)
     assert spent() < 0.8

@@ -175,7 +175,7 @@ def test_the_guides_training_commands_have_a_plan(
     monkeypatch.chdir(tmp_path)
     lines = "".join(blocks("bash")).splitlines()
     commands = [shlex.split(line) for line in lines if line.startswith("avalan model train")]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for words in commands:
         assert main([*words[1:], "--dry-run"]) == 0
         assert "parameters" in capsys.readouterr().out

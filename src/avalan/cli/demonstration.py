@@ -42,7 +42,7 @@ TRY = (
         _n("See every step of an answer:"),
         'ask "When are defaults evaluated?" --index python --trace',
     ),
-    (_n("Ask your own documents:"), 'ask "Which licence does avalan have?" --docs README.md'),
+    (_n("Ask your own documents:"), 'ask "Under which licence is avalan?" --docs README.md'),
     (_n("See this machine, and what fits on it:"), ""),
 )
 

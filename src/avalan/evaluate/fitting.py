@@ -20,8 +20,9 @@ PRECISION = 0.95
 """Of what is answered from memory: a wrong answer by heart has no source that would show it."""
 OVER_REFUSAL = 0.1
 """Share of answerable questions that a reader may refuse on validation data."""
-SURE = 0.75
-"""Of what is answered without reserve: where it is wrong, its sentence and source show that."""
+SURE = 0.85
+"""Of what is answered without reserve: where it is wrong, its sentence and source show that. On
+papers full of near misses and old versions, so many fewer are right (.74; EXPERIMENTS.md)."""
 _EPSILON = 1e-6
 
 
@@ -144,9 +145,10 @@ def score_reading(fitted: Fitted, case: ReadingCase) -> float:
 
 def _confidences(fitted: Fitted, case: ReadingCase) -> list[float]:
     """P(right) of each quote, by the rank of its passage; 0 where there is none."""
-    found = dict.fromkeys(range(1 + max(quote.rank for quote in case.quotes)), 0.0)
-    found |= {quote.rank: fitted.probability(quote.features, quote.raw) for quote in case.quotes}
-    return list(found.values())
+    found = [0.0] * (1 + max(quote.rank for quote in case.quotes))
+    for quote in case.quotes:
+        found[quote.rank] = fitted.probability(quote.features, quote.raw)
+    return found
 
 
 def _best_quote(fitted: Fitted, case: ReadingCase) -> tuple[float, Quote]:

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any, get_args
 
 from avalan import extras
@@ -29,8 +28,9 @@ from avalan.retrieval.place import DEFAULT_INDEX, located, named
 
 MAX_NAMED = 5
 """How many skipped files are named before the rest are only counted."""
-EMBED_S = 2.0
-"""How long an answer waits for documents that are named with it to be searchable by meaning."""
+MOST_EMBEDDED = 1000
+"""Passages of documents named with a question that are made searchable by meaning before it is
+answered: a few seconds. A count, for with a time the answer would depend on the machine's load."""
 
 
 def configure(parser: Parser) -> None:
@@ -156,16 +156,28 @@ def _temporary(paths: list[str], embedder: str | None, console: Console) -> Iter
                     ngettext("{n} file: {path}", "{n} files: {path}", count, path=path)
                 )
         note_unnamed(num_skipped, MAX_NAMED, console)
-        _embed_for_a_while(index, console)
+        if embedder != NO_EMBEDDER:
+            _embed_few(index, console)
         yield index
 
 
-def _embed_for_a_while(index: SyncIndex, console: Console) -> None:
+def _embed_few(index: SyncIndex, console: Console) -> None:
     """Few documents are searched by meaning too; with many, an answer is not kept waiting."""
-    deadline = monotonic() + EMBED_S
+    count = index.totals().num_passages
+    if count > MOST_EMBEDDED:
+        console.note(
+            (_("note"), "yellow"),
+            " ",
+            ngettext(
+                "{n:,} passage is searched by its words alone; to search by meaning too, index the "
+                "documents once, with: avalan index add PATH",
+                "{n:,} passages are searched by their words alone; to search by meaning too, index "
+                "the documents once, with: avalan index add PATH",
+                count,
+            ),
+        )
+        return
     for event in index.embed():
-        if event.num_left and monotonic() > deadline:
-            break
         console.progress(ngettext("{n:,} passage left", "{n:,} passages left", event.num_left))
 
 
@@ -247,10 +259,16 @@ def _finish(answer: Answer, console: Console, screen: "show.Screen | None") -> N
 
 
 def _say(answer: Answer, console: Console) -> None:
-    """The answer's bytes and nothing else; an abstention leaves stdout empty."""
+    """The answer's bytes and nothing else, its reserve on stderr; an abstention has no bytes."""
     if answer.text is None:
-        console.error(answer.reason or "")
-    elif console.interactive:
+        console.error(_(answer.reason) if answer.reason else "")
+        return
+    if not answer.sure:
+        confidence = answer.confidence
+        console.error(
+            _("Not sure ({confidence:.2f}): this is what comes nearest.", confidence=confidence)
+        )
+    if console.interactive:
         console.print(answer.text, wrap=False)
     else:
         console.write(answer.text)

@@ -110,7 +110,7 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
     if answer.text is None:
         yield _("abstained"), _said(answer)
         return
-    yield _("answer"), " ".join(answer.text.split())
+    yield _("answer") if answer.sure else _("not sure"), " ".join(answer.text.split())
     for citation in answer.citations:
         yield _("source"), f"{path_text(citation.source)} {_bytes(citation, '-')}"
         if _has_words_beside(citation):
@@ -122,11 +122,8 @@ def _lines(answer: Answer) -> Iterator[tuple[str, str]]:
     if not answer.citations:
         sure = answer.confidence
         yield _("source"), _("memory (confidence {confidence:.2f})", confidence=sure)
-    elif answer.sure:
-        yield _("confidence"), f"{answer.confidence:.2f}"
     else:
-        unsure = _("{confidence:.2f} (not sure)", confidence=answer.confidence)
-        yield _("confidence"), unsure
+        yield _("confidence"), f"{answer.confidence:.2f}"
     if answer.support is not None:
         yield _("support"), _(answer.support)
     if answer.utility is not None:
