@@ -46,7 +46,7 @@ def test_the_decision_is_the_share_of_its_token_under_the_cards_prompt(folder: P
     model, read = deciding(folder, retrieval=3.0, no_retrieval=1.0, useful=0.0)
     assert has_avalon(model)
     judge = AvalonJudge(model)
-    assert judge.way == "tokens and logits"
+    assert judge.way == "tokens+logits"
     assert judge.need(QUESTION) == pytest.approx(1 / (1 + math.exp(-2)))
     assert SYSTEM_PROMPT in read[-1]
     assert read[-1].index(SYSTEM_PROMPT) < read[-1].index(QUESTION)
@@ -77,7 +77,7 @@ def test_a_model_with_all_fifteen_or_with_none_is_judged_otherwise(
         avalon_ids(load_tokenizer(none).token_id)
 
 
-@pytest.mark.parametrize(("known", "way"), [(ALL, "tokens"), (AVALON, "tokens and logits")])
+@pytest.mark.parametrize(("known", "way"), [(ALL, "tokens"), (AVALON, "tokens+logits")])
 def test_a_panel_takes_the_profile_that_the_vocabulary_has(
     tmp_path: Path, known: tuple[str, ...], way: str
 ) -> None:

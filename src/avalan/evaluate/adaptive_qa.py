@@ -32,7 +32,7 @@ FIGURES = (
     _n("savings"),
     _n("oracle gap"),
 )
-_BY_HEART = "by heart"
+_BY_HEART = "by-heart"
 """The page of a question that no page is about."""
 
 

@@ -15,6 +15,7 @@ from avalan.evaluate.decision import Decided
 from avalan.evaluate.examples import Prompt
 from avalan.evaluate.fitting import NUM_FOLDS
 from avalan.evaluate.metrics import accuracy, auroc
+from avalan.locale import _n
 from avalan.reflection.calibrate import Calibrator, best_threshold, fit, logit
 from avalan.reflection.gates import FittedGate, Sign
 from avalan.reflection.language import language_of
@@ -155,7 +156,7 @@ def threshold_for(scores: Sequence[float], labels: Sequence[bool], aim: Aim) -> 
 
 # --- side by side ------------------------------------------------------------------------------
 
-ALWAYS, NEVER, AT_RANDOM, ALL_SIGNS = "always", "never", "at random", "combined"
+ALWAYS, NEVER, AT_RANDOM, ALL_SIGNS = _n("always"), _n("never"), _n("at random"), _n("combined")
 
 
 def compared(

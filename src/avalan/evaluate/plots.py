@@ -9,6 +9,7 @@ import numpy as np
 from avalan import extras
 from avalan.evaluate.metrics import NUM_BINS
 from avalan.evaluate.selective import risk_coverage
+from avalan.locale import _
 
 _SIZE = (5.2, 4.4)
 """Inches."""
@@ -37,8 +38,8 @@ def reliability(columns: Mapping[str, Pairs], path: Path, *, title: str) -> None
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    figure, axes = _axes(title, "what was said: P(look-up)", "share that needs a look-up")
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle="--", label="calibrated")
+    figure, axes = _axes(title, _("what was said: P(look-up)"), _("share that needs a look-up"))
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle="--", label=_("calibrated"))
     for name, (labels, probabilities) in columns.items():
         found = bins(labels, probabilities)
         sizes = [12 + 3 * count**0.5 for _said, _share, count in found]
@@ -55,7 +56,9 @@ def risk_coverages(columns: Mapping[str, Pairs], path: Path, *, title: str) -> N
     Args:
         columns: of all questions; what was not answered has the confidence 0 and is not drawn.
     """
-    figure, axes = _axes(title, "share of questions answered", "share of wrong answers among them")
+    figure, axes = _axes(
+        title, _("share of questions answered"), _("share of wrong answers among them")
+    )
     for name, (right, confidences) in columns.items():
         said = np.asarray(confidences, np.float64)
         given = said > 0

@@ -80,12 +80,12 @@ def _pictures(section: Section) -> Mapping[str, Draw]:
     answers = {each.name: _answered(each) for each in section.columns}
     found: dict[str, Draw] = {}
     if kept := {name: pairs for name, pairs in decisions.items() if pairs is not None}:
-        title = f"Reliability, {section.level}"
+        title = _("Reliability, {level}", level=section.level)
         found[f"reliability-{section.level}.png"] = lambda path: plots.reliability(
             kept, path, title=title
         )
     if given := {name: pairs for name, pairs in answers.items() if pairs is not None}:
-        heading = f"Risk and coverage, {section.level}"
+        heading = _("Risk and coverage, {level}", level=section.level)
         found[f"risk-coverage-{section.level}.png"] = lambda path: plots.risk_coverages(
             given, path, title=heading
         )

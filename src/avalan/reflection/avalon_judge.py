@@ -46,7 +46,7 @@ class AvalonJudge:
     ) -> None:
         """Raises ModelError: the vocabulary lacks one of the seven tokens."""
         self._words = WordJudge(model, memory=memory, reading=reading)
-        self.name, self.way = model.name, f"tokens and {self._words.way}"
+        self.name, self.way = model.name, f"tokens+{self._words.way}"
         self._tokenizer = model.tokenizer
         self._reader = PrefixReader(model.stepping)
         self._ids = avalon_ids(model.tokenizer.token_id)

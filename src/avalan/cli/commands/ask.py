@@ -62,7 +62,7 @@ def configure(parser: Parser) -> None:
     judging.add_argument(
         "--model",
         metavar="MODEL",
-        help=_("a model with reflection tokens, reader or rules; left out, the best of each part"),
+        help=_("any model, reader or rules; left out, the judge that is best at each part"),
     )
     judging.add_argument(
         "--retrieve", choices=get_args(Retrieve), help=_doc("retrieve") + " [adaptive]"

@@ -72,11 +72,12 @@ class Trace:
         else:
             verdict = _("no look-up, P(look-up) {share:.3f}", share=event.probability)
         bound = {"threshold": event.threshold, "judge": event.judge}
+        ways = [_(_WAYS.get(way, way)) for way in event.way.split("+")]
         self._tell(
             _("decision"),
             verdict,
             _("look it up from {threshold:.3f} on; judge {judge}", **bound),
-            _("asked by {way}", way=_(_WAYS.get(event.way, event.way))),
+            _("asked by {way}", way=" + ".join(ways)),
         )
 
     def _drafted(self, event: Drafted) -> None:
