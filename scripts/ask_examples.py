@@ -46,7 +46,8 @@ def main(docs: Path) -> None:
         )
         said = (done.stdout + done.stderr).strip().replace(f"{docs.parent.resolve()}/", "")
         print(
-            f'## {number}. Expected: {right}\n\n```text\n$ avalan ask "{question}" --docs {docs.name}'
+            f"## {number}. Expected: {right}\n\n"
+            f'```text\n$ avalan ask "{question}" --docs {docs.name}'
         )
         print(f"{said}\n```\n")
 
