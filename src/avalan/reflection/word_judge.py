@@ -15,6 +15,7 @@ from avalan.model.load import Model
 from avalan.reflection.calibrate import Calibrator, logit
 from avalan.reflection.choice import Chooser
 from avalan.reflection.gate import UTILITY_GRADES
+from avalan.reflection.instructions import GAP, is_order, withheld
 from avalan.reflection.judge import Draft, Reading, Shares, as_claim
 from avalan.reflection.reading import fitting, prompt_of
 from avalan.reflection.rules import quotable
@@ -112,17 +113,18 @@ class WordJudge:
         """The sentence that it finds most likely to answer, and how likely it is that one does."""
         spans = quotable(passage.text)[: len(ascii_uppercase)]
         letters = ascii_uppercase[: len(spans)]
+        said = [passage.text[slice(*span)] for span in spans]
+        shown = (GAP if is_order(each) else " ".join(each.split()) for each in said)
         lettered = "\n".join(
-            f"{letter}. {' '.join(passage.text[slice(*span)].split())}"
-            for letter, span in zip(letters, spans, strict=True)
+            f"{letter}. {each}" for letter, each in zip(letters, shown, strict=True)
         )
 
         def made(shown: str) -> list[Message]:
             return _ask(_READ, question=question, passage=_below(passage.heading, shown))
 
-        shown = fitting(self._model, made, lettered, spare=_SPARE)
-        letters = letters[: len(shown.splitlines())]
-        *found, silent = self._chooser.choose(made(shown), (*letters, _NONE))
+        fits = fitting(self._model, made, lettered, spare=_SPARE)
+        letters = letters[: len(fits.splitlines())]
+        *found, silent = self._chooser.choose(made(fits), (*letters, _NONE))
         best = int(np.argmax(found)) if found else 0
         raw = float(found[best]) if found else 0.0
         relevance = 1.0 - float(silent)
@@ -146,7 +148,7 @@ class WordJudge:
         def made(shown: str) -> list[Message]:
             return _ask(_SUPPORT, passage=_below(passage.heading, shown), claim=claim)
 
-        asked = made(fitting(self._model, made, passage.text, spare=_SPARE))
+        asked = made(fitting(self._model, made, withheld(passage.text), spare=_SPARE))
         full, partial, contradicted, none = self._chooser.choose(asked, _GRADES).tolist()
         return full, partial, contradicted, none
 

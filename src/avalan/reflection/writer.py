@@ -18,6 +18,7 @@ from avalan.model.engine import State, SteppingEngine
 from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token
 from avalan.model.generate import generate
 from avalan.model.load import Model
+from avalan.reflection.instructions import withheld
 from avalan.reflection.reading import PrefixReader, fitting, prompt_ids, prompt_of
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
@@ -248,4 +249,5 @@ def _is_next(text: str) -> bool:
 
 
 def _shown(passage: Passage) -> str:
-    return f"{passage.heading}\n{passage.text}" if passage.heading else passage.text
+    text = withheld(passage.text)
+    return f"{passage.heading}\n{text}" if passage.heading else text
