@@ -1,5 +1,6 @@
 """The task adaptive-qa: three ways to answer a question, and what deciding between them gains."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ def weighed(name: int, probability: float, never: float, always: float) -> Weigh
         never=never,
         always=always,
         score=always if retrieved else never,
+        rules=0.5,
+        router=-probability,
     )
 
 
@@ -43,9 +46,28 @@ def test_the_figures_by_hand(stage: Any) -> None:
         "looked up": 0.75,
         # Never looking up is as good as always, so that every call can be saved.
         "savings": 1.0,
+        "above rules": 0.0,
+        "above router": 0.0,
         "oracle gap": 0.5,
     }
     assert set(summarise([], []).values()) == {None}
+
+
+def test_gates_are_compared_on_the_same_answers(stage: Any) -> None:
+    asked = mixed(stage.questions, split="validation", seed=0).questions[:4]
+    # What documents know and what memory knows, two of each; the panel tells them apart.
+    rows = [
+        weighed(0, 0.9, 0.0, 1.0),
+        weighed(1, 0.8, 0.0, 1.0),
+        weighed(2, 0.2, 1.0, 1.0),
+        weighed(3, 0.1, 1.0, 1.0),
+    ]
+    found = summarise(asked, rows)
+    assert found["savings"].value == 0.5
+    # The rules' score is one for all, and the router's puts all in the wrong order.
+    assert found["above rules"].value == found["above router"].value == 0.5
+    ahead = [replace(row, router=row.probability) for row in rows]
+    assert summarise(asked, ahead)["above router"].value == 0.0
 
 
 def test_half_of_the_questions_are_known_by_heart(stage: Any) -> None:
@@ -53,7 +75,7 @@ def test_half_of_the_questions_are_known_by_heart(stage: Any) -> None:
     num = len(stage.questions.questions)
     assert found.questions[:num] == stage.questions.questions
     assert len(found.questions) == 2 * num
-    assert all(each.answerable and each.page == "by heart" for each in found.questions[num:])
+    assert all(each.answerable and each.page == "by-heart" for each in found.questions[num:])
     assert found == mixed(stage.questions, split="validation", seed=0)
 
 

@@ -204,6 +204,18 @@ def test_what_the_documents_mention_but_do_not_say_is_still_remembered(
     assert (answer.text, answer.citations, answer.retrieved) == ("At six.", (), True)
 
 
+@pytest.mark.parametrize(
+    ("retrieve", "draft", "text"),
+    [("adaptive", SURE, SURE.text), ("adaptive", UNSURE, None), ("always", SURE, None)],
+)
+def test_silent_documents_leave_the_answer_to_memory_unless_they_must_give_it(
+    panel_of: MakePanel, index: SyncIndex, retrieve: str, draft: Draft, text: str | None
+) -> None:
+    events = told(panel_of(ToldJudge(need=0.9, draft=draft)), index, retrieve=retrieve)
+    answer = answer_of(events)
+    assert (answer.text, answer.retrieved, answer.citations) == (text, True, ())
+
+
 def test_an_unconfident_draft_is_told_but_never_given(
     panel_of: MakePanel, index: SyncIndex
 ) -> None:

@@ -1,8 +1,10 @@
 """The task `adaptive-qa`: is it worth deciding whether to look something up?
 
 Half of the questions are about documents, as in `grounded-qa`, and half are of the kind that the
-bundled model knows by heart. Each is answered three ways: without looking up, always looking up,
-and as the panel decides. What deciding gains and saves follows; see `adaptive`.
+bundled model knows by heart. Each is answered three ways: without looking up, looking up first (and
+saying what is remembered where the documents are silent), and as the panel decides. What deciding
+gains and saves follows; see `adaptive`. The same answers are then given to other gates, so that
+what is compared is the decision alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,8 @@ from avalan.locale import _n
 from avalan.reflection.events import Answer
 from avalan.reflection.loop import AskSettings, ask
 from avalan.reflection.panel import Panel
+from avalan.reflection.router import router
+from avalan.reflection.rules import retrieval_rule
 from avalan.reflection.settings import Retrieve
 from avalan.retrieval.index import SyncIndex
 
@@ -30,6 +34,8 @@ FIGURES = (
     _n("oracle"),
     _n("looked up"),
     _n("savings"),
+    _n("above rules"),
+    _n("above router"),
     _n("oracle gap"),
 )
 _BY_HEART = "by-heart"
@@ -49,6 +55,9 @@ class Weighed:
     always: float
     score: float
     """How right each way is, 0 or 1; see `grounded.score`. The last is the panel's own."""
+    rules: float
+    router: float
+    """What other gates think of the need, on whatever scale."""
 
 
 def mixed(questions: QuestionSet, *, split: Split, seed: int) -> QuestionSet:
@@ -84,8 +93,10 @@ def answer(
             probability=own.decision.probability,
             retrieved=own.retrieved,
             never=score(question, never.text),
-            always=score(question, always.text),
+            always=score(question, never.text if always.abstained else always.text),
             score=score(question, own.text),
+            rules=retrieval_rule(question.text),
+            router=router().logit(question.text),
         )
 
 
@@ -96,20 +107,24 @@ def summarise(
 
     `at random` looks as many questions up as the panel does, whichever they are; `oracle` takes the
     better way for each. `savings` are by the threshold of the panel's probability that is as good
-    as always looking up, and need no threshold of ours.
+    as always looking up, and need no threshold of ours; `above rules` and `above router` are how
+    many more these are than by the rules' and the router's scores, with the same answers.
     """
     if not weighed:
         return dict.fromkeys(FIGURES)
     groups = [question.group for question in questions]
-    own, never, always, said = (
+    own, never, always, said, rules, routed = (
         np.array([getattr(each, name) for each in weighed])
-        for name in ("score", "never", "always", "probability")
+        for name in ("score", "never", "always", "probability", "rules", "router")
     )
     looked = np.array([each.retrieved for each in weighed])
     share = float(looked.mean())
 
     def mean(values: NDArray[np.float64]) -> Estimate | None:
         return bootstrap_mean(values.tolist(), groups=groups, seed=seed)
+
+    def above(other: NDArray[np.float64]) -> Estimate | None:
+        return bootstrap(_more_saved, said, other, never, always, groups=groups, seed=seed)
 
     gap = oracle_gap(float(own.mean()), never, always)
     found = (
@@ -120,6 +135,18 @@ def summarise(
         mean(np.maximum(never, always)),
         proportion(looked.tolist()),
         bootstrap(savings_at_parity, said, never, always, groups=groups, seed=seed),
+        above(rules),
+        above(routed),
         None if gap is None else Estimate(value=gap, low=None, high=None, n=len(weighed)),
     )
     return dict(zip(FIGURES, found, strict=True))
+
+
+def _more_saved(
+    scores: NDArray[np.float64],
+    others: NDArray[np.float64],
+    never: NDArray[np.float64],
+    always: NDArray[np.float64],
+) -> float:
+    saved = (savings_at_parity(each, never, always) for each in (scores, others))
+    return next(saved) - next(saved)

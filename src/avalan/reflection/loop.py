@@ -2,12 +2,12 @@
 
 question → decision ─┬─ from memory, if confident and the documents do not speak of it → answer
                      └─ search → read each passage on its own fork → best span → answer
-                                                                 └→ abstention
+                                                                 └→ from memory, or abstention
 
 That is how documents are quoted; how a model writes from them is in the module `writing`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from math import exp
 from time import perf_counter
@@ -118,25 +118,34 @@ class _Loop:
             return
         sure = None
         if not (may_look and must_look):
-            draft = self.panel.memory.remember(self.question)
-            threshold = self.panel.thresholds.memory
-            sure = draft if draft is not None and draft.confidence >= threshold else None
+            sure = yield from self._remember()
             is_theirs = sure is not None and may_look and self._documents_speak()
             self._lap("memory")
-            if draft is not None:
-                yield Drafted(
-                    text=draft.text,
-                    confidence=draft.confidence,
-                    threshold=threshold,
-                    judge=self.panel.memory.name,
-                )
             if sure is not None and not is_theirs:
                 yield self._from_memory(sure)
                 return
         if not may_look:
             yield self._abstain(NO_DOCUMENTS if self.index is None else NOT_KNOWN)
             return
-        yield from self._look_up(sure)
+        if (yield from self._look_up()):
+            return
+        if must_look and self.settings.retrieve == "adaptive":
+            sure = yield from self._remember()
+            self._lap("memory")
+        yield self._from_memory(sure) if sure else self._abstain(NOT_THERE)
+
+    def _remember(self) -> Generator[Event, None, Draft | None]:
+        """What is known by heart, if that is sure enough to be said."""
+        draft, threshold = self.panel.memory.remember(self.question), self.panel.thresholds.memory
+        if draft is None:
+            return None
+        yield Drafted(
+            text=draft.text,
+            confidence=draft.confidence,
+            threshold=threshold,
+            judge=self.panel.memory.name,
+        )
+        return draft if draft.confidence >= threshold else None
 
     def _writer(self) -> "Writer | None":
         """Who writes the answer; None where it is quoted."""
@@ -232,8 +241,8 @@ class _Loop:
             way=self.panel.need.way,
         )
 
-    def _look_up(self, otherwise: Draft | None) -> Iterator[Event]:
-        """Quote a passage; where none says it, say what is remembered, or nothing."""
+    def _look_up(self) -> Generator[Event, None, bool]:
+        """Quote a passage; whether there was one that says it."""
         self.retrieved = True
         self.passages = self._search()
         self._lap("search")
@@ -254,9 +263,9 @@ class _Loop:
         quoted = None if best is None else self._newest(best, threshold)
         confidence = 0.0 if quoted is None else self._trust(quoted)
         if quoted is None or confidence < (least or 0.0):
-            yield self._from_memory(otherwise) if otherwise else self._abstain(NOT_THERE)
-            return
+            return False
         yield from self._quote(quoted, confidence)
+        return True
 
     def _best(self, threshold: float) -> int | None:
         """The rank of the most confident reading that quotes something; ties go to the better."""
