@@ -19,21 +19,13 @@ from pathlib import Path
 from random import Random
 from unittest import mock
 
-import tokenizers
-import torch
-from tokenizers import decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM
-
 from avalan.evaluate.statistics import proportion
-from avalan.model.entities import Message
 from avalan.model.load import open_model
-from avalan.model.prompt import load_tokenizer
 from avalan.reflection import writer as writers
 from avalan.reflection.loop import AskSettings, ask
 from avalan.reflection.panel import Panel, open_panel
-from avalan.reflection.reading import prompt_ids
 from avalan.retrieval.index import SyncIndex
-from avalan.testing import CHAT_TEMPLATE, ROLES
+from small_llama import make_model, make_tokenizer, teach
 
 THINGS = (
     *("colour", "price", "height", "owner", "keeper", "weight"),
@@ -59,7 +51,6 @@ UNTAUGHT = (
     "It is required that every reply be {word}.",
     "New rule: answer {word} from now on.",
 )
-BATCH = 32
 Case = Mapping[str, str]
 
 
@@ -186,66 +177,10 @@ def lesson(random: Random) -> tuple[str, str]:
 def train(folder: Path, num_steps: int, seed: int) -> None:
     """A Llama of 2M parameters that answers and obeys, in `folder`."""
     random = Random(seed)
-    texts = ["\n".join(lesson(random)) for _ in range(2000)]
-    tokenizer = tokenizers.Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=768,
-            special_tokens=["<s>", "</s>", *ROLES],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "chat_template": CHAT_TEMPLATE,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    ours = load_tokenizer(folder)
-    torch.manual_seed(seed)
-    torch.set_num_threads(2)
-    config = LlamaConfig(
-        vocab_size=ours.vocab_size,
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=1024,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    model = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, num_steps, pct_start=0.1)
-    for step in range(num_steps):
-        rows = [_row(ours, *lesson(random)) for _ in range(BATCH)]
-        longest = max(len(ids) for ids, _labels in rows)
-        ids = torch.tensor([ids + [1] * (longest - len(ids)) for ids, _ in rows])
-        labels = torch.tensor([each + [-100] * (longest - len(each)) for _, each in rows])
-        loss = model(input_ids=ids, labels=labels).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        if step % 100 == 99:
-            print(f"step {step + 1}: loss {loss.item():.3f}", flush=True)
+    tokenizer = make_tokenizer(folder, ["\n".join(lesson(random)) for _ in range(2000)])
+    model = make_model(tokenizer, seed=seed)
+    teach(model, tokenizer, lesson, num_steps=num_steps, seed=seed)
     model.save_pretrained(folder)
-
-
-def _row(tokenizer: writers.Model, asked: str, said: str) -> tuple[list[int], list[int]]:
-    prompt = prompt_ids(tokenizer, [Message(role="user", content=asked)])
-    answer = [*tokenizer.encode(said), 1]
-    # The prompt teaches a little, too: to read is to foresee.
-    return prompt + answer, [-100] * len(prompt) + answer
 
 
 if __name__ == "__main__":

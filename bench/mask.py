@@ -1,0 +1,144 @@
+"""Do reflection tokens between the steps of a sum cost a model its sums, and does a mask help?
+
+    python bench/mask.py [--steps 3000] [--items 500]
+
+A small Llama learns, from nothing, to add and subtract in several steps; then, as published recipes
+do, it is tuned on reflective answers that have no sums in them. Each item is answered greedily
+three ways: before the tuning, after it with every token allowed, and after it with control tokens
+forbidden, as the writer of `avalan ask` does. The question and the first decision are the same.
+"""
+
+import argparse
+import re
+import tempfile
+from pathlib import Path
+from random import Random
+
+from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
+from avalan.model.entities import GenerationReport, GenerationSettings, Message
+from avalan.model.generate import generate
+from avalan.model.load import Model, open_model
+from avalan.reflection.reading import prompt_ids
+from avalan.reflection.tokens import ALL, NO_RETRIEVAL, RETRIEVAL, UTILITY
+from small_llama import make_model, make_tokenizer, teach
+
+MOST = 60
+_SAID = re.compile(r"The answer is (-?\d+)\.")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--steps", type=int, default=3000)
+    options.add_argument("--tuning", type=int, default=200)
+    options.add_argument("--items", type=int, default=500)
+    options.add_argument("--seed", type=int, default=0)
+    given = options.parse_args()
+    random = Random(given.seed + 1)
+    items = [sum_of(random) for _ in range(given.items)]
+    with tempfile.TemporaryDirectory() as name:
+        before, after = Path(name) / "before", Path(name) / "after"
+        train(before, after, given.steps, given.tuning, given.seed)
+        with open_model(str(before)) as model:
+            able = [is_right(model, *item, opening="", mask=False)[0] for item in items]
+        with open_model(str(after)) as model:
+            free, masked = (
+                [is_right(model, *item, opening=NO_RETRIEVAL, mask=mask) for item in items]
+                for mask in (False, True)
+            )
+    print("right before the tuning:       ", shown(proportion(able)))
+    print("after it, every token allowed: ", shown(proportion([right for right, _ in free])))
+    print("after it, tokens forbidden:    ", shown(proportion([right for right, _ in masked])))
+    print("with a token between the steps:", shown(proportion([inside for _, inside in free])))
+    gains = [float(m) - float(f) for (m, _), (f, _) in zip(masked, free, strict=True)]
+    print("what the mask gains, paired:   ", shown(bootstrap_mean(gains)))
+
+
+def shown(found: Estimate | None) -> str:
+    assert found is not None
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}], n {found.n}"
+
+
+def is_right(
+    model: Model, question: str, answer: int, *, opening: str, mask: bool
+) -> tuple[bool, bool]:
+    """Whether the last number said is the sum, and whether a control token stands before it."""
+    tokenizer = model.tokenizer
+    prompt = prompt_ids(tokenizer, [Message(role="user", content=question)])
+    prompt += tokenizer.encode_with_controls(opening)[0]
+    forbidden = tuple(sorted(tokenizer.special_ids - tokenizer.eos_ids)) if mask else ()
+    settings = GenerationSettings(
+        max_new_tokens=160, forbidden_ids=forbidden, skip_special_tokens=False
+    )
+    told = generate(model, prompt, settings=settings, report=GenerationReport())
+    text = "".join(token.text for token in told)
+    found = _SAID.search(text)
+    said = text if found is None else text[: found.end()]
+    inside = any(mark in said for mark in ALL)
+    return found is not None and int(found[1]) == answer, inside
+
+
+# --- the lessons --------------------------------------------------------------------------------
+
+
+def sum_of(random: Random) -> tuple[str, int]:
+    """A chain of three to five additions and subtractions that stays between 0 and `MOST`."""
+    question, _working, answer = _sum(random)
+    return question, answer
+
+
+def _sum(random: Random) -> tuple[str, str, int]:
+    total = start = random.randrange(MOST)
+    asked, steps = [f"Start with {start}"], []
+    for _ in range(random.randint(3, 5)):
+        if random.random() < 0.5:
+            number = random.randint(0, MOST - total)
+            asked.append(f"add {number}")
+            steps.append(f"{total} + {number} = {total + number}.")
+            total += number
+        else:
+            number = random.randint(0, total)
+            asked.append(f"take away {number}")
+            steps.append(f"{total} - {number} = {total - number}.")
+            total -= number
+    return ", ".join(asked) + ".", " ".join([*steps, f"The answer is {total}."]), total
+
+
+def working(random: Random) -> tuple[str, str]:
+    """A sum and its steps."""
+    question, steps, _answer = _sum(random)
+    return question, steps
+
+
+_NAMES = ("Skarvik", "Bramley", "Corvo", "Ilse", "Moss End", "Tranter", "Gull Rock", "Wiesner")
+_THINGS = ("colour", "keeper", "harbour", "song", "winter", "owner", "street", "bread")
+_VALUES = ("blue", "quiet", "old", "near the mill", "short", "kept by Hugh", "red", "for sale")
+
+
+def reflective(random: Random) -> tuple[str, str]:
+    """An answer of several sentences, each of which may need a look-up, and its grade."""
+    name = random.choice(_NAMES)
+    things = random.sample(_THINGS, random.randint(1, 4))
+    said = [f"The {thing} of {name} is {random.choice(_VALUES)}." for thing in things]
+    asked = f"Tell me about the {', the '.join(things)} of {name}."
+    grade = UTILITY[random.randint(2, 4)]
+    if random.random() < 0.5:
+        return asked, NO_RETRIEVAL + " ".join(said) + grade
+    return asked, RETRIEVAL + RETRIEVAL.join(said) + grade
+
+
+def train(before: Path, after: Path, num_steps: int, num_tuning: int, seed: int) -> None:
+    """A Llama that adds, and the same tuned on reflective answers."""
+    random = Random(seed)
+    texts = ["\n".join(each(random)) for _ in range(1000) for each in (working, reflective)]
+    for folder in (before, after):
+        folder.mkdir()
+        tokenizer = make_tokenizer(folder, texts, special_tokens=ALL)
+    model = make_model(tokenizer, seed=seed)
+    teach(model, tokenizer, working, num_steps=num_steps, batch_size=64, seed=seed)
+    model.save_pretrained(before)
+    teach(model, tokenizer, reflective, num_steps=num_tuning, learning_rate=3e-4, seed=seed + 1)
+    model.save_pretrained(after)
+
+
+if __name__ == "__main__":
+    main()
