@@ -166,7 +166,16 @@ def test_without_a_checkout_g3_is_skipped_with_a_sentence(
         (["--calibrate"], 2, "--out FILE"),
         (["--calibrate", "--out", "x.json", "--top-k", "0"], 2, "--top-k is 0"),
         (["--calibrate", "--out", "x.json", "--seed", "-1"], 2, "--seed is -1"),
-        (["--calibrate", "--out", "x.json", "--task", "grounded-qa"], 2, "leave --task and"),
+        (["--calibrate", "--out", "x.json", "--task", "adaptive-qa"], 2, "leave --task and"),
+        (["rules", "--calibrate", "--task", "grounded-qa", "--out", "x"], 2, "leave --out"),
+        (["--calibrate", "--task", "grounded-qa"], 2, "A reserve is fitted for one model"),
+        (["rules", "--calibrate", "--task", "grounded-qa", "--budget", "1"], 2, "for decisions"),
+        (
+            ["--calibrate", "--out", "x.json", "--target-precision", "1"],
+            2,
+            "add --task grounded-qa",
+        ),
+        (["rules", "--task", "grounded-qa", "--target-precision", "1"], 2, "go with --calibrate"),
         (["--calibrate", "--out", "x.json", "--split", "test"], 2, "must stay unseen"),
         (["--calibrate", "--out", "nowhere/x.json"], 1, "cannot be written"),
         (["default", "--calibrate", "--out", "x.json"], 2, "what --calibrate chooses"),
@@ -254,6 +263,22 @@ def test_a_gate_is_fitted_for_a_model_and_kept(
         assert panel.need.way == "combined"
         assert panel.thresholds.need == fitted["threshold"]
         assert 0 <= panel.need.need("our rota of May") <= 1
+
+
+def test_a_reserve_is_fitted_for_a_model_and_kept(
+    data: Path, book: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVALAN_HOME", str(tmp_path / "home"))
+    words = ("--task", "grounded-qa", "--calibrate", "--target-precision", "0.6", "--json")
+    out, _ = evaluate(capsys, "rules", *words)
+    fitted = json.loads(out)
+    assert fitted["fitted_on"]["num_asked"] == 200
+    with open_panel("rules") as panel:
+        assert panel.thresholds.answer == fitted["least"] > 0
+        assert panel.thresholds.sure == fitted["sure"]
+    written = ("--task", "grounded-qa", "--calibrate", "--data", str(data), "--textbook", str(book))
+    _, said = evaluate(capsys, "rules", *written, code=1)
+    assert "nothing can be fitted" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

@@ -107,12 +107,17 @@ def panel_of() -> MakePanel:
     Of three, the last reads, and says what is supported.
     """
 
-    def make(*judges: ToldJudge, answer: Calibrator | None = None, **thresholds: float) -> Panel:
+    def make(
+        *judges: ToldJudge,
+        answer: Calibrator | None = None,
+        answer_from: float = 0.0,
+        **thresholds: float,
+    ) -> Panel:
         each = judges if len(judges) == len(PARTS) else judges[:1] * len(PARTS)
         if len(judges) == 3:
             need, memory, reading = judges
             each = (need, memory, reading, reading, reading, reading)
         by_part = dict(zip(PARTS, each, strict=True))
-        return Panel("told", by_part, Thresholds(**thresholds), answer=answer)
+        return Panel("told", by_part, Thresholds(answer=answer_from, **thresholds), answer=answer)
 
     return make

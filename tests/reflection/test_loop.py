@@ -114,6 +114,14 @@ def test_an_answer_is_trusted_in_view_of_the_other_quotations(
     assert answer.confidence == pytest.approx(1 / (1 + math.exp(-MAX_LEAD)))
 
 
+def test_an_answer_below_the_fitted_confidence_is_not_given_unless_asked_for(
+    panel_of: MakePanel, index: SyncIndex
+) -> None:
+    panel = panel_of(ToldJudge(need=0.7, readings={"evening": GARDEN}), answer_from=0.9)
+    assert answer_of(told(panel, index)).text is None
+    assert answer_of(told(panel, index, min_confidence=0.8)).text == "at six"
+
+
 def test_the_least_confidence_is_that_of_the_answer(panel_of: MakePanel, index: SyncIndex) -> None:
     judge = ToldJudge(need=0.7, readings={"evening": GARDEN})
     doubtful = Calibrator(weights={}, bias=0.0)

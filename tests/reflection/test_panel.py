@@ -12,7 +12,6 @@ from avalan.errors import ConfigurationError, ModelError
 from avalan.model import bundled
 from avalan.model.bundled import find
 from avalan.reflection import panel as panels
-from avalan.reflection.judge import Reading
 from avalan.reflection.panel import PARTS, Thresholds, calibration, check_probability, open_panel
 from avalan.reflection.tokens import ALL
 from avalan.retrieval.entities import Passage
@@ -79,8 +78,9 @@ def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
     with open_panel() as panel:
         assert panel.thresholds == Thresholds(need=0.3, memory=0.9, reading=0.7, sure=0.8)
         assert (panel.need.name, panel.reading.name) == (pico, "rules")
-        quoted = Reading(relevance=0.5, span=(0, 4), confidence=0.5)
-        assert panel.trust([quoted] * 2, 1) == pytest.approx(1 / (1 + math.exp(1)))
+        assert panel.trust({"search_rank": 1.0}, 0.5) == pytest.approx(1 / (1 + math.exp(1)))
+        # What was fitted for quotations says nothing of sentences.
+        assert panel.trust({"support_logit": 1.0}, 0.5) == 0.5
         assert panel.support is panel.need
         assert panel.name == f"{pico}+rules"
         assert panel.need.need("When?") == pytest.approx(1 / (1 + math.exp(-1)))

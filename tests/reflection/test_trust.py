@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.reflection.trust import MAX_LEAD, standing
+from avalan.reflection.trust import MAX_LEAD, backing, standing
 
 
 def test_the_features_by_hand() -> None:
@@ -27,3 +27,13 @@ def test_who_has_no_rival_leads_by_the_most() -> None:
 def test_a_better_rival_never_adds_to_the_lead(confidences: list[float], more: float) -> None:
     before = standing(confidences, 0)["lead"]
     assert standing([*confidences, more], 0)["lead"] <= before <= MAX_LEAD
+
+
+def test_an_answer_is_backed_by_its_weakest_sentence_and_its_best_passage() -> None:
+    found = backing([0.8, 0.5], [0.2, 0.5], [-0.1, -2.0])
+    assert found == pytest.approx(
+        {"support_logit": 0.0, "relevance_logit": 0.0, "mean_logprob": -2.0}
+    )
+    assert backing([], [], []) == {
+        "support_logit": 0.0, "relevance_logit": 0.0, "mean_logprob": 0.0,
+    }  # fmt: skip

@@ -5,7 +5,7 @@ The pages of a set become files in one temporary index, and every question takes
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,8 @@ class Answered:
     """Whether the citation lies in the right page; None for an abstention or without one."""
     sure: bool
     """Whether it was given without reserve."""
+    signs: Mapping[str, float]
+    """What spoke for it; see `reflection.trust`."""
     told: bool
     """Whether the quotation, or the sentence that it stands in, answers from the right page."""
     num_citations: int
@@ -144,6 +146,7 @@ def _graded(question: Question, end: Answer, read: Sequence[Passage], seconds: f
         citation_real=None if end.abstained else citation is not None and is_real(citation, text),
         citation_right=_is_right(question, citation),
         sure=end.sure and not end.abstained,
+        signs=end.signs,
         told=citation is not None and _tells(question, citation),
         num_citations=len(end.citations),
         num_telling=sum(_tells(question, each) for each in end.citations),

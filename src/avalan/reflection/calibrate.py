@@ -6,6 +6,7 @@ regression combines them. Fitted on validation data, applied everywhere.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,16 @@ class Calibrator:
         """A probability; a feature that is absent counts as 0."""
         score = self.bias + sum(w * features.get(name, 0.0) for name, w in self.weights.items())
         return float(1.0 / (1.0 + np.exp(-np.clip(score, -50, 50))))
+
+    def to_json(self) -> dict[str, Any]:
+        """As in files."""
+        return {"weights": dict(self.weights), "bias": self.bias}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError or ValueError: it is no calibrator."""
+        weights = {str(name): float(value) for name, value in found["weights"].items()}
+        return cls(weights=weights, bias=float(found["bias"]))
 
 
 def logit(probability: float) -> float:

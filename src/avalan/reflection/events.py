@@ -131,6 +131,8 @@ class Answer:
     confidence: float = 0.0
     sure: bool = True
     """Whether that is enough to say it without reserve; see `panel.Thresholds`."""
+    signs: Mapping[str, float] = field(default_factory=dict)
+    """What speaks for it; see `trust`."""
     decision: Decision
     retrieved: bool
     passages: tuple[Passage, ...] = ()

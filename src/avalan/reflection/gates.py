@@ -6,19 +6,15 @@ calibrated for each language (Platt, 1999), is fitted on validation data and kep
 folder; see `evaluate.gates`.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from avalan import state
-from avalan.errors import StateError
 from avalan.model.entities import Usage
 from avalan.reflection.calibrate import Calibrator, logit
 from avalan.reflection.judge import Judge
+from avalan.reflection.kept import keep, kept
 from avalan.reflection.language import language_of
 
 Sign = Callable[[str], Mapping[str, float]]
@@ -55,8 +51,8 @@ class FittedGate:
         return {
             "model": self.model,
             "signs": list(self.signs),
-            **_written(self.calibrator),
-            "languages": {name: _written(each) for name, each in self.languages.items()},
+            **self.calibrator.to_json(),
+            "languages": {name: each.to_json() for name, each in self.languages.items()},
             "threshold": self.threshold,
             "fitted_on": dict(self.fitted_on),
         }
@@ -67,8 +63,10 @@ class FittedGate:
         return cls(
             model=str(found["model"]),
             signs=tuple(map(str, found["signs"])),
-            calibrator=_read(found),
-            languages={name: _read(each) for name, each in found["languages"].items()},
+            calibrator=Calibrator.from_json(found),
+            languages={
+                name: Calibrator.from_json(each) for name, each in found["languages"].items()
+            },
             threshold=float(found["threshold"]),
             fitted_on=dict(found["fitted_on"]),
         )
@@ -111,23 +109,9 @@ def features_of(question: str, signs: Sequence[Sign]) -> dict[str, float]:
     return {name: value for sign in signs for name, value in sign(question).items()}
 
 
-def file_of(model: str) -> Path:
-    """Where the gate of a model is kept: a readable name, and a hash that tells models apart."""
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-")[-60:] or "model"
-    return state.home() / _FOLDER / f"{readable}-{sha256(model.encode()).hexdigest()[:8]}.json"
-
-
 def save(fitted: FittedGate) -> Path:
-    """Keep a gate for whenever its model is asked; what was there before is replaced at once.
-
-    Raises:
-        StateError: the state folder cannot be written.
-    """
-    folder, path = state.folder(_FOLDER), file_of(fitted.model)
-    made = folder / f".{path.name}.new"
-    made.write_text(json.dumps(fitted.to_json(), indent=1) + "\n", encoding="utf-8")
-    made.replace(path)
-    return path
+    """Raises StateError: the state folder cannot be written."""
+    return keep(_FOLDER, fitted.model, fitted.to_json())
 
 
 def saved(model: str) -> FittedGate | None:
@@ -136,24 +120,4 @@ def saved(model: str) -> FittedGate | None:
     Raises:
         StateError: its file is broken.
     """
-    path = file_of(model)
-    try:
-        return FittedGate.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise StateError(
-            "The gate in {path} cannot be read; remove the file, or fit it again with: "
-            "avalan model evaluate {model} --task retrieval-decision --calibrate",
-            path=path,
-            model=model,
-        ) from None
-
-
-def _written(calibrator: Calibrator) -> dict[str, Any]:
-    return {"weights": dict(calibrator.weights), "bias": calibrator.bias}
-
-
-def _read(found: Mapping[str, Any]) -> Calibrator:
-    weights = {str(name): float(value) for name, value in found["weights"].items()}
-    return Calibrator(weights=weights, bias=float(found["bias"]))
+    return kept(_FOLDER, model, FittedGate.from_json, task="retrieval-decision")

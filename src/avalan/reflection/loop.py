@@ -7,8 +7,7 @@ question → decision ─┬─ from memory, if confident and the documents do n
 That is how documents are quoted; how a model writes from them is in the module `writing`.
 """
 
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from math import exp
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from avalan.reflection.judge import Draft, Reading, as_support
 from avalan.reflection.panel import Panel, check_probability
 from avalan.reflection.rules import speaks_of
 from avalan.reflection.settings import AskSettings, Retrieve
+from avalan.reflection.trust import backing, standing
 from avalan.reflection.versions import Quoted, Versions
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
@@ -181,22 +181,34 @@ class _Loop:
         if not stated:
             yield self._abstain(NOT_THERE if self.retrieved else NOT_KNOWN)
             return
-        answer = self._written(stated)
-        if answer.confidence < (self.settings.min_confidence or 0.0):
+        answer = self._written(stated, [each.reading for each in writing.written.given])
+        if answer.confidence < self._least:
             answer = self._abstain(NOT_THERE if self.retrieved else NOT_KNOWN)
         yield answer
 
-    def _written(self, stated: tuple[Stated, ...]) -> Answer:
+    @property
+    def _least(self) -> float:
+        """The confidence from which on an answer is given: the user's word goes before ours."""
+        least = self.settings.min_confidence
+        return self.panel.thresholds.answer if least is None else least
+
+    def _written(self, stated: tuple[Stated, ...], given: Sequence[Reading]) -> Answer:
         text = "".join(each.text for each in stated).strip()
         citations = tuple(dict.fromkeys(each.citation for each in stated if each.citation))
         shares = [each.shares for each in stated if each.shares is not None]
-        sure = [full + partial / 2 for full, partial, *_others in shares]
+        supports = [full + partial / 2 for full, partial, *_others in shares]
+        logprobs = [each.mean_logprob for each in stated if each.mean_logprob is not None]
+        signs = backing(supports, [each.relevance for each in given], logprobs) if given else {}
+        confidence = self.panel.trust(
+            signs, min(supports or [_probability(each) for each in stated])
+        )
         grades = [each.support for each in stated if each.support is not None]
         utility, by = self.panel.utility(self.question, text, None)
         return self._answer(
             text=text,
-            # No answer is better than its weakest sentence.
-            confidence=min(sure or [_probability(each) for each in stated]),
+            confidence=confidence,
+            sure=confidence >= self.panel.thresholds.sure,
+            signs=signs,
             citations=citations,
             stated=stated,
             support=as_support(max(grades, key=GRADES.index)) if grades else None,
@@ -261,10 +273,13 @@ class _Loop:
         self._lap("reading")
         best = self._best(threshold)
         quoted = None if best is None else self._newest(best, threshold)
-        confidence = 0.0 if quoted is None else self._trust(quoted)
-        if quoted is None or confidence < (least or 0.0):
+        if quoted is None:
             return False
-        yield from self._quote(quoted, confidence)
+        signs = self._standing(quoted)
+        confidence = self.panel.trust(signs, self.readings[quoted.rank].confidence)
+        if confidence < self._least:
+            return False
+        yield from self._quote(quoted, confidence, signs)
         return True
 
     def _best(self, threshold: float) -> int | None:
@@ -281,13 +296,13 @@ class _Loop:
         assert self._versions is not None
         return self._versions.newest(self.question, self.passages, self.readings, best, least=least)
 
-    def _trust(self, quoted: Quoted) -> float:
-        """P(the quotation is a right answer); what it has superseded is no rival."""
-        readings = [
-            replace(reading, span=None) if rank in quoted.superseded else reading
+    def _standing(self, quoted: Quoted) -> Mapping[str, float]:
+        """What speaks for the quotation; what it has superseded is no rival."""
+        confidences = [
+            0.0 if reading.span is None or rank in quoted.superseded else reading.confidence
             for rank, reading in enumerate(self.readings)
         ]
-        return self.panel.trust(readings, quoted.rank)
+        return standing(confidences, quoted.rank)
 
     def _cited(self, rank: int) -> Citation:
         span = self.readings[rank].span
@@ -296,7 +311,9 @@ class _Loop:
         day = self._versions.date(self.passages[rank].source)
         return Citation.of(self.passages[rank], span, dated=day.isoformat() if day else "")
 
-    def _quote(self, quoted: Quoted, confidence: float) -> Iterator[Event]:
+    def _quote(
+        self, quoted: Quoted, confidence: float, signs: Mapping[str, float]
+    ) -> Iterator[Event]:
         passage, reading = self.passages[quoted.rank], self.readings[quoted.rank]
         citation = self._cited(quoted.rank)
         yield citation
@@ -307,6 +324,7 @@ class _Loop:
             text=citation.text,
             confidence=confidence,
             sure=confidence >= self.panel.thresholds.sure,
+            signs=signs,
             citations=(citation,),
             superseded=tuple(map(self._cited, quoted.superseded)),
             support=graded.support,

@@ -17,13 +17,13 @@ from avalan import extras
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _, _n
 from avalan.model.entities import EngineSettings, Usage
-from avalan.reflection import gates
+from avalan.reflection import gates, reserves
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.gates import CombinedGate, FittedGate, Sign
 from avalan.reflection.judge import Draft, Gate, Judge, Memory, Reading, as_support, likeliest
 from avalan.reflection.record import Support
+from avalan.reflection.reserves import FittedReserve
 from avalan.reflection.rules import RulesJudge
-from avalan.reflection.trust import standing
 from avalan.retrieval.entities import Passage
 
 if TYPE_CHECKING:  # Rules and the reader need no model library.
@@ -57,8 +57,10 @@ class Thresholds:
     memory: float = 0.5
     reading: float = 0.5
     relevance: float = 0.5
+    answer: float = 0.0
+    """From which confidence on an answer is given, …"""
     sure: float = 0.5
-    """From which confidence on an answer is given without reserve."""
+    """… and from which on without reserve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,8 @@ class Panel(AbstractContextManager["Panel"]):
             judges: one for each of `PARTS`, but for `memory` where that is given.
             memory: who remembers.
             gate: who decides instead of the judge for `need`.
-            answer: of `trust.standing`; without one, an answer is trusted as its quotation is.
+            answer: of an answer's signs, see `trust`; without one, an answer is trusted as its
+                quotation is, or as its weakest sentence.
             writer, writes: who writes sentences, and whether that is what is usual.
             remarks: what went wrong, a sentence each, where a judge stands in for another.
         """
@@ -150,12 +153,10 @@ class Panel(AbstractContextManager["Panel"]):
                 return useful, judge.name
         return None, ""
 
-    def trust(self, readings: Sequence[Reading], rank: int) -> float:
-        """P(the quotation from passage `rank` is a right answer), in view of the others."""
-        if self._answer is None:
-            return readings[rank].confidence
-        confidences = [each.confidence if each.span else 0.0 for each in readings]
-        return self._answer(standing(confidences, rank))
+    def trust(self, signs: Mapping[str, float], otherwise: float) -> float:
+        """P(an answer is right) by its signs; `otherwise` where nothing was fitted for these."""
+        fitted = self._answer
+        return fitted(signs) if fitted and set(fitted.weights) <= set(signs) else otherwise
 
     def usage(self) -> Usage:
         """Tokens of all judges together."""
@@ -239,7 +240,9 @@ def open_panel(
     """
     opened = _Opened(settings, calibrated=calibrated)
     if name is not None:
-        return opened.alone(name, gates.saved(name) if calibrated else None)
+        if not calibrated:
+            return opened.alone(name)
+        return opened.alone(name, gates.saved(name), reserves.saved(name))
     ranked = calibration()["default"]
     # Whoever only remembers is asked last, and is not waited for before.
     served = {part: opened.best(ranked[part]) for part in PARTS if part != "memory"}
@@ -307,11 +310,17 @@ class _Opened:
         )
         return made
 
-    def alone(self, name: str, kept: FittedGate | None = None) -> Panel:
-        """A panel of one judge for every part; `kept` is the gate that was fitted for it."""
+    def alone(
+        self,
+        name: str,
+        kept: FittedGate | None = None,
+        reserve: FittedReserve | None = None,
+    ) -> Panel:
+        """A panel of one judge for every part; `kept` and `reserve` were fitted for it."""
         judge = self.judge(name)
         gate = None if kept is None else CombinedGate(judge, kept, self.signs(name))
-        panel = self.panel(name, dict.fromkeys(PARTS, judge), dict.fromkeys(PARTS, name), gate=gate)
+        served = dict.fromkeys(PARTS, name)
+        panel = self.panel(name, dict.fromkeys(PARTS, judge), served, gate=gate, reserve=reserve)
         panel.model, panel.judge = self._models.get(name), judge
         return panel
 
@@ -336,6 +345,7 @@ class _Opened:
         remarks: Sequence[str] = (),
         gate: CombinedGate | None = None,
         memory: Memory | None = None,
+        reserve: FittedReserve | None = None,
     ) -> Panel:
         thresholds = Thresholds(
             need=_threshold(served["need"], "need") if gate is None else gate.threshold,
@@ -343,13 +353,17 @@ class _Opened:
             reading=_threshold(served["abstention"], "reading"),
             sure=float(_fitted(served["abstention"], ANSWER).get("threshold", Thresholds().sure)),
         )
+        answer = self._calibrator(served["abstention"], ANSWER)
+        if reserve is not None:
+            thresholds = replace(thresholds, answer=reserve.least, sure=reserve.sure)
+            answer = reserve.calibrator
         panel = Panel(
             name,
             judges,
             thresholds,
             gate=gate,
             memory=memory,
-            answer=self._calibrator(served["abstention"], ANSWER),
+            answer=answer,
             writer=self.writer(name),
             writes=judges["span"].way not in _QUOTE,
             remarks=remarks,

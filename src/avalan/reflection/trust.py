@@ -28,3 +28,27 @@ def standing(confidences: Sequence[float], rank: int) -> dict[str, float]:
     others = [logit(each) for place, each in enumerate(confidences) if place != rank]
     lead = min([MAX_LEAD, *(own - other for other in others)])
     return {"quote_logit": own, "lead": lead, "search_rank": float(rank)}
+
+
+def backing(
+    supports: Sequence[float], relevances: Sequence[float], logprobs: Sequence[float]
+) -> dict[str, float]:
+    """What speaks for an answer in the model's own sentences, as features of a calibrator.
+
+    No answer is better than its weakest sentence.
+
+    Args:
+        supports: of each sentence that was compared with passages, P(full) + P(partial) / 2.
+        relevances: of the passages that it was written from.
+        logprobs: each sentence's mean log-probability, where that is told.
+
+    Returns:
+        support_logit: of the least support; 0 without any.
+        relevance_logit: of the best relevance; 0 without any.
+        mean_logprob: the lowest; 0 where nobody tells.
+    """
+    return {
+        "support_logit": logit(min(supports, default=0.5)),
+        "relevance_logit": logit(max(relevances, default=0.5)),
+        "mean_logprob": min(logprobs, default=0.0),
+    }

@@ -43,8 +43,8 @@ def configure(parser: Parser) -> None:
         nargs="*",
         metavar="MODEL",
         help=_(
-            "bundled, reader, rules, default (the judges that `avalan ask` uses), or a model with "
-            "reflection tokens; rules always takes part  [bundled reader rules default]"
+            "bundled, reader, rules, default (the judges that `avalan ask` uses), or any other "
+            "model; rules always takes part  [bundled reader rules default]"
         ),
     )
     task = parser.add_argument_group(_("Task"))
@@ -88,6 +88,7 @@ def configure(parser: Parser) -> None:
     for option, text in (
         ("--budget", _n("with --task retrieval-decision: of all questions, look up so many")),
         ("--target-accuracy", _n("or as few as this share of right decisions takes")),
+        ("--target-precision", _n("with --task grounded-qa: answer where so many are right")),
     ):
         fit.add_argument(option, type=number, metavar="SHARE", help=_(text))
     loading = parser.add_argument_group(_("Model"))
@@ -107,14 +108,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
         gate = extras.load("avalan.cli.commands.evaluate_gate")
         code: int = (gate.run if args.calibrate else gate.compare)(args, console)
         return code
+    if args.task == TASKS[0] and args.calibrate:
+        reserve: int = extras.load("avalan.cli.commands.evaluate_reserve").run(args, console)
+        return reserve
     if args.calibrate:
         return _calibrate(args, console)
     if args.task is None:
         raise UsageError("Name what to measure with --task: {names}", names=_NAMED)
     if args.out is not None:
         raise UsageError("--out goes with --calibrate; a report is saved with: --json > FILE")
-    if args.budget is not None or args.target_accuracy is not None:
-        raise UsageError("--budget and --target-accuracy go with --calibrate.")
+    aims = (args.budget, args.target_accuracy, args.target_precision)
+    if aims != (None, None, None):
+        raise UsageError("--budget, --target-accuracy and --target-precision go with --calibrate.")
     if args.signs:
         raise UsageError(
             "--signs compares what one model tells of a prompt; name it, as in: "
@@ -313,6 +318,8 @@ def _checked(args: argparse.Namespace) -> Path:
         raise UsageError(
             "--budget and --target-accuracy are for a model's gate; add --task retrieval-decision."
         )
+    if args.target_precision is not None:
+        raise UsageError("--target-precision is for a model's answers; add --task grounded-qa.")
     if args.split != "validation":
         raise UsageError(
             "--calibrate with --split {split} would fit on the data that must stay unseen; "
