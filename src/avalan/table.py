@@ -18,6 +18,7 @@ _DEMANDS: dict[Any, str] = {
     float: _n("a number"),
     bool: _n("true or false"),
     tuple[str, ...]: _n("a list of texts"),
+    tuple[int, ...]: _n("a list of whole numbers"),
     Mapping[str, Any]: _n("a table"),
 }
 
@@ -107,7 +108,8 @@ def _value(kind: Any, value: Any, key: str, file: str) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if typing.get_origin(kind) is tuple and isinstance(value, list):
-        if all(isinstance(item, str) for item in value):
+        item_kind = typing.get_args(kind)[0]
+        if all(type(item) is item_kind for item in value):
             return tuple(value)
     elif type(value) is kind or (kind == Mapping[str, Any] and isinstance(value, dict)):
         return value

@@ -29,7 +29,7 @@ _VALUES = {
     ("precision", "P"): ("fp32", "int8", "int4", "fp16", "bf16"),
     ("recipe", "RECIPE"): ("bundled",),
     ("split", "SPLIT"): ("validation", "test"),
-    ("task", "TASK"): ("grounded-qa", "retrieval-decision"),
+    ("task", "TASK"): ("grounded-qa", "retrieval-decision", "adaptive-qa", "reflection-tokens"),
     ("weight_type", "TEXT"): WEIGHT_TYPES,
 }
 _PATHS: dict[str, Paths] = {
