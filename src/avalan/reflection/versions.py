@@ -11,6 +11,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
+from avalan.errors import RetrievalError
 from avalan.reflection.judge import Reading
 from avalan.retrieval.chunks import around
 from avalan.retrieval.dates import date_of
@@ -115,7 +116,10 @@ class Versions:
 
 
 def _look(index: SyncIndex, source: str) -> tuple[date | None, frozenset[int]]:
-    text = "\n".join(passage.text for passage in index.passages(source, NUM_COMPARED))
+    try:
+        text = "\n".join(passage.text for passage in index.passages(source, NUM_COMPARED))
+    except RetrievalError:  # Another process has removed it since the search.
+        return None, frozenset()
     return date_of(Path(source).name, text), shingles(text)
 
 
