@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from avalan.model.engine import Capability
-from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token
+from avalan.model.entities import (
+    EngineSettings,
+    GenerationReport,
+    GenerationSettings,
+    Message,
+    Token,
+)
 from avalan.model.generate import generate
 from avalan.model.load import Model, open_model
 from avalan.model.prompt import load_tokenizer
@@ -207,3 +213,25 @@ def test_a_sentence_that_does_not_fit_is_cut_where_it_must_be(folder: Path) -> N
     assert text.startswith(cut)
     assert 0 < len(tokenizer.encode(cut)) <= 7
     assert beginning(tokenizer, text, 0) == beginning(tokenizer, text, -5) == ""
+
+
+def test_beginnings_are_written_side_by_side_and_gone_on_with(pico_folder: Path) -> None:
+    """On an engine that knows batches; the sentences are those that it writes alone."""
+    settings = EngineSettings(engine="transformers", num_threads=1)
+    with open_model(str(pico_folder), settings) as model:
+        writer = ChatWriter(model)
+        places = [
+            passage(text) for text in ("Beds at six.", "Visitors park behind the mill.", "No")
+        ]
+        begun = [writer.begin(QUESTION, each) for each in places]
+        alone = [writer.sentence(each) for each in begun]
+        batches = []
+        engine = model.stepping
+        start_batch = engine.start_batch  # type: ignore[attr-defined]
+        engine.start_batch = lambda prompts: batches.append(len(prompts)) or start_batch(prompts)  # type: ignore[attr-defined]
+        together = writer.sentences(begun)
+        assert batches == [3]
+        assert [each.text for each, _ in together] == [each.text for each, _ in alone]
+        for (_, told), (_, other) in zip(together, alone, strict=True):
+            assert told.token_ids == other.token_ids
+            assert writer.sentence(told)[0].text == writer.sentence(other)[0].text

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isnan
 
+from avalan.errors import AvalanError
+from avalan.model.decode.batch import decode_batch
 from avalan.model.decode.loop import decode
 from avalan.model.engine import State, SteppingEngine
 from avalan.model.entities import GenerationReport, GenerationSettings, Message, Token
@@ -58,7 +60,8 @@ class Told:
     token_ids: tuple[int, ...]
     """Of the turns and of what was said."""
     state: State | None = None
-    """That has read them, but for the last where nothing is said yet; None where none is kept."""
+    """That has read them, but for the last; None where that is still to be done, or none is kept.
+    """
     begun: Token | None = None
     """The first token of the next sentence."""
 
@@ -118,20 +121,51 @@ class ChatWriter:
 
     def sentence(self, told: Told) -> tuple[Sentence, Told]:
         """The next sentence, and the conversation with it; what was given stays as it is."""
+        begun = [] if told.begun is None else [told.begun]
+        prompt = [*told.token_ids, *(token.token_id for token in begun)]
         state = None
-        if self._reader is not None and told.state is not None:
-            state = self._reader.engine.fork(told.state)
-        kept = [] if told.begun is None else [told.begun]
-        report = GenerationReport()
-        begun: Token | None = None
-        prompt = [*told.token_ids, *(token.token_id for token in kept)]
-        for token in self._tokens(prompt, state, report):
-            if _is_next(_text([*kept, token])) and kept:
-                begun = token
+        if self._reader is not None:
+            state = self._reader.read(prompt[:-1])[0] if told.state is None else told.state
+            state = state if told.state is None else self._reader.engine.fork(state)
+        tokens = [*begun]
+        for token in self._tokens(prompt, state):
+            tokens.append(token)
+            if _has_next(tokens):
                 break
-            if token.token_id not in self._model.tokenizer.eos_ids:
-                kept.append(token)
         self.num_read += len(prompt)
+        return self._said(told, tokens, state)
+
+    def sentences(self, tolds: Sequence[Told]) -> list[tuple[Sentence, Told]]:
+        """The next sentence of each conversation; beginnings are written side by side.
+
+        A batch keeps no state of one row: what is gone on with is read again, once.
+        """
+        engine = self._model.engine
+        begins = all(told.state is None and told.begun is None for told in tolds)
+        if self._reader is None or "batch" not in engine.capabilities or not begins:
+            return [self.sentence(told) for told in tolds]
+        found: dict[int, tuple[Sentence, Told]] = {}
+        told_by_row = decode_batch(
+            self._reader.engine,
+            [told.token_ids for told in tolds],
+            tokenizer=self._model.tokenizer,
+            settings=self._settings(MAX_SENTENCE_TOKENS),
+            until=_has_next,
+        )
+        for row, answered in told_by_row:
+            if isinstance(answered, AvalanError):
+                raise answered
+            self.num_read += len(tolds[row].token_ids)
+            found[row] = self._said(tolds[row], answered.tokens, None)
+        return [found[row] for row in range(len(tolds))]
+
+    def _said(
+        self, told: Told, tokens: Sequence[Token], state: State | None
+    ) -> tuple[Sentence, Told]:
+        """The sentence that the tokens say, without the one that begins another."""
+        begun = tokens[-1] if _has_next(tokens) else None
+        eos_ids = self._model.tokenizer.eos_ids
+        kept = [each for each in tokens if each is not begun and each.token_id not in eos_ids]
         self.num_written += len(kept)
         text = _text(kept)
         logprobs = [token.logprob for token in kept]
@@ -155,27 +189,28 @@ class ChatWriter:
     def line(self, request: str) -> str:
         """The first line of what the model answers to a request; may be empty."""
         told = self._turn((Message(role="user", content=request),))
-        report = GenerationReport()
-        tokens = self._tokens(told.token_ids, told.state, report, most=MAX_LINE_TOKENS)
+        state = None if self._reader is None else self._reader.read(told.token_ids[:-1])[0]
+        tokens = self._tokens(told.token_ids, state, most=MAX_LINE_TOKENS)
         line, _, _ = _text(list(tokens)).strip().partition("\n")
         return line.strip()
 
     def _turn(self, turns: Sequence[Message]) -> Told:
         token_ids = prompt_ids(self._model.tokenizer, turns)
-        state = None if self._reader is None else self._reader.read(token_ids[:-1])[0]
-        return Told(turns=tuple(turns), token_ids=tuple(token_ids), state=state)
+        return Told(turns=tuple(turns), token_ids=tuple(token_ids))
+
+    def _settings(self, most: int) -> GenerationSettings:
+        return GenerationSettings(
+            max_new_tokens=most, num_alternatives=1, forbidden_ids=self._forbidden
+        )
 
     def _tokens(
         self,
         token_ids: Sequence[int],
         state: State | None,
-        report: GenerationReport,
         *,
         most: int = MAX_SENTENCE_TOKENS,
     ) -> Iterator[Token]:
-        settings = GenerationSettings(
-            max_new_tokens=most, num_alternatives=1, forbidden_ids=self._forbidden
-        )
+        settings, report = self._settings(most), GenerationReport()
         if self._reader is None or state is None:
             return generate(self._model, token_ids, settings=settings, report=report)
         return decode(
@@ -243,9 +278,9 @@ def _text(tokens: Sequence[Token]) -> str:
     return "".join(token.text for token in tokens)
 
 
-def _is_next(text: str) -> bool:
-    """Whether the text has come into a second sentence."""
-    return len(sentences(text.strip())) > 1
+def _has_next(tokens: Sequence[Token]) -> bool:
+    """Whether the last of the tokens has come into a second sentence."""
+    return len(tokens) > 1 and len(sentences(_text(tokens).strip())) > 1
 
 
 def _shown(passage: Passage) -> str:

@@ -16,7 +16,7 @@ from avalan.reflection.panel import Panel
 from avalan.reflection.rules import best_sentence, is_worked_out
 from avalan.reflection.settings import AskSettings
 from avalan.reflection.versions import Versions
-from avalan.reflection.writer import ChatWriter, MessageWriter, Told, Writer
+from avalan.reflection.writer import ChatWriter, MessageWriter, Sentence, Told, Writer
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.query import content_terms
 
@@ -106,9 +106,7 @@ class Writing:
             yield from self._at_once(self._writer, relevant)
             return
         if relevant:
-            beam = self._best(
-                [self._next(replace(Written(), num_look_ups=1), each) for each in relevant]
-            )
+            beam = self._best(self._drafts(replace(Written(), num_look_ups=1), relevant))
             yield from beam[0].stated
         while not all(each.is_over for each in beam):
             grown: list[Written] = []
@@ -142,8 +140,8 @@ class Writing:
                 relevant = yield from self._look_up(asked, seen=written.given)
                 written = replace(written, num_look_ups=written.num_look_ups + 1)
                 if relevant:
-                    return [self._next(written, each) for each in relevant]
-        return [self._next(written, None)]
+                    return self._drafts(written, relevant)
+        return self._drafts(written, [None])
 
     def _may_look(self, written: Written) -> bool:
         if self._search is None or self._settings.retrieve == "never" or self._is_worked_out:
@@ -170,24 +168,24 @@ class Writing:
     def _look_up(
         self, query: str, seen: Sequence[Evidence] = ()
     ) -> Generator[Event, None, list[Evidence]]:
-        """Search, read what is new, and keep what is relevant."""
+        """Search, read what has not been read yet, and keep what is relevant."""
         assert self._search is not None
-        known = {(each.passage.source, each.passage.start) for each in seen}
-        found = [each for each in self._search(query) if (each.source, each.start) not in known]
+        given = {_place(each.passage) for each in seen}
+        found = [each for each in self._search(query) if _place(each) not in given]
+        read = dict(zip(map(_place, self.passages), self.readings, strict=True))
         num_read = min(self._settings.top_k, len(found))
-        yield Found(passages=tuple(found), num_read=num_read)
-        relevant = []
+        new = [each for each in found[:num_read] if _place(each) not in read]
+        yield Found(passages=tuple(found), num_read=len(new))
         judge, threshold = self._panel.reading, self._panel.thresholds.relevance
-        for rank, passage in enumerate(found[:num_read]):
-            reading = judge.read(self.question, passage)
+        for rank, passage in enumerate(new):
+            reading = read[_place(passage)] = judge.read(self.question, passage)
             yield Read(
                 rank=rank, passage=passage, reading=reading, threshold=threshold, judge=judge.name
             )
+            self.passages += (passage,)
             self.readings += (reading,)
-            if reading.relevance >= threshold:
-                relevant.append(Evidence(passage=passage, reading=reading))
-        self.passages += tuple(found[:num_read])
-        return self._current(relevant)
+        evidence = (Evidence(passage=each, reading=read[_place(each)]) for each in found[:num_read])
+        return self._current([each for each in evidence if each.reading.relevance >= threshold])
 
     def _current(self, relevant: list[Evidence]) -> list[Evidence]:
         """Without what stands in a newer version of its document too, or otherwise there."""
@@ -201,21 +199,33 @@ class Writing:
             if not versions.is_superseded(self.question, each.passage.source, sources)
         ]
 
-    def _next(self, written: Written, evidence: Evidence | None) -> Written:
-        """The answer with one sentence more, from `evidence` if there is any that is new."""
+    def _drafts(self, written: Written, evidence: Sequence[Evidence | None]) -> list[Written]:
+        """The answer with one sentence more, from each piece of evidence that is new."""
+        assert isinstance(self._writer, ChatWriter)
+        grown = [self._given(written, each) for each in evidence]
+        tolds = [each.told for each in grown if each.told is not None]
+        said = self._writer.sentences(tolds)
+        return [
+            self._longer(each, sentence, told)
+            for each, (sentence, told) in zip(grown, said, strict=True)
+        ]
+
+    def _given(self, written: Written, evidence: Evidence | None) -> Written:
+        """The answer, its model having been shown `evidence` too."""
         assert isinstance(self._writer, ChatWriter)
         told = written.told
-        if evidence is not None:
-            passage = evidence.passage
-            told = (
-                self._writer.begin(self.question, passage)
-                if told is None
-                else self._writer.give(told, passage)
-            )
-            written = replace(written, given=(*written.given, evidence))
-        elif told is None:
-            told = self._writer.begin(self.question)
-        sentence, told = self._writer.sentence(told)
+        if evidence is None:
+            return replace(written, told=told or self._writer.begin(self.question))
+        passage = evidence.passage
+        told = (
+            self._writer.begin(self.question, passage)
+            if told is None
+            else self._writer.give(told, passage)
+        )
+        return replace(written, told=told, given=(*written.given, evidence))
+
+    def _longer(self, written: Written, sentence: Sentence, told: Told) -> Written:
+        """The answer with a sentence that was said."""
         is_over = sentence.is_last or len(written.stated) + 1 >= MAX_SENTENCES
         if not sentence.text.strip():
             return replace(written, told=told, is_over=True)
@@ -264,3 +274,7 @@ class Writing:
 
     def _best(self, found: Sequence[Written]) -> list[Written]:
         return sorted(found, key=lambda each: -each.rank)[: self._settings.beams]
+
+
+def _place(passage: Passage) -> tuple[str, int]:
+    return passage.source, passage.start

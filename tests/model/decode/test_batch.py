@@ -111,3 +111,24 @@ def test_rows_may_fill_the_context_at_different_times(pico_folder: Path) -> None
             ids, finish = alone(model, prompt, max_new_tokens=40)
             assert [token.token_id for token in answer.tokens] == ids
             assert answer.report.finish_reason == finish
+
+
+def test_each_row_ends_where_it_has_come_far_enough(model: Model) -> None:
+    prompts = [model.tokenizer.encode(prompt) for prompt in PROMPTS]
+    whole = {row: list(each.tokens) for row, each in together(model, prompts).items()}
+    found = decode_batch(
+        model.stepping,
+        prompts,
+        tokenizer=model.tokenizer,
+        settings=GenerationSettings(max_new_tokens=12),
+        until=lambda tokens: sum(len(token.text) for token in tokens) >= 5,
+    )
+    for row, answered in found:
+        assert isinstance(answered, Answered)
+        num = len(answered.tokens)
+        assert [each.token_id for each in answered.tokens] == [
+            each.token_id for each in whole[row][:num]
+        ]
+        assert num == len(whole[row]) or len(answered.text) >= 5 > len(answered.text) - len(
+            answered.tokens[-1].text
+        )

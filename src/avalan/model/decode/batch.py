@@ -1,6 +1,6 @@
 """Many answers at once: prompts of like length share a batch, and rows leave it as they end."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
@@ -12,6 +12,14 @@ from avalan.model.decode.sampling import Row, for_one_answer
 from avalan.model.engine import BatchingEngine, SteppingEngine, check_room, check_token_ids
 from avalan.model.entities import BATCH_SIZE, GenerationReport, GenerationSettings, Token, Usage
 from avalan.model.prompt import Tokenizer
+
+Until = Callable[[Sequence[Token]], bool]
+"""Whether an answer has come far enough, by its tokens so far."""
+
+
+def never(_tokens: Sequence[Token]) -> bool:
+    """For answers that end by themselves."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +59,15 @@ def decode_batch(
     tokenizer: Tokenizer,
     settings: GenerationSettings,
     batch_size: int = BATCH_SIZE,
+    until: Until = never,
 ) -> Iterator[tuple[int, Answered | AvalanError]]:
     """Answer each of `prompts` as `decode` would by itself; what fails takes nothing else along.
 
     Short prompts come first, so that little of a batch is padding. An engine that knows no batches
     answers one after the other.
+
+    Args:
+        until: ends an answer early, with the token that made it true.
 
     Yields:
         The index of a prompt with its answer, or with what was wrong; in no certain order.
@@ -77,10 +89,10 @@ def decode_batch(
     for start in range(0, len(fitting), size):
         chosen = fitting[start : start + size]
         if len(chosen) == 1:
-            yield chosen[0], _alone(engine, prompts[chosen[0]], tokenizer, settings)
+            yield chosen[0], _alone(engine, prompts[chosen[0]], tokenizer, settings, until)
         else:
             rows = [_row(engine, index, prompts[index], tokenizer, settings) for index in chosen]
-            yield from _together(cast("BatchingEngine", engine), rows, tokenizer.eos_ids)
+            yield from _together(cast("BatchingEngine", engine), rows, tokenizer.eos_ids, until)
 
 
 def _alone(
@@ -88,12 +100,18 @@ def _alone(
     prompt: Sequence[int],
     tokenizer: Tokenizer,
     settings: GenerationSettings,
+    until: Until,
 ) -> Answered | AvalanError:
     report = GenerationReport()
+    tokens: list[Token] = []
     try:
-        tokens = decode(
+        for token in decode(
             engine, engine.start(), prompt, tokenizer=tokenizer, settings=settings, report=report
-        )
+        ):
+            tokens.append(token)
+            if until(tokens):
+                report.finish_reason = "stop"
+                break
         return Answered(tokens=tuple(tokens), report=report)
     except AvalanError as error:
         return error.with_traceback(None)  # Its frames would keep the whole batch alive.
@@ -116,7 +134,7 @@ def _row(
 
 
 def _together(
-    engine: BatchingEngine, rows: list[_Row], eos_ids: Collection[int]
+    engine: BatchingEngine, rows: list[_Row], eos_ids: Collection[int], until: Until
 ) -> Iterator[tuple[int, Answered | AvalanError]]:
     """Every row's answer as it ends; the others go on without it."""
     started = perf_counter()
@@ -125,7 +143,7 @@ def _together(
     while True:
         going_on = []
         for position, row in enumerate(rows):
-            ended = _advance(row, logits[position], eos_ids)
+            ended = _advance(row, logits[position], eos_ids, until)
             if ended is None:
                 going_on.append(position)
                 continue
@@ -140,14 +158,19 @@ def _together(
         logits = engine.step_batch(batch, [row.answer.token_ids[-1] for row in rows])
 
 
-def _advance(row: _Row, logits: Row, eos_ids: Collection[int]) -> Answered | AvalanError | None:
+def _advance(
+    row: _Row, logits: Row, eos_ids: Collection[int], until: Until
+) -> Answered | AvalanError | None:
     """Choose the row's next token; what came of the row, if that was the last one."""
     try:
         token, finish = row.answer.next(logits, eos_ids, row.limit)
         row.tokens.append(token)
-        if finish is None:
+        if finish is None and until(row.tokens):
+            finish = "stop"
+        elif finish is None:
             return None
-        row.answer.check_whole()
+        else:
+            row.answer.check_whole()
     except AvalanError as error:
         return error.with_traceback(None)  # Its frames would keep the whole batch alive.
     report = row.report
