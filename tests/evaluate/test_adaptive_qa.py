@@ -75,7 +75,10 @@ def test_half_of_the_questions_are_known_by_heart(stage: Any) -> None:
     num = len(stage.questions.questions)
     assert found.questions[:num] == stage.questions.questions
     assert len(found.questions) == 2 * num
-    assert all(each.answerable and each.page == "by-heart" for each in found.questions[num:])
+    assert len({each.group for each in found.questions[num:]}) == num
+    assert all(
+        each.answerable and each.page.startswith("by-heart-") for each in found.questions[num:]
+    )
     assert found == mixed(stage.questions, split="validation", seed=0)
 
 

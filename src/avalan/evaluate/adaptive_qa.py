@@ -39,7 +39,7 @@ FIGURES = (
     _n("oracle gap"),
 )
 _BY_HEART = "by-heart"
-"""The page of a question that no page is about."""
+"""Instead of the page of a question that no page is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,12 @@ def mixed(questions: QuestionSet, *, split: Split, seed: int) -> QuestionSet:
         questions=(
             *questions.questions,
             *(
-                Question(id=f"heart-{number:04}", text=text, answers=(answer,), page=_BY_HEART)
+                Question(
+                    id=f"heart-{number:04}",
+                    text=text,
+                    answers=(answer,),
+                    page=f"{_BY_HEART}-{number}",  # Each has its own luck.
+                )
                 for number, (text, answer) in enumerate(known)
             ),
         ),
