@@ -62,7 +62,7 @@ bench: .venv/test.stamp
 	for run in start_up.py decode.py engines.py served.py "retrieval.py quality" "retrieval.py speed" \
 	    "reader.py reader rules"; do \
 		echo "== bench/$$run"; $(BIN)/python bench/$$run; done
-	@echo 'Not run: bench/embedder.py needs a teacher, and postgres.py a database.'
+	@echo 'Not run: embedder.py needs a teacher, postgres.py a database, obedient.py and mask.py an hour.'
 
 recordings: .venv/base.stamp
 	$(BIN)/python scripts/recordings.py
