@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.evaluate.adaptive import oracle_gap, savings_at_parity, sweep
+from avalan.evaluate.adaptive import calls_spared, oracle_gap, savings_at_parity, sweep
 
 SCORES = [0.9, 0.6, 0.4, 0.1]
 NEVER = [0.0, 0.0, 1.0, 1.0]
@@ -51,3 +51,13 @@ def test_no_threshold_beats_the_oracle(rows: list[tuple[float, bool, bool]]) -> 
     assert all(each.accuracy <= np.maximum(never, always).mean() + 1e-12 for each in found)
     assert [each.calls for each in found] == sorted((e.calls for e in found), reverse=True)
     assert 0.0 <= savings_at_parity(scores, never, always) <= 1.0
+
+
+def test_look_ups_are_spared_where_fewer_do_as_well_as_others_at_their_best() -> None:
+    never, always = [0, 0, 1, 1], [1, 1, 1, 0]
+    good, worse = [0.9, 0.8, 0.2, 0.1], [0.9, 0.7, 0.8, 0.1]
+    # Two look-ups are enough; the other order needs a third for the same.
+    assert calls_spared(good, worse, never, always) == 0.25
+    assert calls_spared(worse, good, never, always) == -0.25
+    # The wrong way round it gets one right of two, so every call counts.
+    assert calls_spared([0.1, 0.9], [0.9, 0.1], [0, 1], [1, 0]) == 0.5 - 1.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avalan.evaluate.adaptive import oracle_gap, savings_at_parity
+from avalan.evaluate.adaptive import calls_spared, oracle_gap, savings_at_parity
 from avalan.evaluate.examples import Question, QuestionSet, Split, taught_answers
 from avalan.evaluate.grounded import score
 from avalan.evaluate.statistics import Estimate, bootstrap, bootstrap_mean, proportion
@@ -36,6 +36,8 @@ FIGURES = (
     _n("savings"),
     _n("above rules"),
     _n("above router"),
+    _n("spared, rules"),
+    _n("spared, router"),
     _n("oracle gap"),
 )
 _BY_HEART = "by-heart"
@@ -113,7 +115,8 @@ def summarise(
     `at random` looks as many questions up as the panel does, whichever they are; `oracle` takes the
     better way for each. `savings` are by the threshold of the panel's probability that is as good
     as always looking up, and need no threshold of ours; `above rules` and `above router` are how
-    many more these are than by the rules' and the router's scores, with the same answers.
+    many more these are than by the rules' and the router's scores, with the same answers;
+    `spared` is how many look-ups fewer do as well as theirs at their best, see `calls_spared`.
     """
     if not weighed:
         return dict.fromkeys(FIGURES)
@@ -131,6 +134,9 @@ def summarise(
     def above(other: NDArray[np.float64]) -> Estimate | None:
         return bootstrap(_more_saved, said, other, never, always, groups=groups, seed=seed)
 
+    def spared(other: NDArray[np.float64]) -> Estimate | None:
+        return bootstrap(calls_spared, said, other, never, always, groups=groups, seed=seed)
+
     gap = oracle_gap(float(own.mean()), never, always)
     found = (
         mean(own),
@@ -142,6 +148,8 @@ def summarise(
         bootstrap(savings_at_parity, said, never, always, groups=groups, seed=seed),
         above(rules),
         above(routed),
+        spared(rules),
+        spared(routed),
         None if gap is None else Estimate(value=gap, low=None, high=None, n=len(weighed)),
     )
     return dict(zip(FIGURES, found, strict=True))
