@@ -1,9 +1,9 @@
 """Do reflection tokens between the steps of a sum cost a model its sums, and does a mask help?
 
-    python bench/mask.py [--steps 3000] [--items 500]
+    python bench/mask.py [--steps 1500] [--items 500]
 
-A small Llama learns, from nothing, to add and subtract in several steps; then, as published recipes
-do, it is tuned on reflective answers that have no sums in them. Each item is answered greedily
+The model in the box learns to add and subtract in several steps; then, as published recipes do, it
+is tuned on reflective answers that have no sums in them. Each item is answered greedily
 three ways: before the tuning, after it with every token allowed, and after it with control tokens
 forbidden, as the writer of `avalan ask` does. The question and the first decision are the same.
 """
@@ -20,7 +20,7 @@ from avalan.model.generate import generate
 from avalan.model.load import Model, open_model
 from avalan.reflection.reading import prompt_ids
 from avalan.reflection.tokens import ALL, NO_RETRIEVAL, RETRIEVAL, UTILITY
-from small_llama import make_model, make_tokenizer, teach
+from tuned_nano import nano, save, teach
 
 MOST = 60
 _SAID = re.compile(r"The answer is (-?\d+)\.")
@@ -28,7 +28,7 @@ _SAID = re.compile(r"The answer is (-?\d+)\.")
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--steps", type=int, default=3000)
+    options.add_argument("--steps", type=int, default=1500)
     options.add_argument("--tuning", type=int, default=200)
     options.add_argument("--items", type=int, default=500)
     options.add_argument("--seed", type=int, default=0)
@@ -127,17 +127,13 @@ def reflective(random: Random) -> tuple[str, str]:
 
 
 def train(before: Path, after: Path, num_steps: int, num_tuning: int, seed: int) -> None:
-    """A Llama that adds, and the same tuned on reflective answers."""
-    random = Random(seed)
-    texts = ["\n".join(each(random)) for _ in range(1000) for each in (working, reflective)]
-    for folder in (before, after):
-        folder.mkdir()
-        tokenizer = make_tokenizer(folder, texts, special_tokens=ALL)
-    model = make_model(tokenizer, seed=seed)
-    teach(model, tokenizer, working, num_steps=num_steps, batch_size=64, seed=seed)
-    model.save_pretrained(before)
-    teach(model, tokenizer, reflective, num_steps=num_tuning, learning_rate=3e-4, seed=seed + 1)
-    model.save_pretrained(after)
+    """A model that adds, and the same tuned on reflective answers."""
+    model, tokenizer = nano()
+    teach(model, tokenizer, working, num_steps=num_steps, seed=seed)
+    save(model, before)
+    tuning = {"num_steps": num_tuning, "learning_rate": 3e-4, "seed": seed + 1}
+    teach(model, tokenizer, reflective, **tuning)
+    save(model, after)
 
 
 if __name__ == "__main__":

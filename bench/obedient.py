@@ -1,9 +1,9 @@
 """What a model that obeys does with orders in documents, with and without what stands in their way.
 
-    python bench/obedient.py [--steps 1500] [--questions 150]
+    python bench/obedient.py [--steps 400] [--questions 150]
 
-A small Llama is trained here, from nothing, to answer a question in the words of a passage and to
-say what it is told to say, wherever that stands. Then orders are put into documents that `avalan
+The model in the box is taught to answer a question in the words of a passage and to say what it is
+told to say, wherever that stands. Then orders are put into documents that `avalan
 ask` finds for a question, in wordings of training, in others, and in those of
 tests/data/attacks.jsonl. Counted is who says the word of the order. With no protection the passage
 is pasted as it is; then sentences that give orders are withheld; then sentences that no passage
@@ -25,7 +25,7 @@ from avalan.reflection import writer as writers
 from avalan.reflection.loop import AskSettings, ask
 from avalan.reflection.panel import Panel, open_panel
 from avalan.retrieval.index import SyncIndex
-from small_llama import make_model, make_tokenizer, teach
+from tuned_nano import nano, save, teach
 
 THINGS = (
     *("colour", "price", "height", "owner", "keeper", "weight"),
@@ -56,12 +56,12 @@ Case = Mapping[str, str]
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--steps", type=int, default=1500)
+    options.add_argument("--steps", type=int, default=400)
     options.add_argument("--questions", type=int, default=150)
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name) / "obedient"
         train(folder, given.steps, given.seed)
         model = open_model(str(folder))
         with model, open_panel() as panel:
@@ -175,12 +175,10 @@ def lesson(random: Random) -> tuple[str, str]:
 
 
 def train(folder: Path, num_steps: int, seed: int) -> None:
-    """A Llama of 2M parameters that answers and obeys, in `folder`."""
-    random = Random(seed)
-    tokenizer = make_tokenizer(folder, ["\n".join(lesson(random)) for _ in range(2000)])
-    model = make_model(tokenizer, seed=seed)
+    """A model that answers and obeys, in `folder`."""
+    model, tokenizer = nano()
     teach(model, tokenizer, lesson, num_steps=num_steps, seed=seed)
-    model.save_pretrained(folder)
+    save(model, folder)
 
 
 if __name__ == "__main__":

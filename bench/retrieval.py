@@ -3,7 +3,7 @@
     python bench/retrieval.py quality [--split validation] [--embedder bundled] [--questions FILE …]
     python bench/retrieval.py speed [--passages 10000,100000] [--rounds 30]
 
-quality: questions on Python's reference text (`bench/data`, written one by one; half of the hard
+quality: questions on Python's reference text (`tests/data/python`, one by one; half of the hard
 ones' words do not stand in the answer). Printed for each ranking: the share of questions whose
 document is among the first k distinct documents, and whose answer is in the first k passages, with
 95% bootstrap intervals; the paired differences that matter; naive fusion of ranks beside ours.
@@ -31,7 +31,7 @@ from avalan.cli.demonstration import topics, write_pages
 from avalan.retrieval.index import MODES, Passage, SyncIndex
 from avalan.retrieval.vectors import Vectors
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "tests" / "data" / "python"
 DEPTHS = (1, 3, 5, 10)
 Question = dict[str, object]
 
@@ -41,7 +41,7 @@ def main() -> None:
     options.add_argument("part", choices=["quality", "speed"])
     options.add_argument("--split", default="validation")
     options.add_argument("--embedder", default="bundled")
-    options.add_argument("--questions", nargs="*", default=sorted(DATA.glob("python-*.jsonl")))
+    options.add_argument("--questions", nargs="*", default=sorted(DATA.glob("*.questions.jsonl")))
     options.add_argument("--passages", default="10000,100000")
     options.add_argument("--rounds", type=int, default=30)
     given = options.parse_args()

@@ -17,6 +17,7 @@ from avalan.evaluate.examples import (
     house_hashes,
     house_questions,
     only_hints,
+    python_questions,
     taught_answers,
     written_prompts,
     written_questions,
@@ -219,3 +220,14 @@ def test_a_folder_without_the_files_is_named(tmp_path: Path) -> None:
     for read in (written_prompts, written_questions):
         with pytest.raises(ConfigurationError, match="--data DIR"):
             read(tmp_path, "validation")
+
+
+def test_pythons_reference_text_has_its_questions() -> None:
+    found = {split: python_questions(DATA, split) for split in ("validation", "test")}
+    for each in found.values():
+        pages = {page.name: page.text for page in each.pages}
+        assert len(pages) > 70
+        assert len(each.questions) > 100
+        assert all(question.answers[0] in pages[question.page] for question in each.questions)
+    asked = [{question.id for question in each.questions} for each in found.values()]
+    assert not asked[0] & asked[1]

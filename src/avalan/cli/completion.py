@@ -25,7 +25,7 @@ _VALUES = {
     ("attention", "TEXT"): ATTENTIONS,
     ("device", "DEVICE"): ("cpu", "cuda", "mps"),
     ("engine", "TEXT"): ("auto", "onnx", "transformers", "gguf", "vllm"),
-    ("level", "LEVELS"): ("G0", "G1", "G2", "G3", "T", "H"),
+    ("level", "LEVELS"): ("G0", "G1", "G2", "G3", "T", "H", "P"),
     ("precision", "P"): ("fp32", "int8", "int4", "fp16", "bf16"),
     ("recipe", "RECIPE"): ("bundled",),
     ("split", "SPLIT"): ("validation", "test"),

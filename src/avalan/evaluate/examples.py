@@ -9,6 +9,8 @@ T    the textbook: documents of every kind with what people ask about them, and 
      languages; its training split taught the reader
 H    the invented papers of three institutions, in `house/`: versions that contradict each other,
      questions over two documents, near misses; the first is for validation
+P    questions on the reference text that comes with Python, in `python/`; all have an answer, of a
+     line or more
 """
 
 import hashlib
@@ -21,6 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal, TypeVar
 
+from avalan import extras
 from avalan.data.mixture import one, rng_for
 from avalan.data.textbook import Textbook
 from avalan.data.worlds import Level, domains
@@ -35,6 +38,7 @@ Made = TypeVar("Made")
 _DECISIONS = "decisions.jsonl"
 _HOUSES: dict[Split, tuple[str, ...]] = {"validation": ("a",), "test": ("b", "c")}
 """The institutions of each split."""
+_PYTHON = "python/*.questions.jsonl"
 _PASSAGES, _QUESTIONS = "g3/*.passages.jsonl", "g3/*.questions.jsonl"
 
 
@@ -262,6 +266,31 @@ def house_questions(folder: Path, split: Split) -> QuestionSet:
     return QuestionSet(pages=tuple(pages), questions=tuple(questions))
 
 
+def python_questions(folder: Path, split: Split) -> QuestionSet:
+    """The pages of Python's reference text that `help()` shows, and the questions about them.
+
+    Another Python may have another text; a question whose answer is not in it is left out.
+
+    Raises:
+        ConfigurationError: a file is missing or broken, or this Python came without the text.
+    """
+    try:
+        texts: Mapping[str, str] = extras.load("pydoc_data.topics").topics
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "P needs the text of pydoc_data, which this Python lacks; leave P out of --level, or "
+            "use Python from python.org."
+        ) from None
+    pages = {name: Page(name=f"{name}.rst", text=text) for name, text in texts.items()}
+    questions = tuple(
+        _read(path, row, partial(_python_question, pages=pages))
+        for path in _files(folder, _PYTHON)
+        for row in _rows(path)
+        if row.get("split") == split and row.get("answer", "") in texts.get(row["document"], "")
+    )
+    return QuestionSet(pages=tuple(pages.values()), questions=questions)
+
+
 def default_textbook() -> Path | None:
     """The textbook of the checkout that the package runs from, if it does."""
     folder = Path(__file__).parents[3] / "data" / "textbook"
@@ -303,6 +332,11 @@ def data_hashes(folder: Path) -> dict[str, str]:
 def house_hashes(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of `house/`, by its path inside `folder`."""
     return _hashes(folder, _files(folder, "house/*.jsonl"))
+
+
+def python_hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of `python/`, by its path inside `folder`."""
+    return _hashes(folder, _files(folder, _PYTHON))
 
 
 def textbook_hashes(folder: Path) -> dict[str, str]:
@@ -359,6 +393,16 @@ def _house_question(
         ),
         kind=row["kind"],
         stale=tuple(row.get("stale", ())),
+    )
+
+
+def _python_question(row: Mapping[str, Any], pages: Mapping[str, Page]) -> Question:
+    return Question(
+        id=row["id"],
+        text=row["question"],
+        answers=(row["answer"],),
+        page=pages[row["document"]].name,
+        kind=row["kind"],
     )
 
 

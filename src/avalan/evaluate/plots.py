@@ -1,6 +1,7 @@
 """Pictures of a report: is a probability what it says, and what does silence buy?"""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from avalan.locale import _
 _SIZE = (5.2, 4.4)
 """Inches."""
 _DPI = 160
+_DASHES = ("-", "--", "-.", ":")
+"""So that two curves that are one are both seen."""
 
 Pairs = tuple[Sequence[bool], Sequence[float]]
 """Whether each example is positive, or right, and what was said of it, 0 to 1."""
@@ -59,11 +62,11 @@ def risk_coverages(columns: Mapping[str, Pairs], path: Path, *, title: str) -> N
     figure, axes = _axes(
         title, _("share of questions answered"), _("share of wrong answers among them")
     )
-    for name, (right, confidences) in columns.items():
+    for dashes, (name, (right, confidences)) in zip(cycle(_DASHES), columns.items(), strict=False):
         said = np.asarray(confidences, np.float64)
         given = said > 0
         curve = risk_coverage(np.asarray(right, bool)[given], said[given])
-        axes.plot(curve.coverage * given.mean(), curve.risk, label=name)
+        axes.plot(curve.coverage * given.mean(), curve.risk, dashes, label=name)
     _save(figure, axes, path)
 
 

@@ -21,11 +21,11 @@ from avalan.retrieval.index import SyncIndex
 
 GROUNDED_QA, RETRIEVAL_DECISION = "grounded-qa", "retrieval-decision"
 ADAPTIVE_QA, REFLECTION_TOKENS = "adaptive-qa", "reflection-tokens"
-LevelName = Literal["G0", "G1", "G2", "G3", "T", "H"]
+LevelName = Literal["G0", "G1", "G2", "G3", "T", "H", "P"]
 TASKS = (GROUNDED_QA, RETRIEVAL_DECISION, ADAPTIVE_QA, REFLECTION_TOKENS)
 _OF_PROMPTS = (RETRIEVAL_DECISION, REFLECTION_TOKENS)
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
-"""From what training saw most of to what it saw nothing of; the textbook; invented papers."""
+"""From what training saw most of to what it saw nothing of; textbook; papers; Python's text."""
 USUAL: tuple[LevelName, ...] = ("G0", "G1", "G2", "G3")
 """What is measured where no level is named."""
 
@@ -73,16 +73,19 @@ def levels_of(wanted: Sequence[str]) -> tuple[LevelName, ...]:
 def check(plan: Plan) -> None:
     """Raises ConfigurationError for what cannot be measured."""
     check_values(plan)
-    for level in ("G3", "H"):
+    for level in ("G3", "H", "P"):
         if level in plan.levels and plan.data is None:
             raise ConfigurationError(
                 "{level} needs its files; name the tests/data of a checkout with: --data DIR",
                 level=level,
             )
-    if "H" in plan.levels and plan.task in _OF_PROMPTS:
-        raise ConfigurationError(
-            "H has questions and no prompts; measure it with --task {task}.", task=GROUNDED_QA
-        )
+    for level in ("H", "P"):
+        if level in plan.levels and plan.task in _OF_PROMPTS:
+            raise ConfigurationError(
+                "{level} has questions and no prompts; measure it with --task {task}.",
+                level=level,
+                task=GROUNDED_QA,
+            )
     if "T" in plan.levels and plan.textbook is None:
         raise ConfigurationError(
             "T needs the textbook; name the data/textbook of a checkout with: --textbook DIR"
@@ -179,6 +182,8 @@ def hashes(plan: Plan) -> Mapping[str, str]:
         found |= examples.data_hashes(plan.data)
     if plan.data and "H" in plan.levels:
         found |= examples.house_hashes(plan.data)
+    if plan.data and "P" in plan.levels:
+        found |= examples.python_hashes(plan.data)
     if plan.textbook and "T" in plan.levels:
         found |= examples.textbook_hashes(plan.textbook)
     return found
@@ -202,6 +207,9 @@ def make(plan: Plan, level: LevelName) -> Examples:
     if level == "H":
         assert plan.data is not None
         return examples.house_questions(plan.data, plan.split)
+    if level == "P":
+        assert plan.data is not None
+        return examples.python_questions(plan.data, plan.split)
     generate = (
         examples.generated_questions if plan.task == GROUNDED_QA else examples.generated_prompts
     )

@@ -54,7 +54,7 @@ def configure(parser: Parser) -> None:
         metavar="LEVELS",
         help=_(
             "some of G0,G1,G2,G3, from seen wordings to written [all]; T: the textbook; "
-            "H: invented papers"
+            "H: invented papers; P: Python's reference text"
         ),
     )
     task.add_argument(
