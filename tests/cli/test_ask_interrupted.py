@@ -55,7 +55,11 @@ def test_ctrl_c_ends_in_a_sentence_or_an_answer_and_the_index_stays(
     os.killpg(asked.pid, signal.SIGINT)
     out, err = asked.communicate(timeout=30)
     assert "Traceback" not in err
-    assert (asked.returncode, out) == (130, "") or ANSWER in out or asked.returncode == -2
+    assert (
+        (asked.returncode, out) == (130, "")
+        or "six in the evening" in out
+        or asked.returncode == -2
+    )
     with SyncIndex.open(notes.parent / "home" / "indexes" / "default.sqlite") as index:
         assert index.totals().num_documents == 2
 

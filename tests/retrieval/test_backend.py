@@ -26,7 +26,7 @@ from avalan.retrieval.postgres_tables import Address, speaking
 from avalan.retrieval.sqlite import SqliteBackend
 from avalan.retrieval.vectors import Vectors
 
-QUESTIONS = Path(__file__).parents[2] / "bench" / "data" / "python-questions-even.jsonl"
+QUESTIONS = Path(__file__).parents[1] / "data" / "python" / "even.questions.jsonl"
 NUMBERS = count()
 
 

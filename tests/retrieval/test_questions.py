@@ -10,7 +10,7 @@ import pytest
 
 from avalan.cli.demonstration import topics
 
-FILES = sorted((Path(__file__).parents[1] / "bench" / "data").glob("python-*.jsonl"))
+FILES = sorted((Path(__file__).parents[1] / "data" / "python").glob("*.questions.jsonl"))
 QUESTIONS: list[dict[str, Any]] = [
     json.loads(line) for file in FILES for line in file.read_text(encoding="utf-8").splitlines()
 ]
