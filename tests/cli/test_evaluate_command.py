@@ -269,7 +269,7 @@ def test_a_reserve_is_fitted_for_a_model_and_kept(
     data: Path, book: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AVALAN_HOME", str(tmp_path / "home"))
-    words = ("--task", "grounded-qa", "--calibrate", "--target-precision", "0.6", "--json")
+    words = ("--task", "grounded-qa", "--calibrate", "--target-precision", "0.22", "--json")
     out, _ = evaluate(capsys, "rules", *words)
     fitted = json.loads(out)
     assert fitted["fitted_on"]["num_asked"] == 200

@@ -33,6 +33,11 @@ def test_what_is_right_more_often_is_trusted_more_and_what_is_not_is_held_back()
     assert found["auroc"]["cross_fitted"] == pytest.approx(0.9, abs=0.05)
 
 
+def test_a_precision_that_is_out_of_reach_silences_nobody() -> None:
+    with pytest.raises(ConfigurationError, match="aim lower with --target-precision"):
+        fit_reserve("m", ANSWERS, num_asked=100, precision=0.99)
+
+
 def test_without_a_target_every_answer_is_given() -> None:
     assert fit_reserve("m", ANSWERS, num_asked=100).least == 0.0
 

@@ -59,7 +59,7 @@ def fit_reserve(
         precision: the share of the answers that should be right; None gives all of them.
 
     Raises:
-        ConfigurationError: the answers are all right or all wrong.
+        ConfigurationError: the answers are alike, or the precision is out of reach.
     """
     labels = [each.right for each in given]
     if len(set(labels)) < 2:
@@ -73,6 +73,13 @@ def fit_reserve(
     calibrator = fit([each.signs for each in given], labels)
     scores = [calibrator(each.signs) for each in given]
     least = 0.0 if precision is None else precise_threshold(scores, labels, precision=precision)
+    if max(scores) < least:
+        raise ConfigurationError(
+            "No confidence of {name!r} singles out answers of which {share:.0%} are right, so it "
+            "would never answer; aim lower with --target-precision.",
+            name=model,
+            share=precision,
+        )
     sure = max(least, precise_threshold(scores, labels, precision=SURE))
     return FittedReserve(
         model=model,

@@ -1,8 +1,8 @@
 """Questions one after the other: a follow-up becomes a question that stands by itself.
 
 "And on Sundays?" finds nothing alone. A model that writes is asked to complete it; without one, or
-where it writes nothing new, the question that it leans on is put before
-it, which search and the reader understand as well.
+where it writes nothing new, the question that it leans on is put before it, which search and the
+reader understand as well.
 """
 
 import re
