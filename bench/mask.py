@@ -1,6 +1,6 @@
 """Do reflection tokens between the steps of a sum cost a model its sums, and does a mask help?
 
-    python bench/mask.py [--steps 1500] [--items 500]
+    python bench/mask.py [--steps 600] [--items 500]
 
 The model in the box learns to add and subtract in several steps; then, as published recipes do, it
 is tuned on reflective answers that have no sums in them. Each item is answered greedily
@@ -11,12 +11,13 @@ forbidden, as the writer of `avalan ask` does. The question and the first decisi
 import argparse
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
-from avalan.model.entities import GenerationReport, GenerationSettings, Message
-from avalan.model.generate import generate
+from avalan.model.decode.batch import Answered, decode_batch
+from avalan.model.entities import GenerationSettings, Message
 from avalan.model.load import Model, open_model
 from avalan.reflection.reading import prompt_ids
 from avalan.reflection.tokens import ALL, NO_RETRIEVAL, RETRIEVAL, UTILITY
@@ -28,8 +29,8 @@ _SAID = re.compile(r"The answer is (-?\d+)\.")
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--steps", type=int, default=1500)
-    options.add_argument("--tuning", type=int, default=200)
+    options.add_argument("--steps", type=int, default=600)
+    options.add_argument("--tuning", type=int, default=100)
     options.add_argument("--items", type=int, default=500)
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
@@ -38,13 +39,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         before, after = Path(name) / "before", Path(name) / "after"
         train(before, after, given.steps, given.tuning, given.seed)
-        with open_model(str(before)) as model:
-            able = [is_right(model, *item, opening="", mask=False)[0] for item in items]
-        with open_model(str(after)) as model:
-            free, masked = (
-                [is_right(model, *item, opening=NO_RETRIEVAL, mask=mask) for item in items]
-                for mask in (False, True)
-            )
+        measure(before, after, items)
+
+
+def measure(before: Path, after: Path, items: Sequence[tuple[str, int]]) -> None:
+    """Answer each item three ways, and print what came of it."""
+    with open_model(str(before)) as model:
+        able = [right for right, _ in told(model, items, opening="", mask=False)]
+    with open_model(str(after)) as model:
+        free, masked = (
+            told(model, items, opening=NO_RETRIEVAL, mask=mask) for mask in (False, True)
+        )
     print("right before the tuning:       ", shown(proportion(able)))
     print("after it, every token allowed: ", shown(proportion([right for right, _ in free])))
     print("after it, tokens forbidden:    ", shown(proportion([right for right, _ in masked])))
@@ -58,23 +63,31 @@ def shown(found: Estimate | None) -> str:
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}], n {found.n}"
 
 
-def is_right(
-    model: Model, question: str, answer: int, *, opening: str, mask: bool
-) -> tuple[bool, bool]:
+def told(
+    model: Model, items: Sequence[tuple[str, int]], *, opening: str, mask: bool
+) -> list[tuple[bool, bool]]:
     """Whether the last number said is the sum, and whether a control token stands before it."""
     tokenizer = model.tokenizer
-    prompt = prompt_ids(tokenizer, [Message(role="user", content=question)])
-    prompt += tokenizer.encode_with_controls(opening)[0]
-    forbidden = tuple(sorted(tokenizer.special_ids - tokenizer.eos_ids)) if mask else ()
+    opened = tokenizer.encode_with_controls(opening)[0]
+    prompts = [
+        prompt_ids(tokenizer, [Message(role="user", content=question)]) + opened
+        for question, _answer in items
+    ]
     settings = GenerationSettings(
-        max_new_tokens=160, forbidden_ids=forbidden, skip_special_tokens=False
+        max_new_tokens=160,
+        forbidden_ids=tuple(sorted(tokenizer.special_ids - tokenizer.eos_ids)) if mask else (),
+        skip_special_tokens=False,
     )
-    told = generate(model, prompt, settings=settings, report=GenerationReport())
-    text = "".join(token.text for token in told)
-    found = _SAID.search(text)
-    said = text if found is None else text[: found.end()]
-    inside = any(mark in said for mark in ALL)
-    return found is not None and int(found[1]) == answer, inside
+    found = [(False, False)] * len(items)
+    answers = decode_batch(model.stepping, prompts, tokenizer=tokenizer, settings=settings)
+    for row, answered in answers:
+        assert isinstance(answered, Answered)
+        text = "".join(token.text for token in answered.tokens)
+        number = _SAID.search(text)
+        said = text if number is None else text[: number.end()]
+        is_right = number is not None and int(number[1]) == items[row][1]
+        found[row] = is_right, any(mark in said for mark in ALL)
+    return found
 
 
 # --- the lessons --------------------------------------------------------------------------------
