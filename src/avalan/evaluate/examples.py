@@ -402,6 +402,7 @@ def _python_question(row: Mapping[str, Any], pages: Mapping[str, Page]) -> Quest
         text=row["question"],
         answers=(row["answer"],),
         page=pages[row["document"]].name,
+        versions=tuple(pages[name].name for name in row["also"] if name in pages),
         kind=row["kind"],
     )
 
