@@ -124,9 +124,10 @@ class ChatWriter:
         begun = [] if told.begun is None else [told.begun]
         prompt = [*told.token_ids, *(token.token_id for token in begun)]
         state = None
-        if self._reader is not None:
-            state = self._reader.read(prompt[:-1])[0] if told.state is None else told.state
-            state = state if told.state is None else self._reader.engine.fork(state)
+        if self._reader is not None and told.state is None:
+            state = self._reader.read(prompt[:-1])[0]
+        elif self._reader is not None and told.state is not None:
+            state = self._reader.engine.fork(told.state)
         tokens = [*begun]
         for token in self._tokens(prompt, state):
             tokens.append(token)
