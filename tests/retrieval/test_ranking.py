@@ -52,6 +52,12 @@ def test_the_most_that_bm25_comes_to_is_the_sum_of_what_each_word_saturates_to()
     assert most_bm25([6], 10) == pytest.approx(2.2e-6)
 
 
+def test_passages_added_between_two_counts_are_no_error() -> None:
+    assert most_bm25([12], 9) == most_bm25([12], 12)
+    assert most_bm25([1, 12], 9) == most_bm25([1, 12], 12)
+    assert most_bm25([], 0) == 0
+
+
 def test_the_best_come_first_and_ties_in_the_order_of_numbers() -> None:
     assert ranking.ranked({3: 1.0, 1: 0.5, 2: 1.0, 4: 2.0}) == [4, 2, 3, 1]
 

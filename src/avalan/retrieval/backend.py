@@ -142,6 +142,8 @@ def most_bm25(counts: Sequence[int], num_passages: int) -> float:
     The sum of the words' idf * (k1 + 1), which is what their frequency saturates to. A word that
     is nowhere counts too: a passage cannot have it, so no passage comes near the most.
     """
+    # The counts are read one after another, and another process may add passages meanwhile.
+    num_passages = max(num_passages, *counts, 0)
     idfs = (math.log((num_passages - n + 0.5) / (n + 0.5)) for n in counts)
     return sum(max(idf, _LEAST_IDF) * (_SATURATION + 1) for idf in idfs)
 
