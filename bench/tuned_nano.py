@@ -4,6 +4,7 @@ It can already repeat a string and find one; a model from nothing takes thousand
 to that.
 """
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +16,16 @@ from transformers import LlamaForCausalLM
 from avalan.model.entities import Message
 from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.reflection.reading import prompt_ids
+from avalan.reflection.tokens import PARAGRAPH, PARAGRAPH_END
 
 NANO = Path(__file__).parents[1] / "models" / "nano"
 Lesson = Callable[[Random], tuple[str, str]]
 """What is asked, and what is to be said."""
 
 
-def nano() -> tuple[LlamaForCausalLM, Tokenizer]:
-    """Its weights and its tokenizer."""
-    return LlamaForCausalLM.from_pretrained(NANO, dtype=torch.float32), load_tokenizer(NANO)
+def nano(folder: Path = NANO) -> tuple[LlamaForCausalLM, Tokenizer]:
+    """Its weights, or those of what was made of it, and its tokenizer."""
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32), load_tokenizer(NANO)
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> None:
@@ -67,6 +69,12 @@ def teach(
 
 
 def _row(tokenizer: Tokenizer, asked: str, said: str) -> tuple[list[int], list[int]]:
+    """Token ids and labels: what the host writes, the passages, is no lesson."""
     prompt = prompt_ids(tokenizer, [Message(role="user", content=asked)])
-    answer = [*tokenizer.encode_with_controls(said)[0], *tokenizer.eos_ids]
-    return prompt + answer, [-100] * len(prompt) + answer
+    answer, labels = [], []
+    for piece in re.split(f"({PARAGRAPH}.*?{PARAGRAPH_END})", said):
+        token_ids = tokenizer.encode_with_controls(piece)[0]
+        answer += token_ids
+        labels += [-100] * len(token_ids) if piece.startswith(PARAGRAPH) else token_ids
+    end = list(tokenizer.eos_ids)
+    return prompt + answer + end, [-100] * len(prompt) + labels + end

@@ -3,12 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from avalan.data.decisions import known_questions
 from avalan.evaluate.cases import Recalled, memory_cases, need_cases, reading_cases, untaught
 from avalan.evaluate.examples import Prompt
-from avalan.reflection.calibrate import logit
+from avalan.reflection.calibrate import beta
 from avalan.reflection.judge import Draft
 
 
@@ -21,7 +19,7 @@ def test_the_gates_case_is_its_score_and_the_label(stage: Any) -> None:
         (0.8, True),
         (0.3, False),
     ]
-    assert found[0].features == {"logit": pytest.approx(logit(0.8))}
+    assert found[0].features == beta(0.8)
 
 
 def test_a_quote_is_right_if_it_answers_from_the_page_that_does(stage: Any) -> None:

@@ -29,12 +29,15 @@ from avalan.reflection.trust import standing
 PLAIN = Fitted(calibrator=None, threshold=0.5)
 
 
+RAWS = [(0.01, 2), (0.3, 9), (0.7, 9), (0.99, 6)]
+
+
 def need(raw: float, retrieve: bool, group: str = "g") -> NeedCase:
     return NeedCase(group=group, raw=raw, retrieve=retrieve)
 
 
 def quote(raw: float, score: float, rank: int = 0) -> Quote:
-    return Quote(rank=rank, raw=raw, features={"x": raw}, right=score == 1, score=score)
+    return Quote(rank=rank, raw=raw, features={"x": raw}, signs={}, right=score == 1, score=score)
 
 
 def reading(*quotes: Quote, answerable: bool = True, group: str = "g") -> ReadingCase:
@@ -56,7 +59,29 @@ def test_the_gates_threshold_is_the_most_accurate_one() -> None:
     assert [score_need(fitted, case) for case in cases] == [1, 1, 0, 1, 1]
 
 
-def test_platt_scaling_keeps_the_order_and_makes_rates_of_scores() -> None:
+def test_the_gates_calibration_mends_a_judge_that_is_surer_of_one_side() -> None:
+    random = Random(2)
+    truths = [random.random() for _ in range(4000)]
+    # p' with a = 2 and b = 0.5: ln(p' / (1 - p')) = 2 ln p - 0.5 ln(1 - p), which is undone here.
+    cases = [need(raw, random.random() < 1 / (1 + (1 - raw) ** 0.5 / raw**2)) for raw in truths]
+    calibrator = fit_need(cases, scaled=True).calibrator
+    assert calibrator is not None
+    assert calibrator.weights["log_for"] == pytest.approx(2, abs=0.25)
+    assert calibrator.weights["log_against"] == pytest.approx(0.5, abs=0.25)
+    assert calibrator.bias == pytest.approx(0, abs=0.25)
+
+
+def test_the_gates_calibration_never_turns_the_order_around() -> None:
+    # In the middle most need a look-up, at both ends half: unbound, one weight would be negative.
+    cases = [need(raw, k < most) for raw, most in RAWS for k in range(10)]
+    fitted = fit_need(cases, scaled=True)
+    assert fitted.calibrator is not None
+    assert len(fitted.calibrator.weights) == 1
+    found = [fitted.probability(need(raw, True).features, raw) for raw, _most in RAWS]
+    assert found == sorted(found)
+
+
+def test_beta_calibration_keeps_the_order_and_makes_rates_of_scores() -> None:
     random = Random(1)
     raws = [random.random() * 0.2 for _ in range(400)]
     cases = [need(raw, random.random() < 5 * raw) for raw in raws]

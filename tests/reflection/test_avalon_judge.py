@@ -56,7 +56,9 @@ def test_the_decision_is_the_share_of_its_token_under_the_cards_prompt(folder: P
 
 def test_a_calibrator_scales_the_decision(folder: Path) -> None:
     model, _read = deciding(folder, retrieval=3.0, no_retrieval=1.0, useful=0.0)
-    judge = AvalonJudge(model, need=Calibrator(weights={"logit": 0.5}, bias=0.0))
+    judge = AvalonJudge(
+        model, need=Calibrator(weights={"log_for": 0.5, "log_against": 0.5}, bias=0.0)
+    )
     assert judge.need(QUESTION) == pytest.approx(1 / (1 + math.exp(-1)))
 
 

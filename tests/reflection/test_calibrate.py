@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.errors import ConfigurationError
-from avalan.reflection.calibrate import Calibrator, best_threshold, fit, logit
+from avalan.reflection.calibrate import Calibrator, best_threshold, beta, fit, logit, rescaled
 
 
 def test_a_calibrator_is_the_logistic_function_of_a_weighted_sum() -> None:
@@ -25,6 +25,18 @@ def test_logit_undoes_the_logistic_function_and_stays_finite() -> None:
     assert logit(0.5) == 0
     assert logit(0.9) == pytest.approx(math.log(9))
     assert (logit(0.0), logit(1.0)) == pytest.approx((-math.log(1e6), math.log(1e6)), rel=1e-5)
+
+
+def test_beta_calibration_weighs_both_sides_of_a_probability() -> None:
+    assert beta(0.25) == pytest.approx({"log_for": math.log(0.25), "log_against": -math.log(0.75)})
+    # With both weights 1 it is the logit, and the probability stays as it is.
+    same = Calibrator(weights={"log_for": 1.0, "log_against": 1.0}, bias=0.0)
+    assert rescaled(same, 0.3) == pytest.approx(0.3)
+    # By hand: p² / √(1 - p) at 0.5 is 0.25 / 0.7071 = 0.35355 to 1.
+    bent = Calibrator(weights={"log_for": 2.0, "log_against": 0.5}, bias=0.0)
+    assert rescaled(bent, 0.5) == pytest.approx(0.35355 / 1.35355, abs=1e-5)
+    assert rescaled(None, 0.3) == 0.3
+    assert all(math.isfinite(each) for p in (0.0, 1.0) for each in beta(p).values())
 
 
 def test_a_feature_that_says_nothing_gives_the_share_of_the_positive() -> None:

@@ -61,7 +61,7 @@ def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
     fitted["default"] |= {part: [pico, "rules"] for part in ("need", "memory", "support")}
     fitted["judges"] = {
         pico: {
-            "need": {"weights": {"logit": 0.0}, "bias": 1.0, "threshold": 0.3},
+            "need": {"weights": {"log_for": 0.0}, "bias": 1.0, "threshold": 0.3},
             "memory": {"threshold": 0.9},
             "reading": {"threshold": 0.1},
         },

@@ -28,7 +28,7 @@ def reader(tmp_path: Path) -> PairReader:
         logits = np.zeros((*ids.shape, NUM_HEADS), np.float32)
         logits[0, 0, RELEVANCE] = logits[0, 0, NEED] = np.log(3)
         for place in np.flatnonzero(ids[0] == mat):
-            logits[0, place, START] = logits[0, place, END] = 2 + place / 100
+            logits[0, place, START] = logits[0, place, END] = 9 + place / 100
         return logits
 
     return PairReader(tokenizer, run, longest=64)
@@ -48,6 +48,20 @@ def test_a_quote_stands_in_the_passage_whatever_its_heading(
     assert found.span == (19, 22)
     assert found.relevance == pytest.approx(0.75)
     assert found.confidence > 0.95
+
+
+def test_where_the_words_are_unclear_the_sentence_is_quoted(tmp_path: Path) -> None:
+    tokenizer = read_tokenizer(testing.pico_bert(tmp_path), 64)
+    tokenizer.no_truncation()
+    reader = PairReader(
+        tokenizer, lambda ids, *_: np.zeros((*ids.shape, NUM_HEADS), np.float32), longest=64
+    )
+    text = "The cat sat on the mat. The mat looks at the garden."
+    found = ReaderJudge(reader).read("where is the cat", passage(text))
+    assert found.span is not None
+    assert text[slice(*found.span)] == "The cat sat on the mat."
+    assert found.signs["coverage"] == 1
+    assert -2 < found.signs["focus"] < 0
 
 
 def test_a_heading_is_not_quoted(reader: PairReader) -> None:

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.reflection.calibrate import Calibrator
-from avalan.reflection.rules import RulesJudge, bm25, is_worked_out, quotable, retrieval_rule
+from avalan.reflection.rules import (
+    RulesJudge,
+    bm25,
+    coverage,
+    is_worked_out,
+    quotable,
+    retrieval_rule,
+    sentence_of,
+)
 from avalan.retrieval.entities import Passage
 
 
@@ -162,3 +170,18 @@ def test_a_calibrator_turns_the_features_into_the_confidence() -> None:
 def test_rules_have_no_memory_and_cost_no_tokens() -> None:
     assert RulesJudge().remember("What is 2 + 2?") is None
     assert RulesJudge().usage().prompt_tokens == 0
+
+
+def test_a_sentence_is_quoted_without_the_heading_above_it() -> None:
+    text = "# Beds\nThe beds are watered at six. Dogs stay outside."
+    assert text[slice(*sentence_of(text, (17, 24)))] == "The beds are watered at six."
+    # Who points at the heading itself gets it.
+    assert text[slice(*sentence_of(text, (2, 6)))] == "Beds\nThe beds are watered at six."
+    assert text[slice(*sentence_of(text, (20, 41)))] == text[7:]
+
+
+def test_coverage_is_the_share_of_the_questions_words_in_sentence_and_heading() -> None:
+    sentence = "The beds are watered at six."
+    assert coverage("When are the old beds watered?", sentence, "") == pytest.approx(2 / 3)
+    assert coverage("garden beds", sentence, "The garden") == 1
+    assert coverage("", sentence, "") == 0

@@ -115,7 +115,7 @@ def test_the_decision_is_read_after_the_prompt(
 
 def test_a_calibrator_reads_the_decisions_logit(tokenizer_folder: Path, ids: ReflectionIds) -> None:
     script = follows({}, {ids.retrieval: 3.0, ids.no_retrieval: 1.0})
-    calibrator = Calibrator(weights={"logit": 0.5}, bias=1.0)
+    calibrator = Calibrator(weights={"log_for": 0.5, "log_against": 0.5}, bias=1.0)
     scripted = Scripted(tokenizer_folder, script, need=calibrator)
     assert scripted.judge.need(QUESTION) == pytest.approx(1 / (1 + math.exp(-(0.5 * 2 + 1))))
 

@@ -20,6 +20,7 @@ def test_the_features_by_hand() -> None:
 
 def test_who_has_no_rival_leads_by_the_most() -> None:
     assert standing([0.5], 0)["lead"] == MAX_LEAD
+    assert standing([0.5], 0, {"focus": -0.5})["focus"] == -0.5
     assert standing([0.5, 0.0, 0.0], 0)["lead"] == MAX_LEAD
 
 

@@ -79,7 +79,9 @@ def test_the_need_is_the_share_of_one_word(judge: WordJudge) -> None:
 
 def test_a_calibrator_turns_the_share_into_a_probability(speaker: str) -> None:
     with open_model(speaker) as model:
-        judge = WordJudge(model, need=Calibrator(weights={"logit": 2.0}, bias=0.0))
+        judge = WordJudge(
+            model, need=Calibrator(weights={"log_for": 2.0, "log_against": 2.0}, bias=0.0)
+        )
         told(judge, search=0.3, know=0.1)
         assert judge.need(QUESTION) == pytest.approx(9 / 10)
 

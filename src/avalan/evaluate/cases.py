@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from avalan.data.decisions import known_questions
 from avalan.evaluate.examples import Prompt, Question, QuestionSet
 from avalan.evaluate.grounded import indexed, score, tells
-from avalan.reflection.calibrate import logit
+from avalan.reflection.calibrate import beta
 from avalan.reflection.judge import Judge, Reading
 from avalan.reflection.loop import NUM_LISTED
 from avalan.reflection.matching import exact_match
@@ -25,8 +25,8 @@ class NeedCase:
 
     @property
     def features(self) -> Mapping[str, float]:
-        """What Platt scaling scales."""
-        return {"logit": logit(self.raw)}
+        """What beta calibration weighs."""
+        return beta(self.raw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,8 @@ class Quote:
     raw: float
     """The judge's own confidence."""
     features: Mapping[str, float]
+    signs: Mapping[str, float]
+    """What else its judge says for it."""
     right: bool
     """Whether it, or the sentence that it stands in, holds a gold answer from the right page."""
     score: float
@@ -132,6 +134,7 @@ def _quote(
         rank=rank,
         raw=reading.confidence,
         features=reading.features,
+        signs=reading.signs,
         right=tells(question, passage.source, quoted, sentence),
         score=score(question, quoted),
     )

@@ -8,7 +8,7 @@ relevance and support, so those are choices between words, as for any model.
 from avalan.model.engine import Logits, SteppingEngine
 from avalan.model.entities import Message, Usage
 from avalan.model.load import Model
-from avalan.reflection.calibrate import Calibrator, logit
+from avalan.reflection.calibrate import Calibrator, rescaled
 from avalan.reflection.gate import expected_utility, retrieval_probability
 from avalan.reflection.judge import Draft, Reading, Shares
 from avalan.reflection.reading import PrefixReader, prompt_ids
@@ -56,7 +56,7 @@ class AvalonJudge:
     def need(self, question: str, said: str = "") -> float:
         """P([Retrieval]) among the two decision tokens, calibrated if there is a calibrator."""
         raw = retrieval_probability(self._after(question, self._tokenizer.encode(said)), self._ids)
-        return self._need({"logit": logit(raw)}) if self._need else raw
+        return rescaled(self._need, raw)
 
     def utility(self, question: str, answer: str, passage: Passage | None) -> float | None:
         """The expected grade where the answer ends."""

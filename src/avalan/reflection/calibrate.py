@@ -1,7 +1,8 @@
 """Calibration: from raw scores to probabilities that mean what they say. Pure functions.
 
 Platt scaling (Platt, 1999) for one score is logistic regression on it; for several scores the same
-regression combines them. Fitted on validation data, applied everywhere.
+regression combines them; for a probability it is beta calibration (Kull, Silva Filho and Flach,
+2017). Fitted on validation data, applied everywhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,21 @@ def logit(probability: float) -> float:
     """log(p / (1 - p)), kept finite at 0 and 1."""
     p = min(1 - _EPSILON, max(_EPSILON, probability))
     return float(np.log(p / (1 - p)))
+
+
+def beta(probability: float) -> dict[str, float]:
+    """What beta calibration weighs: p' = sigmoid(bias + a·ln p - b·ln(1 - p)).
+
+    Platt scaling of a logit is the case a = b; apart, they also mend a judge that is surer of one
+    side than of the other.
+    """
+    p = min(1 - _EPSILON, max(_EPSILON, probability))
+    return {"log_for": float(np.log(p)), "log_against": float(-np.log(1 - p))}
+
+
+def rescaled(calibrator: Calibrator | None, probability: float) -> float:
+    """The probability by beta calibration; as it is without a calibrator."""
+    return calibrator(beta(probability)) if calibrator else probability
 
 
 def fit(

@@ -35,6 +35,8 @@ class Reading:
     utility: int | None = None
     features: Mapping[str, float] = field(default_factory=dict)
     """The raw scores behind `confidence`, for calibration and the trace."""
+    signs: Mapping[str, float] = field(default_factory=dict)
+    """What else speaks for the span, if it is the one that is quoted; see `trust`."""
 
 
 def above(heading: str) -> str:

@@ -302,7 +302,7 @@ class _Loop:
             0.0 if reading.span is None or rank in quoted.superseded else reading.confidence
             for rank, reading in enumerate(self.readings)
         ]
-        return standing(confidences, quoted.rank)
+        return standing(confidences, quoted.rank, self.readings[quoted.rank].signs)
 
     def _cited(self, rank: int) -> Citation:
         span = self.readings[rank].span

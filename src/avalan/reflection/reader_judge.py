@@ -2,8 +2,11 @@
 
 from avalan.model.entities import Usage
 from avalan.model.nlp.judge import PairReader, sigmoid
-from avalan.reflection.calibrate import Calibrator, logit
+from avalan.reflection.calibrate import Calibrator, logit, rescaled
+from avalan.reflection.extent import is_whole_better
 from avalan.reflection.judge import Draft, Reading, Shares, above, as_claim
+from avalan.reflection.rules import coverage, sentence_of
+from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
 
 
@@ -26,7 +29,7 @@ class ReaderJudge:
         if said:
             return 0.0
         raw = self._reader.need(question)
-        return self._need({"logit": logit(raw)}) if self._need else raw
+        return rescaled(self._need, raw)
 
     def remember(self, question: str) -> Draft | None:
         """Nothing: it only reads."""
@@ -34,17 +37,24 @@ class ReaderJudge:
 
     def read(self, question: str, passage: Passage) -> Reading:
         """Point at the answer in a passage, which is read below its heading as in training."""
-        ahead = above(passage.heading)
-        found = self._reader.point(question, ahead + passage.text, start=len(ahead))
+        ahead, text = above(passage.heading), passage.text
+        pieces = [(start + len(ahead), end + len(ahead)) for start, end in sentences(text)]
+        found = self._reader.point(question, ahead + text, start=len(ahead), pieces=pieces)
         features = {"span_margin": found.margin, "relevance_logit": logit(found.relevance)}
         if found.span is None:
             return Reading(relevance=found.relevance, span=None, confidence=0.0, features=features)
-        start, end = found.span
+        start, end = (each - len(ahead) for each in found.span)
+        whole = sentence_of(text, (start, end))
+        num_words, num_whole = (len(text[slice(*each)].split()) for each in ((start, end), whole))
         return Reading(
             relevance=found.relevance,
-            span=(start - len(ahead), end - len(ahead)),
+            span=whole if is_whole_better(found.clarity, num_words, num_whole) else (start, end),
             confidence=self._reading(features) if self._reading else sigmoid(found.margin),
             features=features,
+            signs={
+                "focus": found.focus,
+                "coverage": coverage(question, text[slice(*whole)], passage.heading),
+            },
         )
 
     def support(self, answer: str, passage: Passage, question: str = "") -> Shares:

@@ -12,7 +12,7 @@ from avalan.model.entities import Grade, Usage
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.judge import Draft, Reading, Shares, as_claim, certain
 from avalan.retrieval import query
-from avalan.retrieval.chunks import sentences
+from avalan.retrieval.chunks import around, sentences
 from avalan.retrieval.entities import Passage
 
 K1, B = 1.2, 0.75
@@ -110,6 +110,11 @@ def speaks_of(passage: Passage, question: str) -> bool:
     return any(wanted <= set(_stems(_words(passage.text[start:end]))) for start, end in spans)
 
 
+def coverage(question: str, sentence: str, heading: str) -> float:
+    """The share of the question's words that stand in a sentence or in the heading above it."""
+    return _share(_stems(query.terms(question)), set(_stems(_words(f"{heading}\n{sentence}"))))
+
+
 class RulesJudge:
     """Judges without a model."""
 
@@ -176,6 +181,12 @@ def best_sentence(words: str, text: str) -> tuple[int, int]:
     terms = _stems(_words(words))
     scores = bm25(terms, [_stems(_words(text[slice(*span)])) for span in spans])
     return spans[max(range(len(spans)), key=lambda i: scores[i])]
+
+
+def sentence_of(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """The sentences of `text` that `span` lies in, as one span, without a heading above them."""
+    start, end = around(text, span)
+    return min(_past_heading(text, start, end), span[0]), end
 
 
 def quotable(text: str) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from avalan.model.decode.sampling import logprobs
 from avalan.model.engine import Logits, State, SteppingEngine
 from avalan.model.entities import Message, Usage
 from avalan.model.load import Model
-from avalan.reflection.calibrate import Calibrator, logit
+from avalan.reflection.calibrate import Calibrator, logit, rescaled
 from avalan.reflection.gate import (
     expected_utility,
     group_probabilities,
@@ -67,8 +67,7 @@ class TokenJudge:
             room = self._engine.context_length - state.length
             scores = self._feed(state, self._tokenizer.encode(said)[-room:])
         raw = retrieval_probability(scores, self._ids)
-        calibrator = self._calibrators["need"]
-        return calibrator({"logit": logit(raw)}) if calibrator else raw
+        return rescaled(self._calibrators["need"], raw)
 
     def remember(self, question: str) -> Draft | None:
         """A short greedy answer after [No Retrieval]; confident if its tokens were probable."""

@@ -4,7 +4,7 @@ A quotation is more likely right where no other passage offers one that is nearl
 the search ranked its passage high. A calibrator weighs this; see `calibrate`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from avalan.reflection.calibrate import logit
 
@@ -12,14 +12,18 @@ MAX_LEAD = 6.0
 """In logits; from there on another passage is no rival."""
 
 
-def standing(confidences: Sequence[float], rank: int) -> dict[str, float]:
+def standing(
+    confidences: Sequence[float], rank: int, signs: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """What speaks for the quotation from passage `rank`, as features of a calibrator.
 
     Args:
         confidences: P(the quotation is right), by the rank of its passage; 0 where nothing is
             quoted.
+        signs: what else speaks for the quotation, as its judge says.
 
     Returns:
+        `signs`, and
         quote_logit: the logit of its own confidence.
         lead: how far that lies above the next best, at most `MAX_LEAD`; negative below it.
         search_rank: its rank in the search, 0 for the first.
@@ -27,7 +31,7 @@ def standing(confidences: Sequence[float], rank: int) -> dict[str, float]:
     own = logit(confidences[rank])
     others = [logit(each) for place, each in enumerate(confidences) if place != rank]
     lead = min([MAX_LEAD, *(own - other for other in others)])
-    return {"quote_logit": own, "lead": lead, "search_rank": float(rank)}
+    return {**(signs or {}), "quote_logit": own, "lead": lead, "search_rank": float(rank)}
 
 
 def backing(

@@ -12,7 +12,7 @@ import numpy as np
 from avalan.model.entities import GenerationReport, GenerationSettings, Message, Usage
 from avalan.model.generate import generate
 from avalan.model.load import Model
-from avalan.reflection.calibrate import Calibrator, logit
+from avalan.reflection.calibrate import Calibrator, logit, rescaled
 from avalan.reflection.choice import Chooser
 from avalan.reflection.gate import UTILITY_GRADES
 from avalan.reflection.instructions import GAP, is_order, withheld
@@ -86,8 +86,7 @@ class WordJudge:
         if said:
             asked = _ask(_NEED_MORE, question=question, answer=said)
         raw = float(self._chooser.choose(asked, ("search", "know"))[0])
-        calibrator = self._calibrators["need"]
-        return calibrator({"logit": logit(raw)}) if calibrator else raw
+        return rescaled(self._calibrators["need"], raw)
 
     def remember(self, question: str) -> Draft | None:
         """A short greedy answer; confident if its tokens were probable.

@@ -18,7 +18,9 @@ from avalan.model.nlp.judge import (
     START,
     SUPPORT,
     PairReader,
-    best_span,
+    clearest_span,
+    log_sum,
+    span_scores,
     windows,
 )
 from avalan.model.nlp.sentence import read_tokenizer
@@ -75,19 +77,54 @@ def test_a_long_question_leaves_room_for_the_page(tokenizer: tokenizers.Tokenize
     assert all(window.kinds.count(1) > 20 for window in found)
 
 
-@given(
-    st.lists(st.tuples(st.floats(-9, 9, width=32), st.floats(-9, 9, width=32)), min_size=1),
-    st.integers(1, 6),
-)
-def test_the_best_span_is_the_best_of_all(pairs: list[tuple[float, float]], most: int) -> None:
+PAIRS = st.lists(st.tuples(st.floats(-9, 9, width=32), st.floats(-9, 9, width=32)), min_size=1)
+
+
+@given(PAIRS, st.integers(1, 6))
+def test_every_span_in_reach_has_its_score(pairs: list[tuple[float, float]], most: int) -> None:
     starts, ends = np.array(pairs, np.float32).T
-    (first, last), odds = best_span(starts, ends, most)
-    every = [
-        starts[i] + ends[j] for i in range(len(pairs)) for j in range(i, min(i + most, len(pairs)))
-    ]
-    assert 0 <= last - first < most
-    assert starts[first] + ends[last] == pytest.approx(max(every))
-    assert odds == pytest.approx(np.log(np.exp(np.array(every, np.float64)).sum()))
+    scores = span_scores(starts, ends, most)
+    every = {
+        (i, j): float(starts[i]) + float(ends[j])
+        for i in range(len(pairs))
+        for j in range(i, min(i + most, len(pairs)))
+    }
+    found = {(i, i + n): scores[i, n] for i, n in zip(*np.isfinite(scores).nonzero(), strict=True)}
+    assert found == pytest.approx(every)
+    assert log_sum(scores) == pytest.approx(np.log(np.exp(list(every.values())).sum()))
+
+
+@given(PAIRS.filter(lambda pairs: len(pairs) < 12), st.integers(1, 6), st.sampled_from([1.0, 1.5]))
+def test_the_clearest_span_has_most_in_common_with_all(
+    pairs: list[tuple[float, float]], most: int, flatness: float
+) -> None:
+    starts, ends = np.array(pairs, np.float32).T
+    scores = span_scores(starts, ends, most)
+    begun, length = divmod(int(scores.argmax()), most)
+    first, last = max(begun - 1, 0), begun + length
+    (start, end), clarity = clearest_span(scores, first, last, flatness=flatness)
+    spans = list(zip(*np.isfinite(scores).nonzero(), strict=True))
+    shares = np.exp([scores[each] / flatness for each in spans])
+    tokens = [set(range(i, i + n + 1)) for i, n in spans]
+
+    def expected(said: set[int]) -> float:
+        f1 = [2 * len(said & each) / (len(said) + len(each)) for each in tokens]
+        return float(np.array(f1) @ shares / shares.sum())
+
+    within = [each for each in tokens if min(each) >= first and max(each) <= last]
+    assert first <= start <= end <= last
+    assert clarity == pytest.approx(expected(set(range(start, end + 1))))
+    assert clarity == pytest.approx(max(map(expected, within)))
+
+
+def test_between_two_edges_the_longer_answer_is_clearer() -> None:
+    # "7", "7 knots" and "7 knots or more" are near each other; the middle one shares most.
+    scores = span_scores([3.0, -9.0, -9.0, -9.0], [1.0, 0.9, -9.0, 0.9], 4)
+    (start, end), clarity = clearest_span(scores, 0, 3, flatness=1.0)
+    assert (start, end) == (0, 1)
+    # By hand: shares e⁴, e³·⁹ and e³·⁹, F1 with the others 2/3 and 2·2/(2 + 4).
+    weights = np.exp([4.0, 3.9, 3.9])
+    assert clarity == pytest.approx(weights @ [2 / 3, 1, 2 / 3] / weights.sum(), abs=1e-4)
 
 
 def test_what_the_heads_say_by_hand(tokenizer: tokenizers.Tokenizer) -> None:
@@ -112,6 +149,16 @@ def test_what_the_heads_say_by_hand(tokenizer: tokenizers.Tokenizer) -> None:
     # Of 15 pairs one has 7, four end at "mat" with 3, and ten have nothing.
     assert found.margin == pytest.approx(np.log(np.exp(7) + 4 * np.exp(3) + 10) - 1.5)
     assert found.relevance == pytest.approx(0.75)
+    assert found.focus == 0
+    cut = reader.point(QUESTION, page, pieces=[(0, 11), (11, 18)])
+    # "on mat" is a piece: "mat", "on mat" and "on" lie within it.
+    assert cut.piece == (11, 18)
+    assert cut.span == found.span
+    inside = np.exp(7) + np.exp(3) + 1
+    assert cut.focus == pytest.approx(np.log(inside / (np.exp(7) + 4 * np.exp(3) + 10)))
+    shares = np.exp(np.array([7, 3, 3, 3, 3]) / 1.5)
+    common = [1, 2 / 3, 2 / 4, 2 / 5, 2 / 6]
+    assert cut.clarity == pytest.approx(shares @ common / (shares.sum() + 10))
     assert reader.support("the cat sat", page) == pytest.approx((0.4, 0.3, 0.2, 0.1))
     assert reader.need(QUESTION) == pytest.approx(0.2)
     assert reader.point(QUESTION, "").span is None

@@ -4,10 +4,14 @@ Each token has eight numbers: the first two say how likely the answer begins and
 et al., 2019, arXiv:1810.04805). The others count at the first token only, which stands for the
 pair: relevance, the four grades of support, and the need of a look-up. What follows from them is
 decided elsewhere.
+
+Of the likely answers not the likeliest is pointed at but the one that has most in common with all
+of them, which is minimum Bayes risk (Kumar and Byrne, 2004): where several edges of an answer are
+possible, the likeliest is often the shortest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +23,8 @@ from avalan.model.entities import GRADES
 from avalan.model.prompt import read_json
 
 Logits = NDArray[np.float32]
+Place = tuple[int, int]
+"""The first character, and the one after the last."""
 
 START, END, RELEVANCE = 0, 1, 2
 SUPPORT = slice(3, 3 + len(GRADES))
@@ -30,6 +36,10 @@ CONFIG = "reader.json"
 
 _MOST_TOKENS = 40
 """Of an answer."""
+_NUM_LIKELY = 200
+"""Spans; all others together have next to no probability."""
+_FLATNESS = 1.5
+"""The temperature at which likely spans are weighed; chosen on validation data (EXPERIMENTS.md)."""
 _NOWHERE = -30.0
 """Log-odds where no token can begin an answer; no reading comes near."""
 _STRIDE = 64
@@ -45,16 +55,22 @@ class Window:
     token_ids: tuple[int, ...]
     kinds: tuple[int, ...]
     """0 for the question, 1 for the page."""
-    places: tuple[tuple[int, int] | None, ...]
+    places: tuple[Place | None, ...]
     """Characters of the page that each token stands for; None outside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointed:
-    """The likeliest answer in a page."""
+    """The answer in a page."""
 
-    span: tuple[int, int] | None
+    span: Place | None
     """In characters; None where no token of the page can begin an answer."""
+    clarity: float = 0.0
+    """How much it is expected to have in common with the right span: their tokens' F1, 0 to 1."""
+    piece: Place = (0, 0)
+    """The pieces of the page that the likeliest span lies in, as one, in characters."""
+    focus: float = 0.0
+    """log P(the answer lies within `piece`, if there is one); at most 0."""
     margin: float
     """Log-odds of all spans together against "not here"."""
     relevance: float
@@ -95,16 +111,20 @@ class PairReader:
         """
         self._tokenizer, self._run, self._longest = tokenizer, run, longest
 
-    def point(self, question: str, page: str, *, start: int = 0) -> Pointed:
-        """The likeliest answer to `question` in `page`, and how likely there is one.
+    def point(
+        self, question: str, page: str, *, start: int = 0, pieces: Sequence[Place] = ()
+    ) -> Pointed:
+        """The answer to `question` in `page`, and how likely there is one.
 
         Args:
             start: the first character where an answer may begin; a heading is only read.
+            pieces: parts of the page that an answer rather stays within, such as sentences, in
+                characters; without any, it stays within the page.
         """
-        found = [_pointed(logits, window, start) for window, logits in self._logits(question, page)]
+        windows = self._logits(question, page)
+        found = [_pointed(logits, window, start, pieces) for window, logits in windows]
         best = max(found, key=lambda each: each.margin)
-        likeliest = max(each.relevance for each in found)
-        return Pointed(span=best.span, margin=best.margin, relevance=likeliest)
+        return replace(best, relevance=max(each.relevance for each in found))
 
     def support(self, claim: str, page: str) -> tuple[float, ...]:
         """P of each of `GRADES` for `claim`, by the window of the page that says most of it."""
@@ -164,35 +184,85 @@ def _parts(num_tokens: int, room: int) -> list[slice]:
     return [slice(start, start + room) for start in starts]
 
 
-def _pointed(logits: Logits, window: Window, start: int) -> Pointed:
+def _pointed(logits: Logits, window: Window, start: int, pieces: Sequence[Place]) -> Pointed:
     relevance = sigmoid(float(logits[0, RELEVANCE]))
     inside = [i for i, place in enumerate(window.places) if place and place[0] >= start]
     if not inside:
         return Pointed(span=None, margin=_NOWHERE, relevance=relevance)
     begin, end = inside[0], inside[-1] + 1
-    (first, last), odds = best_span(logits[begin:end, START], logits[begin:end, END], _MOST_TOKENS)
-    nothing = float(logits[0, START] + logits[0, END])
     places = [place for place in window.places[begin:end] if place is not None]
+    scores = span_scores(logits[begin:end, START], logits[begin:end, END], _MOST_TOKENS)
+    first, length = divmod(int(scores.argmax()), _MOST_TOKENS)
+    likeliest = places[first][0], places[first + length][1]
+    piece = _touched(pieces, likeliest) if pieces else (places[0][0], places[-1][1])
+    held = [i for i, (low, high) in enumerate(places) if low >= piece[0] and high <= piece[1]]
+    (first, last), clarity = clearest_span(scores, held[0], held[-1], flatness=_FLATNESS)
+    odds = log_sum(scores)
     return Pointed(
-        span=(places[first][0], places[last][1]), margin=odds - nothing, relevance=relevance
+        span=(places[first][0], places[last][1]),
+        clarity=clarity,
+        piece=piece,
+        focus=log_sum(_within(scores, held[0], held[-1])) - odds,
+        margin=odds - float(logits[0, START] + logits[0, END]),
+        relevance=relevance,
     )
 
 
-def best_span(
+def _touched(pieces: Sequence[Place], span: Place) -> Place:
+    """`span`, and all pieces that it lies in, as one."""
+    touched = [span, *(each for each in pieces if each[0] < span[1] and each[1] > span[0])]
+    return min(start for start, _ in touched), max(end for _, end in touched)
+
+
+def span_scores(
     starts: Sequence[float] | Logits, ends: Sequence[float] | Logits, most_tokens: int
-) -> tuple[tuple[int, int], float]:
-    """The pair of tokens, in order, with the largest sum; and log Σ exp of the sums of all pairs.
+) -> NDArray[np.float64]:
+    """The sums of a start and an end, (num_tokens, most_tokens): of [i, n], from i to i + n.
 
     Args:
-        starts, ends: (num_tokens,), at least one.
-        most_tokens: from the first to the last, both counted.
+        starts, ends: (num_tokens,), at least one; where a span would reach beyond, it is -inf.
     """
     padded = np.pad(np.asarray(ends, np.float64), (0, most_tokens - 1), constant_values=-np.inf)
     reach = np.lib.stride_tricks.sliding_window_view(padded, most_tokens)
-    sums = np.asarray(starts, np.float64)[:, None] + reach
-    first, length = divmod(int(sums.argmax()), most_tokens)
-    most = sums[first, length]
-    return (first, first + length), float(most + np.log(np.exp(sums - most).sum()))
+    scores: NDArray[np.float64] = np.asarray(starts, np.float64)[:, None] + reach
+    return scores
+
+
+def _within(scores: NDArray[np.float64], first: int, last: int) -> NDArray[np.float64]:
+    """The scores of the spans from token `first` to `last`; -inf for the others."""
+    begins = np.arange(len(scores))[:, None]
+    ends = begins + np.arange(scores.shape[1])
+    return np.where((begins >= first) & (ends <= last), scores, -np.inf)
+
+
+def clearest_span(
+    scores: NDArray[np.float64], first: int, last: int, *, flatness: float
+) -> tuple[tuple[int, int], float]:
+    """The span from token `first` to `last` with the largest expected F1; and that F1.
+
+    The F1 is of the tokens of two spans, 2 |A ∩ B| / (|A| + |B|), and expected over all spans, by
+    the softmax of `scores` / `flatness`.
+
+    Args:
+        scores: as of `span_scores`; the largest one is of a span from `first` to `last`.
+    """
+    flat = scores.ravel()
+    likely = np.argsort(-flat, kind="stable")[:_NUM_LIKELY]
+    likely = likely[np.isfinite(flat[likely])]
+    starts, lengths = np.divmod(likely, scores.shape[1])
+    ends = starts + lengths
+    shares = np.exp((flat[likely] - flat[likely[0]]) / flatness)
+    both = np.minimum.outer(ends, ends) - np.maximum.outer(starts, starts) + 1
+    f1 = 2 * np.maximum(both, 0) / np.add.outer(lengths + 1, lengths + 1)
+    expected = f1 @ (shares / shares.sum())
+    best = int(np.where((starts >= first) & (ends <= last), expected, -1.0).argmax())
+    return (int(starts[best]), int(ends[best])), float(expected[best])
+
+
+def log_sum(scores: NDArray[np.float64]) -> float:
+    """log Σ exp of all, at least one of them finite."""
+    most = scores.max()
+    return float(most + np.log(np.exp(scores - most).sum()))
 
 
 def softmax(logits: Logits) -> Logits:
