@@ -80,8 +80,6 @@ class Question:
     """Names of older or newer versions of the page that answer it in the same words."""
     kind: str = ""
     """Of H: plain, paraphrase, conflict, multi or unanswerable."""
-    stale: tuple[str, ...] = ()
-    """What an older version of the page says."""
 
     @property
     def answerable(self) -> bool:
@@ -392,7 +390,6 @@ def _house_question(
             if each is not page and any(answer in each.text for answer in answers)
         ),
         kind=row["kind"],
-        stale=tuple(row.get("stale", ())),
     )
 
 
