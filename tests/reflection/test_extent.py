@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalan.reflection.extent import MOST_WORDS, is_whole_better, lost
+from avalan.reflection.extent import (
+    MOST_TECHNICAL,
+    MOST_WORDS,
+    are_technical,
+    is_whole_better,
+    lost,
+    widened,
+)
+from avalan.reflection.judge import Reading
+from avalan.retrieval.entities import Passage
 
 
 def test_what_a_whole_sentence_costs_by_hand() -> None:
@@ -31,3 +40,35 @@ def test_the_clearer_the_less_of_it(one: float, other: float, num_words: int, mo
     assert is_whole_better(high, num_words, num_words + more) <= is_whole_better(
         low, num_words, num_words + more
     )
+
+
+def passage(text: str) -> Passage:
+    return Passage(source="a", start=0, end=len(text), text=text, heading="", offsets_in="file")
+
+
+CODE = 'The "close" method, or os.close(), ends it; see also __exit__ and file_number.'
+PROSE = 'She said "no," to the man_ of the house (twice). It was e.g. cold, and 3.5 degrees at noon.'
+
+
+def test_documentation_of_programs_is_known_by_its_names() -> None:
+    assert are_technical([passage(CODE)])
+    assert not are_technical([passage(PROSE * 2)])
+    assert not are_technical([])
+    # It is the mean of all that was found that counts.
+    assert not are_technical([passage("Four words of prose.")] * 40 + [passage(CODE)])
+    assert are_technical([passage("Four words of prose.")] * 2 + [passage(CODE)])
+
+
+def reading(span: tuple[int, int] | None) -> Reading:
+    return Reading(relevance=1.0, span=span, confidence=0.5, features={"margin": 2.0})
+
+
+def test_a_widened_quotation_is_its_sentence() -> None:
+    text = "It opens. The file is closed at the end. Then it is gone."
+    found = widened(reading((19, 25)), passage(text))
+    assert found.span is not None
+    assert text[slice(*found.span)] == "The file is closed at the end."
+    assert (found.confidence, found.features) == (0.5, {"margin": 2.0})
+    long = f"It {'very ' * MOST_TECHNICAL}closed."
+    assert widened(reading((0, 2)), passage(long)).span == (0, 2)
+    assert widened(reading(None), passage(text)).span is None

@@ -3,14 +3,37 @@
 Where an encoder is unsure which words answer, or they are most of the sentence anyway, the whole
 sentence says more and costs little. What it costs was fitted on validation data, by least squares
 over the textbook, written pages, papers and Python's reference text: `scripts/extent.py`.
+
+Who asks documentation of programs is answered with rules and conditions, which are sentences.
 """
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from math import log
 
+from avalan.reflection.judge import Reading
+from avalan.reflection.rules import sentence_of
+from avalan.retrieval.entities import Passage
+
 MOST_WORDS = 40
-"""A longer sentence is not quoted whole."""
+"""A longer sentence is not quoted whole, …"""
+MOST_TECHNICAL = 60
+"""… nor is one of a program's documentation."""
 MOST_LOST = 0.1
 """Of the words' F1. The least at which the F1 does not fall on any kind of page, on validation."""
+MARKS_OF_CODE = 1.5
+"""In a hundred words: .94 of Python's reference pages have more, .04 of the textbook's."""
+
+_CODE = re.compile(
+    r"""
+      \b\w+\(\) | \b[a-z]\w*\.[a-z]\w+\(  # a call
+    | \b[a-z]+_[a-z_]+\b | __\w+__ | \b[a-z]+[A-Z]\w+  # names that no one else makes
+    | "[a-z_]+" | `[^`\n]+`  # marked as one
+    | >>>[ ] | ::=
+    """,
+    re.VERBOSE,
+)
 
 
 def lost(clarity: float, num_words: int, num_whole: int) -> float:
@@ -27,3 +50,18 @@ def lost(clarity: float, num_words: int, num_whole: int) -> float:
 def is_whole_better(clarity: float, num_words: int, num_whole: int) -> bool:
     """Whether to quote the sentence."""
     return num_whole <= MOST_WORDS and lost(clarity, num_words, num_whole) < MOST_LOST
+
+
+def are_technical(passages: Sequence[Passage]) -> bool:
+    """Whether what was found documents a program."""
+    shares = [len(_CODE.findall(each.text)) / max(len(each.text.split()), 1) for each in passages]
+    return bool(shares) and 100 * sum(shares) / len(shares) > MARKS_OF_CODE
+
+
+def widened(reading: Reading, passage: Passage) -> Reading:
+    """The reading, with its quotation as long as its sentence, where that is of bearable length."""
+    if reading.span is None:
+        return reading
+    start, end = sentence_of(passage.text, reading.span)
+    bearable = len(passage.text[start:end].split()) <= MOST_TECHNICAL
+    return replace(reading, span=(start, end)) if bearable else reading

@@ -17,6 +17,7 @@ from avalan.errors import ConfigurationError
 from avalan.locale import _n
 from avalan.model.entities import GRADES
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read, Stated
+from avalan.reflection.extent import are_technical, widened
 from avalan.reflection.judge import Draft, Reading, as_support
 from avalan.reflection.panel import Panel, check_probability
 from avalan.reflection.rules import speaks_of
@@ -263,9 +264,11 @@ class _Loop:
         least = self.settings.min_confidence
         # Who names a confidence for the answer means that one, and no other.
         threshold = self.panel.thresholds.reading if least is None else 0.0
-        judge = self.panel.reading
+        judge, technical = self.panel.reading, are_technical(self.passages[:num_read])
         for rank, passage in enumerate(self.passages[:num_read]):
             reading = judge.read(self.question, passage)
+            if technical:
+                reading = widened(reading, passage)
             self.readings += (reading,)
             yield Read(
                 rank=rank, passage=passage, reading=reading, threshold=threshold, judge=judge.name
