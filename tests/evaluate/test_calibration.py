@@ -14,7 +14,7 @@ from avalan.compress.export import export
 from avalan.evaluate import calibration
 from avalan.evaluate.calibration import Validation, calibrate
 from avalan.evaluate.cases import Recalled
-from avalan.evaluate.examples import house_questions
+from avalan.evaluate.examples import house_questions, python_questions
 from avalan.evaluate.progress import Step
 from avalan.model.entities import Message
 from avalan.model.load import Model, open_model
@@ -40,6 +40,7 @@ def few(stage: Any) -> Validation:
         recalled=tuple(recalled),
         written=(stage.questions, stage.questions),
         made=stage.questions,
+        technical=stage.questions,
         book=stage.book,
         data={"decisions.jsonl": "0" * 64},
         seed=0,
@@ -108,7 +109,8 @@ def test_the_note_says_what_it_was_fitted_on(few: Validation) -> None:
     note = calibrate({"rules": RulesJudge()}, few, top_k=3, tell=steps.append)["fitted_on"]
     assert (note["split"], note["seed"], note["top_k"]) == ("validation", 0, 3)
     assert note["n"] == {
-        "need": 12, "memory": 40, "relevance": 6, "span": 2, "abstention": 6, "support": 2,
+        "need": 12, "memory": 40, "relevance": 6, "span": 2, "abstention": 6, "answer": 9,
+        "support": 2,
     }  # fmt: skip
     assert note["data"] == {"decisions.jsonl": "0" * 64}
     parts = ["need", "memory", "reading", "span", "support"]
@@ -168,6 +170,7 @@ def test_validation_holds_nothing_of_the_test_split() -> None:
     asked_for = [question.id for each in others for question in each.questions]
     assert {splits[name] for name in asked_for} == {"validation"}
     assert papers == house_questions(DATA, "validation")
+    assert data.technical == python_questions(DATA, "validation")
     assert {page.split for page in data.book.pages} == {"validation"}
     asked = {each.text for each in data.recalled}
     assert not asked & {

@@ -47,7 +47,9 @@ def passage(text: str) -> Passage:
 
 
 CODE = 'The "close" method, or os.close(), ends it; see also __exit__ and file_number.'
-PROSE = 'She said "no," to the man_ of the house (twice). It was e.g. cold, and 3.5 degrees at noon.'
+PROSE = (
+    'She said "no," to the man_ of the house (twice). It was e.g. cold, and 3.5 degrees at noon.'
+)
 
 
 def test_documentation_of_programs_is_known_by_its_names() -> None:

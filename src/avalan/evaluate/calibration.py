@@ -3,9 +3,11 @@
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
 prompts and questions about documents to which it was taught no answer; the reading on written
 questions (G3, the textbook and the invented papers), its weights on made ones (G1) too, as many as
-G3 has. Judges are compared by cross-fitting: each example is scored with what was fitted on the
-folds that it is not in. What nothing is fitted for (relevance, quotations, support) is compared on
-the textbook. The test split is never read.
+G3 has; the trust in an answer also on questions about a program's documentation (P), which no judge
+was taught to read: what is said without reserve should hold there too. Judges are compared by
+cross-fitting: each example is scored with what was fitted on the folds that it is not in. What
+nothing is fitted for (relevance, quotations, support) is compared on the textbook. The test split
+is never read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +30,8 @@ from avalan.evaluate.examples import (
     generated_questions,
     house_hashes,
     house_questions,
+    python_hashes,
+    python_questions,
     taught_answers,
     textbook_hashes,
     textbook_prompts,
@@ -56,6 +60,7 @@ class Validation:
     recalled: tuple[Recalled, ...]
     written: tuple[QuestionSet, ...]
     made: QuestionSet
+    technical: QuestionSet
     book: Textbook
     data: Mapping[str, str]
     """SHA-256 of each data file."""
@@ -111,8 +116,12 @@ def validation(folder: Path, book: Path, *, seed: int = 0) -> Validation:
         recalled=(*known, *cases.untaught(prompts), *unknown),
         written=(written, textbook_questions(read), house_questions(folder, "validation")),
         made=made,
+        technical=python_questions(folder, "validation"),
         book=read,
-        data=data_hashes(folder) | house_hashes(folder) | textbook_hashes(book),
+        data=data_hashes(folder)
+        | house_hashes(folder)
+        | python_hashes(folder)
+        | textbook_hashes(book),
         seed=seed,
     )
 
@@ -141,6 +150,7 @@ def calibrate(
                 "relevance": 2 * len(data.book.inquiries),
                 "span": sum(bool(each.answers) for each in data.book.inquiries),
                 "abstention": sum(len(each.questions) for each in data.written),
+                "answer": sum(len(each.questions) for each in (*data.written, data.technical)),
                 "support": len(data.book.claims),
             },
             "data": dict(data.data),
@@ -190,18 +200,21 @@ def _memory(judge: Judge, data: Validation, reporter: Reporter) -> Part | None:
 def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> tuple[Part, Fitted]:
     """Quotes, and answers in view of all of them.
 
-    The weights of quotes are from all sets; all else is from the written questions alone.
+    The weights of quotes are from written and made questions, the trust in answers from written
+    and technical ones; all else is from the written questions alone.
     """
-    read = (cases.reading_cases(judge, each, top_k=top_k) for each in (*data.written, data.made))
-    num_written = sum(len(each.questions) for each in data.written)
-    num = num_written + len(data.made.questions)
-    found = list(reporter.following((case for each in read for case in each), num))
-    written, made = found[:num_written], found[num_written:]
+    sets = (*data.written, data.made, data.technical)
+    read = (cases.reading_cases(judge, each, top_k=top_k) for each in sets)
+    nums = [len(each.questions) for each in sets]
+    found = list(reporter.following((case for each in read for case in each), sum(nums)))
+    num_written, num_made = sum(nums[:-2]), nums[-2]
+    written, made = found[:num_written], found[num_written : num_written + num_made]
+    technical = found[num_written + num_made :]
     fit = partial(fitting.fit_reading, more=made)
     scores = fitting.cross_fitted(written, fit, fitting.score_reading, seed=data.seed)
     fitted = fit(written)
     part = Part(fitted=fitted, scores=scores, groups=_groups(written))
-    return part, fitting.fit_answer(written, fitted)
+    return part, fitting.fit_answer([*written, *technical], fitted)
 
 
 def _groups(found: Iterable[NeedCase | MemoryCase | ReadingCase]) -> tuple[str, ...]:
