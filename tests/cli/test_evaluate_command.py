@@ -52,6 +52,10 @@ def data(tmp_path: Path) -> Path:
     write(tmp_path / "house" / "a.pages.jsonl", [paper])
     asked |= {"kind": "plain", "pages": ["h1"], "answers": ["two minutes"]}
     write(tmp_path / "house" / "a.questions.jsonl", [asked])
+    (tmp_path / "python").mkdir()
+    asked = {"id": "y1", "question": "What is assert for?", "document": "assert", "also": []}
+    asked |= {"answer": "debugging assertions", "kind": "plain", "split": "validation"}
+    write(tmp_path / "python" / "a.questions.jsonl", [asked])
     return tmp_path
 
 
@@ -225,7 +229,8 @@ def test_calibration_writes_what_panels_read(
     assert set(found) == {"default", "judges", "fitted_on"}
     assert set(found["judges"]) == {str(pico), "rules"}
     assert found["fitted_on"]["n"] == {
-        "need": 5, "memory": 8, "relevance": 2, "span": 1, "abstention": 4, "support": 2,
+        "need": 5, "memory": 8, "relevance": 2, "span": 1, "abstention": 4, "answer": 5,
+        "support": 2,
     }  # fmt: skip
 
 
