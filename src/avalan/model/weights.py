@@ -4,6 +4,7 @@ Code that came with a model runs (https://huggingface.co/docs/transformers/custo
 pickled weights are read, only where the settings say so.
 """
 
+import logging
 import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -36,6 +37,8 @@ _WEIGHT_TYPES = {
 }
 """What is computed with; quantised weights become bf16 where they are used."""
 QUANTISED = ("int8", "int4")
+_BLOCK = 64
+"""Weights that share a scale in NF4, as bitsandbytes has it."""
 LOADING_ERRORS = (Exception, SystemExit)
 """What comes out of transformers for files that it cannot use: code that came with a model raises
 whatever it likes while it is imported and built."""
@@ -110,6 +113,7 @@ def load_weights(
             folder=folder,
         ) from error
     if settings.weight_type in QUANTISED:
+        _leave_odd_layers(model)
         return model.eval(), info["missing_keys"]  # It is where it belongs.
     if device.type == "cpu" and settings.weight_type == "auto" and model.dtype == torch.float16:
         # Processors have no arithmetic for fp16; converting once is faster than at every product.
@@ -215,6 +219,18 @@ def _quantisation(weight_type: str) -> Any:
     )
 
 
+def _leave_odd_layers(model: Any) -> None:
+    """Keep bitsandbytes from packing layers in 4 bits that it cannot pack.
+
+    On processors with AVX-512 bf16 it packs them all, and fails where rows are no whole blocks
+    (0.50).
+    """
+    for layer in model.modules():
+        packs = getattr(layer, "support_avx512bf16_for_cpu", False)
+        if packs and layer.in_features % _BLOCK:
+            layer.support_avx512bf16_for_cpu = False
+
+
 def find_device(name: str) -> torch.device:
     """The device called `name`.
 
@@ -251,4 +267,5 @@ def find_weight_type(name: str) -> Any:
 def quieten() -> None:
     """Let transformers speak of errors only: what it remarks is for programmers."""
     transformers_logging.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()

@@ -26,13 +26,10 @@ MARKS_OF_CODE = 1.5
 """In a hundred words: .94 of Python's reference pages have more, .04 of the textbook's."""
 
 _CODE = re.compile(
-    r"""
-      \b\w+\(\) | \b[a-z]\w*\.[a-z]\w+\(  # a call
-    | \b[a-z]+_[a-z_]+\b | __\w+__ | \b[a-z]+[A-Z]\w+  # names that no one else makes
-    | "[a-z_]+" | `[^`\n]+`  # marked as one
-    | >>>[ ] | ::=
-    """,
-    re.VERBOSE,
+    r"\b\w+\(\)|\b[a-z]\w*\.[a-z]\w+\("  # a call
+    r"|\b[a-z]+_[a-z_]+\b|__\w+__|\b[a-z]+[A-Z]\w+"  # names that no one else makes
+    r'|"[a-z_]+"|`[^`\n]+`'  # marked as one
+    r"|>>> |::="
 )
 
 
