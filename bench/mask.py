@@ -1,13 +1,13 @@
 """Do reflection tokens between the steps of a sum cost a model its sums, and does a mask help?
 
-    python bench/mask.py [--steps 3000] [--tuning 60] [--items 500] [--able FOLDER]
+    python bench/mask.py [--steps 1600] [--tuning 120] [--items 500] [--able FOLDER]
 
 The model in the box learns to add and subtract in several steps; then, as published recipes do, it
-is tuned on reflective answers that have no sums in them: sentences of which half are looked up,
-each with its passage. Each item is answered greedily: before the tuning; after it with every
-token allowed; the same where the host answers a look-up between the steps with a passage, as it
-would; and with control tokens forbidden, as the writer of `avalan ask` does. Question and first
-decision are the same.
+is tuned on reflective answers that have no sums in them: each sentence begins with a decision, and
+half of them are looked up, each with its passage. Each item is answered greedily: before the
+tuning; after it with every token allowed; the same where the host answers a look-up between the
+steps with a passage, as it would; and with control tokens forbidden, as the writer of `avalan ask`
+does. Question and first decision are the same.
 """
 
 import argparse
@@ -40,9 +40,9 @@ _SAID = re.compile(r"The answer is (-?\d+)\.")
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--steps", type=int, default=3000)
-    options.add_argument("--tuning", type=int, default=60)
-    options.add_argument("--rate", type=float, default=1e-4, help="of the tuning")
+    options.add_argument("--steps", type=int, default=1600)
+    options.add_argument("--tuning", type=int, default=120)
+    options.add_argument("--rate", type=float, default=3e-4, help="of the tuning")
     options.add_argument("--able", type=Path, help="keep the model that adds here, or take it")
     options.add_argument("--items", type=int, default=500)
     options.add_argument("--seed", type=int, default=0)
@@ -189,12 +189,12 @@ def passage(random: Random) -> tuple[str, str]:
 
 
 def reflective(random: Random) -> tuple[str, str]:
-    """An answer of several sentences, of which half are looked up, and its grade."""
+    """An answer of several sentences, each decided upon, half of them looked up, and its grade."""
     said, asked = [], []
-    for place in range(random.randint(1, 4)):
+    for _ in range(random.randint(1, 4)):
         shown, fact = passage(random)
         looked_up = random.random() < 0.5
-        mark = RETRIEVAL + shown + RELEVANT if looked_up else NO_RETRIEVAL if not place else " "
+        mark = RETRIEVAL + shown + RELEVANT if looked_up else NO_RETRIEVAL
         said.append(mark + fact)
         asked.append(fact[4:].split(" is ")[0])
     question = f"Tell me about the {', the '.join(asked)}."
