@@ -22,6 +22,8 @@ FIRST = "When does the library open?"
         "Why?",
         "How much is that",
         "und sonntags?",
+        "and when on Sundays?",
+        "and who pays for it, the guests or the town?",
         "¿Y los domingos?",
     ],
 )
@@ -37,6 +39,8 @@ def test_a_follow_up_leans_on_what_was_asked(question: str) -> None:
         "Which rules apply to guests that stay a week?",
         "¿Qué es un contrato?",
         "Wann öffnet das Museum?",
+        "And when does the greenhouse open?",
+        "Und wann öffnet das Museum?",
     ],
 )
 def test_a_question_of_its_own_leans_on_nothing(question: str) -> None:

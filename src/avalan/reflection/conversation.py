@@ -14,10 +14,19 @@ from avalan.retrieval.query import content_terms
 if TYPE_CHECKING:  # Where nobody writes, no model library is loaded.
     from avalan.reflection.writer import Writer
 
-_LEANS = re.compile(
+_JOINS = re.compile(
+    r"^\W*(and|or|but|so|then|(what|how)\s+about|y|o|pero|und|oder|aber|et|ou|mais)\b\W*",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(
+    r"(what|who|whose|when|where|which|why|how|is|are|was|were|do|does|did|can|may|must|will|should"
+    r"|qué|quién|cuándo|dónde|cómo|cuánto|wer|wann|wo|wie|warum|welche\w*|qui|quand|où|comment"
+    r"|pourquoi)\b",
+    re.IGNORECASE,
+)
+_POINTS = re.compile(
     r"""
-      ^\W*(and|or|but|so|then|what\ about|how\ about|y|o|pero|und|oder|aber|et|ou|mais)\b
-    | \b(it|its|they|them|their|theirs|he|him|his|she|her|hers|this|those|these
+      \b(it|its|they|them|their|theirs|he|him|his|she|her|hers|this|those|these
         |ones|same|others|else
         |ello|ellos|ellas|eso|esto|esa|ese|allí|él|ella|suyo|suya
         |er|sie|ihn|ihm|ihr|ihre|dies|diese|dort|dafür|davon|damit
@@ -27,6 +36,9 @@ _LEANS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+_WHOLE = 2
+"""Content words of a question that stands by itself: of what, and what of it."""
+
 _COMPLETE = (
     "Below are questions that somebody asked, one after the other. Write the last one anew, so "
     "that it is understood without the others. Write that question and nothing else.\n\n{asked}"
@@ -35,7 +47,14 @@ _COMPLETE = (
 
 def leans(question: str) -> bool:
     """Whether it seems to need what was asked before it: a pronoun, an "and", or hardly a word."""
-    return not content_terms(question) or _LEANS.search(question) is not None
+    if not content_terms(question) or _POINTS.search(question):
+        return True
+    joined = _JOINS.match(question)
+    if joined is None:
+        return False
+    rest = question[joined.end() :]
+    # "And when does the greenhouse open?" has what it takes, "and when on Sundays?" has not.
+    return _ASKS.match(rest) is None or len(content_terms(rest)) < _WHOLE
 
 
 @dataclass(slots=True)
