@@ -18,7 +18,8 @@ CAPFD = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def _nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No question from the environment."""
+    """No question from the environment, and all the time that the vectors take."""
+    monkeypatch.setattr(demo, "EMBED_S", 60.0)
     monkeypatch.delenv("Q", raising=False)
     monkeypatch.delenv("DOCS", raising=False)
     monkeypatch.chdir(ROOT)
