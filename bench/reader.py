@@ -3,10 +3,10 @@
     python bench/reader.py [JUDGE …] [--split validation] [--textbook data/textbook]
 
 Where the answer stands (words' F1, exact match), whether it is there at all (refusals, where at
-most a tenth of validation's answerable questions is refused), whether a page is the right one
-(AUROC; beside the question's own page the one that shares most words with it), how far a page
-supports a claim (macro-F1), and whether a prompt needs a look-up (accuracy, AUROC, ECE; by
-language). Each beside the last judge, as a paired difference with 95% bootstrap intervals over
+most a tenth of the answerable questions of data/textbook's validation is refused), whether a page
+is the right one (AUROC; beside the question's own page the one that shares most words with it), how
+far a page supports a claim (macro-F1), and whether a prompt needs a look-up (accuracy, AUROC, ECE;
+by language). Each beside the last judge, as a paired difference with 95% bootstrap intervals over
 pages; then the time for ten pages. Quotations are no part of a search here: for that, see
 `avalan model evaluate --task grounded-qa --level T`.
 """
@@ -35,6 +35,8 @@ from avalan.evaluate.statistics import bootstrap
 from avalan.model.entities import GRADES
 from avalan.reflection.panel import Panel, open_panel
 
+TEXTBOOK = Path("data/textbook")
+
 Columns = tuple[NDArray[Any], ...]
 
 
@@ -42,10 +44,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("judges", nargs="*", default=["reader", "bundled", "rules"])
     options.add_argument("--split", default="validation", choices=["train", "validation", "test"])
-    options.add_argument("--textbook", type=Path, default=Path("data/textbook"))
+    options.add_argument("--textbook", type=Path, default=TEXTBOOK)
     given = options.parse_args()
-    book = textbook.read(given.textbook)
-    part, validation = book.part(given.split), book.part("validation")
+    part = textbook.read(given.textbook).part(given.split)
+    validation = textbook.read(TEXTBOOK).part("validation")
     print(f"{given.split}: {len(part.pages)} pages; {', '.join(given.judges)}")
     with ExitStack() as stack:
         panels = [stack.enter_context(open_panel(name)) for name in given.judges]

@@ -1,8 +1,8 @@
 """Check the textbook, and count what it has: `python scripts/check_textbook.py [data/textbook]`.
 
 Spans stand verbatim in their pages, ids are unique, a page and what is asked about it are of one
-split, nothing says nearly the same twice, and nothing repeats a text of tests/data. Ends with 1
-where something is wrong.
+split, nothing says nearly the same twice, and nothing repeats a text of tests/data or of another
+textbook. Ends with 1 where something is wrong.
 """
 
 import json
@@ -14,11 +14,12 @@ from pathlib import Path
 from avalan.data import textbook
 
 ROOT = Path(__file__).resolve().parent.parent
+BOOKS = ("data/textbook", "data/second-test")
 
 
 def main(folder: Path) -> int:
     book = textbook.read(folder)
-    found = list(textbook.problems(book, held_out()))
+    found = list(textbook.problems(book, held_out(folder)))
     print(*found, sep="\n")
     words = [len(page.text.split()) for page in book.pages]
     print(f"{len(book.pages)} pages of {min(words)} to {max(words)} words, {sum(words):,} in all")
@@ -38,9 +39,11 @@ def main(folder: Path) -> int:
     return 1 if found else 0
 
 
-def held_out() -> Iterator[str]:
-    """The texts of tests/data."""
-    for path in sorted((ROOT / "tests/data").rglob("*.jsonl")):
+def held_out(folder: Path) -> Iterator[str]:
+    """The texts of tests/data, and of every textbook but that in `folder`."""
+    others = [ROOT / name for name in BOOKS if (ROOT / name).resolve() != folder.resolve()]
+    files = [path for other in (ROOT / "tests/data", *others) for path in other.rglob("*.jsonl")]
+    for path in sorted(files):
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             yield from (row[key] for key in ("prompt", "question", "text") if key in row)

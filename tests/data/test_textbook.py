@@ -22,8 +22,10 @@ def book() -> Textbook:
     return textbook.read(FOLDER)
 
 
-def test_nothing_is_wrong_with_it() -> None:
-    script = [sys.executable, str(ROOT / "scripts" / "check_textbook.py"), str(FOLDER)]
+@pytest.mark.parametrize("name", ["textbook", "second-test"])
+def test_nothing_is_wrong_with_it(name: str) -> None:
+    folder = ROOT / "data" / name
+    script = [sys.executable, str(ROOT / "scripts" / "check_textbook.py"), str(folder)]
     checked = subprocess.run(script, capture_output=True, text=True, check=False)
     assert checked.stdout.endswith("\n0 problems\n"), checked.stdout + checked.stderr
     assert checked.returncode == 0
@@ -45,6 +47,20 @@ def test_there_is_as_much_as_its_card_says(book: Textbook) -> None:
         assert f"| {split} | {cells} {len(part.prompts):,} |" in card
         assert {each.support for each in part.claims} == {"full", "partial", "contradicted", "none"}
         assert {prompt.need for prompt in part.prompts} == {"retrieve", "none"}
+
+
+def test_the_second_test_is_for_testing_alone_and_as_large_as_its_card_says() -> None:
+    folder = ROOT / "data" / "second-test"
+    book = textbook.read(folder)
+    assert book == book.part("test")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for name, count in {
+        "pages": len(book.pages),
+        "questions and": len(book.inquiries),
+        "claims": len(book.claims),
+        "prompts": len(book.prompts),
+    }.items():
+        assert f"{count:,} {name}" in card
 
 
 def test_it_is_as_large_and_as_mixed_as_it_has_to_be(book: Textbook) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from avalan.data.decisions import known_questions
 from avalan.evaluate.cases import Recalled, memory_cases, need_cases, reading_cases, untaught
-from avalan.evaluate.examples import Prompt
+from avalan.evaluate.examples import Page, Prompt, Question, QuestionSet
 from avalan.reflection.calibrate import beta
 from avalan.reflection.judge import Draft
 
@@ -45,6 +45,26 @@ def test_no_more_passages_are_read_than_the_loop_reads(stage: Any) -> None:
 def test_a_passage_without_a_quote_is_no_case(stage: Any) -> None:
     found = list(reading_cases(stage.judge(stage.oracle), stage.questions, top_k=5))
     assert [len(case.quotes) for case in found] == [1, 1, 0]
+
+
+def test_of_a_programs_documentation_the_sentence_counts(stage: Any) -> None:
+    """As in the loop, which quotes no less there."""
+    text = 'Its "close" method, or os.close(), ends it; see __exit__. It opens at nine.\n'
+    page = Page(name="manual.txt", text=text)
+    question = Question(id="q", text="What ends it?", answers=("see __exit__",), page=page.name)
+
+    def judge(question: str, passage: str) -> tuple[int, int]:
+        start = passage.index("ends it")
+        return start, start + len("ends it")
+
+    (case,) = reading_cases(
+        stage.judge(judge), QuestionSet(pages=(page,), questions=(question,)), top_k=5
+    )
+    assert case.is_technical
+    (quote,) = case.quotes
+    assert quote.score == 1
+    other, *_ = reading_cases(stage.judge(stage.oracle), stage.questions, top_k=5)
+    assert not other.is_technical
 
 
 def test_a_draft_is_right_if_it_is_what_was_taught(stage: Any) -> None:

@@ -25,7 +25,8 @@ from avalan.evaluate.examples import (
 from avalan.model.entities import Message
 from avalan.reflection.record import Record, Segment
 
-DATA = Path(__file__).parents[1] / "data"
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
 LEVELS: tuple[Generated, ...] = ("G0", "G1", "G2")
 
 
@@ -229,5 +230,9 @@ def test_pythons_reference_text_has_its_questions() -> None:
         assert len(pages) > 70
         assert len(each.questions) > 100
         assert all(question.answers[0] in pages[question.page] for question in each.questions)
-    asked = [{question.id for question in each.questions} for each in found.values()]
-    assert not asked[0] & asked[1]
+    second = python_questions(ROOT / "data" / "second-test", "test").questions
+    assert len(second) > 200
+    sets = [*(each.questions for each in found.values()), second]
+    for part in ("id", "text"):
+        asked = [{getattr(question, part) for question in each} for each in sets]
+        assert sum(map(len, asked)) == sum(map(len, sets)) == len(set.union(*asked))

@@ -40,8 +40,10 @@ def quote(raw: float, score: float, rank: int = 0) -> Quote:
     return Quote(rank=rank, raw=raw, features={"x": raw}, signs={}, right=score == 1, score=score)
 
 
-def reading(*quotes: Quote, answerable: bool = True, group: str = "g") -> ReadingCase:
-    return ReadingCase(group=group, answerable=answerable, quotes=quotes)
+def reading(
+    *quotes: Quote, answerable: bool = True, group: str = "g", is_technical: bool = False
+) -> ReadingCase:
+    return ReadingCase(group=group, answerable=answerable, is_technical=is_technical, quotes=quotes)
 
 
 def memory(raw: float, right: bool, group: str = "g") -> MemoryCase:
@@ -138,9 +140,10 @@ def test_what_is_given_without_reserve_is_right_as_often_as_it_should_be() -> No
     assert len(given) == int(12 / SURE)
 
 
-def sure(fitted: Fitted, *confidences: float) -> bool:
+def sure(fitted: Fitted, *confidences: float, is_technical: bool = False) -> bool:
     """Whether the first of the quotations, by rank, is given without reserve."""
-    return fitted.probability(standing(confidences, 0), confidences[0]) >= fitted.threshold
+    signs = standing(confidences, 0, is_technical=is_technical)
+    return fitted.probability(signs, confidences[0]) >= fitted.threshold
 
 
 def test_an_answer_with_a_rival_is_trusted_less() -> None:
@@ -149,6 +152,14 @@ def test_an_answer_with_a_rival_is_trusted_less() -> None:
     fitted = fit_answer([*alone, *rivalled], Fitted(calibrator=None, threshold=0.0))
     assert sure(fitted, 0.6, 0.1)
     assert not sure(fitted, 0.6, 0.55)
+
+
+def test_what_documents_a_program_is_trusted_less_where_it_was_right_less_often() -> None:
+    prose = [reading(quote(0.6, float(i % 20 > 0))) for i in range(60)]
+    code = [reading(quote(0.6, float(i % 3 == 0)), is_technical=True) for i in range(60)]
+    fitted = fit_answer([*prose, *code], PLAIN)
+    assert sure(fitted, 0.6)
+    assert not sure(fitted, 0.6, is_technical=True)
 
 
 def test_a_passage_without_a_quotation_is_no_rival() -> None:

@@ -114,6 +114,19 @@ def test_an_answer_is_trusted_in_view_of_the_other_quotations(
     assert answer.confidence == pytest.approx(1 / (1 + math.exp(-MAX_LEAD)))
 
 
+def test_what_documents_a_program_is_trusted_as_such(
+    panel_of: MakePanel, index: SyncIndex, tmp_path: Path
+) -> None:
+    judge = ToldJudge(need=0.7, readings={"evening": GARDEN, "water": GARDEN})
+    panel = panel_of(judge, answer=Calibrator(weights={"technical": 1.0}, bias=0.0))
+    assert answer_of(told(panel, index)).confidence == pytest.approx(0.5)
+    manual = tmp_path / "manual.txt"
+    manual.write_text('The "water" method, or beds.water(), waters; at six in __exit__.\n')
+    with SyncIndex.temporary(embedder="none") as made:
+        list(made.add([manual]))
+        assert answer_of(told(panel, made)).confidence == pytest.approx(1 / (1 + math.exp(-1)))
+
+
 def test_an_answer_below_the_fitted_confidence_is_not_given_unless_asked_for(
     panel_of: MakePanel, index: SyncIndex
 ) -> None:

@@ -13,8 +13,9 @@ def test_the_features_by_hand() -> None:
     # The odds are 4 to 1, 1 to 1 and 1 to 4.
     found = standing([0.5, 0.8, 0.2], 1)
     assert found == pytest.approx(
-        {"quote_logit": math.log(4), "lead": math.log(4), "search_rank": 1.0}
+        {"quote_logit": math.log(4), "lead": math.log(4), "search_rank": 1.0, "technical": 0.0}
     )
+    assert standing([0.5, 0.8, 0.2], 1, is_technical=True) == {**found, "technical": 1.0}
     assert standing([0.5, 0.8, 0.2], 0)["lead"] == pytest.approx(-math.log(4))
 
 

@@ -7,6 +7,7 @@ from avalan.data.decisions import known_questions
 from avalan.evaluate.examples import Prompt, Question, QuestionSet
 from avalan.evaluate.grounded import indexed, score, tells
 from avalan.reflection.calibrate import beta
+from avalan.reflection.extent import are_technical, widened
 from avalan.reflection.judge import Judge, Reading
 from avalan.reflection.loop import NUM_LISTED
 from avalan.reflection.matching import exact_match
@@ -63,6 +64,8 @@ class ReadingCase:
 
     group: str
     answerable: bool
+    is_technical: bool = False
+    """Whether what was found documents a program."""
     quotes: tuple[Quote, ...]
 
 
@@ -114,10 +117,14 @@ def reading_cases(judge: Judge, questions: QuestionSet, *, top_k: int) -> Iterat
     with indexed(questions) as index:
         for question in questions.questions:
             passages = index.search(question.text, max(NUM_LISTED, top_k))[:top_k]
+            is_technical = are_technical(passages)
             read = [(passage, judge.read(question.text, passage)) for passage in passages]
+            if is_technical:
+                read = [(passage, widened(reading, passage)) for passage, reading in read]
             yield ReadingCase(
                 group=question.group,
                 answerable=question.answerable,
+                is_technical=is_technical,
                 quotes=tuple(
                     _quote(question, rank, passage, reading, reading.span)
                     for rank, (passage, reading) in enumerate(read)

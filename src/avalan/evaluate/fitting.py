@@ -21,8 +21,7 @@ PRECISION = 0.95
 OVER_REFUSAL = 0.1
 """Share of answerable questions that a reader may refuse on validation data."""
 SURE = 0.85
-"""Of what is answered without reserve: where it is wrong, its sentence and source show that. On
-papers full of near misses and old versions, so many fewer are right (.74; EXPERIMENTS.md)."""
+"""Of what is answered without reserve: where it is wrong, its sentence and source show that."""
 _GATE_RIDGE = 1e-3
 _EPSILON = 1e-6
 
@@ -112,7 +111,10 @@ def fit_answer(cases: Sequence[ReadingCase], reading: Fitted) -> Fitted:
     """
     best = [(case, *_best_quote(reading, case)) for case in cases if case.quotes]
     rows = [
-        standing(_confidences(reading, case), quote.rank, quote.signs) for case, _, quote in best
+        standing(
+            _confidences(reading, case), quote.rank, quote.signs, is_technical=case.is_technical
+        )
+        for case, _, quote in best
     ]
     calibrator = _regression(rows, [quote.right for _, _, quote in best])
     given = [

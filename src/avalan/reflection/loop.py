@@ -104,7 +104,7 @@ class _Loop:
         self._found: tuple[Passage, ...] | None = None
         self.passages: tuple[Passage, ...] = ()
         self.readings: tuple[Reading, ...] = ()
-        self.retrieved = False
+        self.retrieved = self._is_technical = False
         self._before = panel.usage()
         self._versions = None if index is None else Versions(index)
 
@@ -264,10 +264,10 @@ class _Loop:
         least = self.settings.min_confidence
         # Who names a confidence for the answer means that one, and no other.
         threshold = self.panel.thresholds.reading if least is None else 0.0
-        judge, technical = self.panel.reading, are_technical(self.passages[:num_read])
+        judge, self._is_technical = self.panel.reading, are_technical(self.passages[:num_read])
         for rank, passage in enumerate(self.passages[:num_read]):
             reading = judge.read(self.question, passage)
-            if technical:
+            if self._is_technical:
                 reading = widened(reading, passage)
             self.readings += (reading,)
             yield Read(
@@ -305,7 +305,8 @@ class _Loop:
             0.0 if reading.span is None or rank in quoted.superseded else reading.confidence
             for rank, reading in enumerate(self.readings)
         ]
-        return standing(confidences, quoted.rank, self.readings[quoted.rank].signs)
+        signs = self.readings[quoted.rank].signs
+        return standing(confidences, quoted.rank, signs, is_technical=self._is_technical)
 
     def _cited(self, rank: int) -> Citation:
         span = self.readings[rank].span

@@ -67,10 +67,8 @@ class Pointed:
     """In characters; None where no token of the page can begin an answer."""
     clarity: float = 0.0
     """How much it is expected to have in common with the right span: their tokens' F1, 0 to 1."""
-    piece: Place = (0, 0)
-    """The pieces of the page that the likeliest span lies in, as one, in characters."""
     focus: float = 0.0
-    """log P(the answer lies within `piece`, if there is one); at most 0."""
+    """log P(the answer lies in the pieces that the likeliest span is in, if at all); at most 0."""
     margin: float
     """Log-odds of all spans together against "not here"."""
     relevance: float
@@ -201,7 +199,6 @@ def _pointed(logits: Logits, window: Window, start: int, pieces: Sequence[Place]
     return Pointed(
         span=(places[first][0], places[last][1]),
         clarity=clarity,
-        piece=piece,
         focus=log_sum(_within(scores, held[0], held[-1])) - odds,
         margin=odds - float(logits[0, START] + logits[0, END]),
         relevance=relevance,
