@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -55,6 +56,7 @@ def test_ctrl_c_ends_in_a_sentence_or_an_answer_and_the_index_stays(
     os.killpg(asked.pid, signal.SIGINT)
     out, err = asked.communicate(timeout=30)
     assert "Traceback" not in err
+    assert err.strip() in ("", "Ended before there was an answer.")
     assert (
         (asked.returncode, out) == (130, "")
         or "six in the evening" in out
@@ -73,7 +75,7 @@ def test_ctrl_c_among_many_questions_keeps_the_answers_so_far(notes: Path, tmp_p
     rest, err = asked.communicate(timeout=30)
     lines = ["".join(first), *rest.splitlines()]
     assert asked.returncode == 130
-    assert "Traceback" not in err
+    assert re.fullmatch(r"Ended after [\d,]+ lines\.\n", err)
     assert len(lines) < 5000
     assert all(ANSWER in line and line.rstrip().endswith("}") for line in lines if line)
 

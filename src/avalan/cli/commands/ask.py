@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -102,13 +102,31 @@ def run(args: argparse.Namespace, console: Console) -> int:
         with opened(args.questions) as lines:
             return _answer_all(lines, args, settings, console)
     question = read_question(args.question, console)
-    with open_index(args, console) as index, open_panel(args, console) as panel:
+    with ExitStack() as stack:
+        with _told_if_ended(console):
+            index = stack.enter_context(open_index(args, console))
+            panel = stack.enter_context(open_panel(args, console))
         asked = partial(loop.ask, panel=panel, index=index, settings=settings)
         show_answer = _stream if args.events else partial(present, trace=args.trace)
+
+        def answered(text: str) -> None:
+            with _told_if_ended(console):
+                show_answer(asked(text), console)
+
         if args.question is None and console.answers:
-            return _talk(question, panel, lambda text: show_answer(asked(text), console), console)
-        show_answer(asked(question), console)
+            return _talk(question, panel, answered, console)
+        answered(question)
     return 0
+
+
+@contextmanager
+def _told_if_ended(console: Console) -> Iterator[None]:
+    """Ctrl-C leaves a sentence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.note(_("Ended before there was an answer."))
+        raise
 
 
 def _check_words(args: argparse.Namespace) -> None:
@@ -233,7 +251,7 @@ def _stream(events: Iterator[Event], console: Console) -> Answer:
     return answer
 
 
-def _talk(question: str, panel: Any, show_answer: Callable[[str], Answer], console: Console) -> int:
+def _talk(question: str, panel: Any, show_answer: Callable[[str], None], console: Console) -> int:
     """One question after the other, until there is none; a follow-up leans on those before it."""
     talk = extras.load("avalan.reflection.conversation").Conversation(panel.writer)
     while question.strip():
@@ -319,16 +337,21 @@ def _answer_all(
 ) -> int:
     """A JSON object for each line, in order; 1 if a line could not be answered."""
     loop = extras.load("avalan.reflection.loop")
-    code = 0
-    with open_index(args, console) as index, open_panel(args, console) as panel:
-        for number, question in questions(lines):
-            try:
-                if isinstance(question, AvalanError):
-                    raise question
-                events = loop.ask(question, panel=panel, index=index, settings=settings)
-                found, answer = _document(events, trace=args.trace)
-                warn_if_changed(answer, console)
-            except AvalanError as error:
-                found, code = {"error": str(error), "line": number}, 1
-            console.json(found)
+    code = num_told = 0
+    try:
+        with open_index(args, console) as index, open_panel(args, console) as panel:
+            for number, question in questions(lines):
+                try:
+                    if isinstance(question, AvalanError):
+                        raise question
+                    events = loop.ask(question, panel=panel, index=index, settings=settings)
+                    found, answer = _document(events, trace=args.trace)
+                    warn_if_changed(answer, console)
+                except AvalanError as error:
+                    found, code = {"error": str(error), "line": number}, 1
+                console.json(found)
+                num_told += 1
+    except KeyboardInterrupt:
+        console.note(ngettext("Ended after {n:,} line.", "Ended after {n:,} lines.", num_told))
+        raise
     return code
