@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from avalan.compress.export import export
 from avalan.evaluate import calibration
 from avalan.evaluate.calibration import Validation, calibrate
 from avalan.evaluate.cases import Recalled
-from avalan.evaluate.examples import house_questions, python_questions
+from avalan.evaluate.examples import (
+    Page,
+    Question,
+    QuestionSet,
+    house_questions,
+    python_questions,
+)
 from avalan.evaluate.progress import Step
 from avalan.model.entities import Message
 from avalan.model.load import Model, open_model
@@ -69,7 +76,9 @@ def test_a_judge_that_does_better_serves_every_part(stage: Any, few: Validation)
     rules = stage.judge(name="rules")
     rules.support = lambda answer, passage, question="": certain("partial")
     found = calibrate({"model": judge, "rules": rules}, few)
-    assert found["default"] == {part: ["model", "rules"] for part in PARTS}
+    assert found["default"] == {part: ["model", "rules"] for part in PARTS} | {
+        "reference": ["rules"]
+    }
     choices = found["fitted_on"]["choices"]
     assert choices["need"]["scores"]["model"] == 1.0 > choices["need"]["scores"]["rules"]
     assert choices["memory"] == {"chosen": "model", "num_given": 20, "num_right": 20}
@@ -83,7 +92,26 @@ def test_a_judge_that_does_better_serves_every_part(stage: Any, few: Validation)
 def test_a_judge_that_does_no_better_serves_nothing(stage: Any, few: Validation) -> None:
     judge = stage.judge(draft=lambda text: Draft(text="no", confidence=0.5, features={"a": 1.0}))
     found = calibrate({"model": judge, "rules": stage.judge(name="rules")}, few)
-    assert found["default"] == {part: ["rules"] for part in PARTS}
+    assert found["default"] == {part: ["rules"] for part in (*PARTS, "reference")}
+
+
+def test_who_reads_reference_text_is_chosen_by_the_words_that_they_get_right(
+    stage: Any, few: Validation
+) -> None:
+    text = 'The "close" method, or os.close(), ends it; see __exit__. It opens at nine.\n'
+    page = Page(name="manual.txt", text=text)
+    question = Question(
+        id="q", text="What does close do?", answers=("ends it; see __exit__",), page=page.name
+    )
+    manual = replace(few, technical=QuestionSet(pages=(page,), questions=(question,)))
+    first, second = stage.judge(lambda question, text: (0, 9)), stage.judge(name="rules")
+    # The whole sentence is quoted, whichever word of it is pointed at.
+    second.span = lambda question, text: (max(text.find("It opens"), 0), len(text) - 1)
+    found = calibrate({"first": first, "rules": second}, manual)
+    assert found["default"]["reference"] == ["first", "rules"]
+    assert found["fitted_on"]["n"]["reference"] == 1
+    scores = found["fitted_on"]["choices"]["reference"]["scores"]
+    assert scores["first"] > scores["rules"]
 
 
 def test_the_second_best_stands_in_for_the_best(stage: Any, few: Validation) -> None:
@@ -110,6 +138,7 @@ def test_the_note_says_what_it_was_fitted_on(few: Validation) -> None:
     assert (note["split"], note["seed"], note["top_k"]) == ("validation", 0, 3)
     assert note["n"] == {
         "need": 12, "memory": 40, "relevance": 6, "span": 2, "abstention": 6, "answer": 9,
+        "reference": 0,
         "support": 2,
     }  # fmt: skip
     assert note["data"] == {"decisions.jsonl": "0" * 64}

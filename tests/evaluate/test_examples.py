@@ -230,9 +230,12 @@ def test_pythons_reference_text_has_its_questions() -> None:
         assert len(pages) > 70
         assert len(each.questions) > 100
         assert all(question.answers[0] in pages[question.page] for question in each.questions)
-    second = python_questions(ROOT / "data" / "second-test", "test").questions
-    assert len(second) > 200
-    sets = [*(each.questions for each in found.values()), second]
+    later = [
+        python_questions(ROOT / "data" / name, "test").questions
+        for name in ("second-test", "third-test")
+    ]
+    assert all(len(each) > 200 for each in later)
+    sets = [*(each.questions for each in found.values()), *later]
     for part in ("id", "text"):
         asked = [{getattr(question, part) for question in each} for each in sets]
         assert sum(map(len, asked)) == sum(map(len, sets)) == len(set.union(*asked))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from avalan.reflection.extent import (
     MOST_TECHNICAL,
     MOST_WORDS,
+    are_reference,
     are_technical,
     is_whole_better,
     lost,
@@ -59,6 +60,13 @@ def test_documentation_of_programs_is_known_by_its_names() -> None:
     # It is the mean of all that was found that counts.
     assert not are_technical([passage("Four words of prose.")] * 40 + [passage(CODE)])
     assert are_technical([passage("Four words of prose.")] * 2 + [passage(CODE)])
+
+
+def test_reference_text_is_mostly_names() -> None:
+    assert are_reference([passage(CODE)])
+    # One mark in thirty words or so.
+    assert not are_reference([passage(f"{CODE} {'word ' * 200}")])
+    assert not are_reference([])
 
 
 def reading(span: tuple[int, int] | None) -> Reading:

@@ -12,7 +12,14 @@ from avalan.errors import ConfigurationError, ModelError
 from avalan.model import bundled
 from avalan.model.bundled import find
 from avalan.reflection import panel as panels
-from avalan.reflection.panel import PARTS, Thresholds, calibration, check_probability, open_panel
+from avalan.reflection.panel import (
+    PARTS,
+    REFERENCE,
+    Thresholds,
+    calibration,
+    check_probability,
+    open_panel,
+)
 from avalan.reflection.tokens import ALL
 from avalan.retrieval.entities import Passage
 from avalan.testing import pico_llama
@@ -27,13 +34,16 @@ def pico(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch, pico: str) -> dict[str, Any]:
     """A calibration table, in which the model that ships is the pico model."""
-    table: dict[str, Any] = {"default": {part: ["rules"] for part in PARTS}, "judges": {}}
+    table: dict[str, Any] = {
+        "default": {part: ["rules"] for part in (*PARTS, REFERENCE)},
+        "judges": {},
+    }
     monkeypatch.setattr(panels, "calibration", lambda: table)
     return table
 
 
 def test_the_table_names_a_judge_for_every_part() -> None:
-    assert set(calibration()["default"]) == set(PARTS)
+    assert set(calibration()["default"]) == {*PARTS, REFERENCE}
     for ranked in calibration()["default"].values():
         assert ranked[-1] == "rules"
         assert set(ranked) <= {"rules", "bundled", "reader"}
@@ -86,6 +96,23 @@ def test_the_default_panel_takes_each_part_and_its_numbers_from_the_table(
         assert panel.need.need("When?") == pytest.approx(1 / (1 + math.exp(-1)))
         reading = panel.reading.read("Dogs?", passage("Dogs stay outside."))
         assert reading.confidence == pytest.approx(1 / (1 + math.exp(1)))
+
+
+def test_reference_text_has_a_reader_of_its_own(fitted: dict[str, Any], pico: str) -> None:
+    fitted["default"] |= {part: [pico, "rules"] for part in PARTS}
+    fitted["judges"] = {"rules": {"reading": {"threshold": 0.7}, "answer": {"threshold": 0.8}}}
+    prose = [passage("Dogs stay outside. The gate closes at nine in the evening.")]
+    manual = [passage('The "close" method, or os.close(), ends it; see __exit__.')]
+    with open_panel() as panel:
+        assert panel.reads(prose) is panel
+        other = panel.reads(manual)
+        assert (panel.reading.name, other.reading.name) == (pico, "rules")
+        # Whether it is borne out, the same judge says as ever.
+        assert other.support is panel.support
+        assert (other.thresholds.reading, other.thresholds.sure) == (0.7, 0.8)
+    # A model that is named reads everything.
+    with open_panel(pico) as panel:
+        assert panel.reads(manual) is panel
 
 
 def passage(text: str) -> Passage:

@@ -6,8 +6,8 @@ questions (G3, the textbook and the invented papers), its weights on made ones (
 G3 has; the trust in an answer also on questions about a program's documentation (P), which no judge
 was taught to read: what is said without reserve should hold there too. Judges are compared by
 cross-fitting: each example is scored with what was fitted on the folds that it is not in. What
-nothing is fitted for (relevance, quotations, support) is compared on the textbook. The test split
-is never read.
+nothing is fitted for (relevance, quotations, support) is compared on the textbook, and who reads a
+program's reference text on P. The test split is never read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ from avalan.evaluate.metrics import auroc, macro_f1
 from avalan.evaluate.progress import Reporter, Tell, unheard
 from avalan.evaluate.statistics import bootstrap, wilson
 from avalan.reflection.judge import Judge
-from avalan.reflection.panel import ANSWER, PARTS, RULES
+from avalan.reflection.panel import ANSWER, PARTS, REFERENCE, RULES
 
 NUM_TAUGHT = 400
 _SPARSE = 4
@@ -86,6 +86,8 @@ class Judged:
     memory: Part | None
     """None for a judge that has none."""
     reading: Part
+    reference: Part
+    """Answers from a program's reference text: their words' F1."""
     answer: Fitted
     pointed: tuple[Pointed, ...]
     upheld: tuple[Upheld, ...]
@@ -136,7 +138,7 @@ def calibrate(
         top_k: how many passages are read for each question.
     """
     found = {name: _judged(name, judge, data, top_k, tell) for name, judge in judges.items()}
-    choices = {part: _choice(part, found, seed=data.seed) for part in PARTS}
+    choices = {part: _choice(part, found, seed=data.seed) for part in (*PARTS, REFERENCE)}
     return {
         "default": {part: choice.pop("ranked") for part, choice in choices.items()},
         "judges": {name: each.fitted() for name, each in found.items()},
@@ -150,6 +152,7 @@ def calibrate(
                 "relevance": 2 * len(data.book.inquiries),
                 "span": sum(bool(each.answers) for each in data.book.inquiries),
                 "abstention": sum(len(each.questions) for each in data.written),
+                REFERENCE: max(len(each.reference.scores) for each in found.values()),
                 "answer": sum(len(each.questions) for each in (*data.written, data.technical)),
                 "support": len(data.book.claims),
             },
@@ -168,11 +171,12 @@ def _judged(name: str, judge: Judge, data: Validation, top_k: int, tell: Tell) -
     # The rules' gate has no calibrator in a panel, only a threshold.
     need = _need(judge, data, said(what="need"), scaled=name != RULES)
     memory = _memory(judge, data, said(what="memory"))
-    reading, answer = _reading(judge, data, top_k, said(what="reading"))
+    reading, reference, answer = _reading(judge, data, top_k, said(what="reading"))
     return Judged(
         need=need,
         memory=memory,
         reading=reading,
+        reference=reference,
         answer=answer,
         pointed=following("span", judging.pointed(judge, data.book), num_asked),
         upheld=following("support", judging.upheld(judge, data.book), num_claims),
@@ -197,8 +201,10 @@ def _memory(judge: Judge, data: Validation, reporter: Reporter) -> Part | None:
     return Part(fitted=fitting.fit_memory(found), scores=scores, groups=_groups(found))
 
 
-def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> tuple[Part, Fitted]:
-    """Quotes, and answers in view of all of them.
+def _reading(
+    judge: Judge, data: Validation, top_k: int, reporter: Reporter
+) -> tuple[Part, Part, Fitted]:
+    """Quotes, those from a program's reference text, and answers in view of all of them.
 
     The weights of quotes are from written and made questions, the trust in answers from written
     and technical ones; all else is from the written questions alone.
@@ -214,7 +220,14 @@ def _reading(judge: Judge, data: Validation, top_k: int, reporter: Reporter) -> 
     scores = fitting.cross_fitted(written, fit, fitting.score_reading, seed=data.seed)
     fitted = fit(written)
     part = Part(fitted=fitted, scores=scores, groups=_groups(written))
-    return part, fitting.fit_answer([*written, *technical], fitted)
+    # Nothing of this text was fitted on, but for a few pages of the textbook.
+    asked = [case for case in (*written, *technical) if case.is_reference and case.answerable]
+    reference = Part(
+        fitted=fitted,
+        scores=tuple(fitting.f1_of(fitted, case) for case in asked),
+        groups=_groups(asked),
+    )
+    return part, reference, fitting.fit_answer([*written, *technical], fitted)
 
 
 def _groups(found: Iterable[NeedCase | MemoryCase | ReadingCase]) -> tuple[str, ...]:
@@ -260,6 +273,8 @@ def _measure(part: str) -> tuple[Callable[..., float], Callable[[Judged], Groupe
     match part:
         case "need":
             return mean, lambda each: (each.need.groups, (np.array(each.need.scores),))
+        case "reference":
+            return mean, lambda each: (each.reference.groups, (np.array(each.reference.scores),))
         case "abstention":
             return mean, lambda each: (each.reading.groups, (np.array(each.reading.scores),))
         case "span":

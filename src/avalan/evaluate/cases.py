@@ -7,10 +7,10 @@ from avalan.data.decisions import known_questions
 from avalan.evaluate.examples import Prompt, Question, QuestionSet
 from avalan.evaluate.grounded import indexed, score, tells
 from avalan.reflection.calibrate import beta
-from avalan.reflection.extent import are_technical, widened
+from avalan.reflection.extent import are_reference, are_technical, widened
 from avalan.reflection.judge import Judge, Reading
 from avalan.reflection.loop import NUM_LISTED
-from avalan.reflection.matching import exact_match
+from avalan.reflection.matching import best, exact_match, token_f1
 from avalan.retrieval import query
 from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
@@ -56,6 +56,8 @@ class Quote:
     """Whether it, or the sentence that it stands in, holds a gold answer from the right page."""
     score: float
     """What it would score as the answer; see `grounded.score`."""
+    f1: float = 0.0
+    """The words that it shares with a gold answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,9 @@ class ReadingCase:
     group: str
     answerable: bool
     is_technical: bool = False
-    """Whether what was found documents a program."""
+    """Whether what was found documents a program, …"""
+    is_reference: bool = False
+    """… and is its reference text."""
     quotes: tuple[Quote, ...]
 
 
@@ -125,6 +129,7 @@ def reading_cases(judge: Judge, questions: QuestionSet, *, top_k: int) -> Iterat
                 group=question.group,
                 answerable=question.answerable,
                 is_technical=is_technical,
+                is_reference=are_reference(passages),
                 quotes=tuple(
                     _quote(question, rank, passage, reading, reading.span)
                     for rank, (passage, reading) in enumerate(read)
@@ -144,6 +149,7 @@ def _quote(
         signs=reading.signs,
         right=tells(question, passage.source, quoted, sentence),
         score=score(question, quoted),
+        f1=best(token_f1, quoted, question.answers),
     )
 
 

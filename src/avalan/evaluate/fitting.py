@@ -149,6 +149,14 @@ def score_reading(fitted: Fitted, case: ReadingCase) -> float:
     return float(not case.answerable)
 
 
+def f1_of(fitted: Fitted, case: ReadingCase) -> float:
+    """The words' F1 of what would be quoted as the answer; 0 where nothing is."""
+    if not case.quotes:
+        return 0.0
+    confidence, quote = _best_quote(fitted, case)
+    return quote.f1 if confidence >= fitted.threshold else 0.0
+
+
 def _confidences(fitted: Fitted, case: ReadingCase) -> list[float]:
     """P(right) of each quote, by the rank of its passage; 0 where there is none."""
     found = [0.0] * (1 + max(quote.rank for quote in case.quotes))

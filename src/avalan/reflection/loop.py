@@ -97,7 +97,7 @@ class _Loop:
         self, question: str, panel: Panel, index: SyncIndex | None, settings: AskSettings
     ) -> None:
         self.question = question
-        self.panel = panel
+        self.panel = self.reader = panel
         self.index = index
         self.settings = settings
         self.timings: dict[str, float] = {}
@@ -262,9 +262,10 @@ class _Loop:
         num_read = min(self.settings.top_k, len(self.passages))
         yield Found(passages=self.passages, num_read=num_read)
         least = self.settings.min_confidence
+        self.reader = self.panel.reads(self.passages[:num_read])
         # Who names a confidence for the answer means that one, and no other.
-        threshold = self.panel.thresholds.reading if least is None else 0.0
-        judge, self._is_technical = self.panel.reading, are_technical(self.passages[:num_read])
+        threshold = self.reader.thresholds.reading if least is None else 0.0
+        judge, self._is_technical = self.reader.reading, are_technical(self.passages[:num_read])
         for rank, passage in enumerate(self.passages[:num_read]):
             reading = judge.read(self.question, passage)
             if self._is_technical:
@@ -279,7 +280,7 @@ class _Loop:
         if quoted is None:
             return False
         signs = self._standing(quoted)
-        confidence = self.panel.trust(signs, self.readings[quoted.rank].confidence)
+        confidence = self.reader.trust(signs, self.readings[quoted.rank].confidence)
         if confidence < self._least:
             return False
         yield from self._quote(quoted, confidence, signs)
@@ -321,13 +322,13 @@ class _Loop:
         passage, reading = self.passages[quoted.rank], self.readings[quoted.rank]
         citation = self._cited(quoted.rank)
         yield citation
-        graded = self.panel.grade(self.question, passage, reading)
+        graded = self.reader.grade(self.question, passage, reading)
         if reading.support is None and graded.by:
             self._lap("critique")
         yield self._answer(
             text=citation.text,
             confidence=confidence,
-            sure=confidence >= self.panel.thresholds.sure,
+            sure=confidence >= self.reader.thresholds.sure,
             signs=signs,
             citations=(citation,),
             superseded=tuple(map(self._cited, quoted.superseded)),

@@ -19,6 +19,7 @@ from avalan.locale import _, _n
 from avalan.model.entities import EngineSettings, Usage
 from avalan.reflection import gates, reserves
 from avalan.reflection.calibrate import Calibrator
+from avalan.reflection.extent import are_reference
 from avalan.reflection.gates import CombinedGate, FittedGate, Sign
 from avalan.reflection.judge import Draft, Gate, Judge, Memory, Reading, as_support, likeliest
 from avalan.reflection.record import Support
@@ -33,6 +34,8 @@ RULES, READER = "rules", "reader"
 PARTS = ("need", "memory", "relevance", "span", "abstention", "support")
 """Look it up? Answer by heart? Does a passage speak of it? Where is the answer, is it there at all,
 and is what was said borne out?"""
+REFERENCE = "reference"
+"""Beside the parts: who reads a program's reference text, and says whether the answer is there."""
 _READER_FILE = "reader.json"
 """A folder with such a file is a reader's; as `model.nlp.judge.CONFIG`, which is heavier."""
 _QUOTE = (RULES, "heads", "tokens")
@@ -87,6 +90,7 @@ class Panel(AbstractContextManager["Panel"]):
         answer: Calibrator | None = None,
         writer: "Writer | None" = None,
         writes: bool = False,
+        reference: "Panel | None" = None,
         remarks: Sequence[str] = (),
     ) -> None:
         """
@@ -97,6 +101,7 @@ class Panel(AbstractContextManager["Panel"]):
             answer: of an answer's signs, see `trust`; without one, an answer is trusted as its
                 quotation is, or as its weakest sentence.
             writer, writes: who writes sentences, and whether that is what is usual.
+            reference: who reads a program's reference text, if others do.
             remarks: what went wrong, a sentence each, where a judge stands in for another.
         """
         self.name = name
@@ -109,7 +114,7 @@ class Panel(AbstractContextManager["Panel"]):
         # Who has only been chosen to remember has no say about what others quote.
         self._graders = {id(each): each for each in (judges["support"], judges["span"])}
         self.thresholds = thresholds
-        self._answer = answer
+        self._answer, self._reference = answer, reference
         self.model: Any = None
         """The model that serves every part, where one was named."""
         self.judge: Judge | None = None
@@ -124,7 +129,14 @@ class Panel(AbstractContextManager["Panel"]):
         """Names of the judges, by part."""
         used: list[Gate | Memory] = [*judges.values(), self.need, self.memory]
         self._used = {id(each): each for each in used}
+        self._used |= {} if reference is None else reference._used
         self._close: list[Any] = []
+
+    def reads(self, passages: Sequence[Passage]) -> "Panel":
+        """Who reads these passages: this panel, or its own for a program's reference text."""
+        if self._reference is None or not are_reference(passages):
+            return self
+        return self._reference
 
     def grade(self, question: str, passage: Passage, reading: Reading) -> Graded:
         """Support and utility of what was quoted: the rules have no opinion of their quotations."""
@@ -250,8 +262,16 @@ def open_panel(
     memory = opened.later(ranked["memory"])
     served["memory"] = memory.name
     shown = "+".join(dict.fromkeys(served.values()))
+    reference = opened.best(ranked[REFERENCE])
+    reads = dict.fromkeys(Divided.PARTS, reference)
+    of_reference = opened.panel(
+        reference,
+        judges | dict.fromkeys(Divided.PARTS, opened.judge(reference)),
+        served | reads,
+        memory=memory,
+    )
     remarks = list(_remarks(opened.failed, ranked, served))
-    return opened.panel(shown, judges, served, remarks, memory=memory)
+    return opened.panel(shown, judges, served, remarks, memory=memory, reference=of_reference)
 
 
 def open_signs(
@@ -346,6 +366,7 @@ class _Opened:
         gate: CombinedGate | None = None,
         memory: Memory | None = None,
         reserve: FittedReserve | None = None,
+        reference: Panel | None = None,
     ) -> Panel:
         thresholds = Thresholds(
             need=_threshold(served["need"], "need") if gate is None else gate.threshold,
@@ -366,6 +387,7 @@ class _Opened:
             answer=answer,
             writer=self.writer(name),
             writes=judges["span"].way not in _QUOTE,
+            reference=reference,
             remarks=remarks,
         )
         return panel.closes(self)

@@ -26,7 +26,7 @@ TASKS = ("grounded-qa", "retrieval-decision", "adaptive-qa", "reflection-tokens"
 _NAMED = ", ".join(TASKS)
 _PARTS = {
     "need": _n("need"), "memory": _n("memory"), "relevance": _n("relevance"), "span": _n("span"),
-    "abstention": _n("abstention"), "support": _n("support"),
+    "abstention": _n("abstention"), "support": _n("support"), "reference": _n("reference"),
 }  # fmt: skip
 
 
