@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+from avalan.data import sums
 from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
 from avalan.model.decode.batch import Answered, decode_batch, never
 from avalan.model.entities import GenerationSettings, Message
@@ -33,7 +34,6 @@ from avalan.reflection.tokens import (
 )
 from tuned_nano import nano, save, teach
 
-MOST = 60
 MOST_LOOK_UPS = 8
 _SAID = re.compile(r"The answer is (-?\d+)\.")
 
@@ -48,7 +48,9 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     random = Random(given.seed + 1)
-    items = [sum_of(random) for _ in range(given.items)]
+    items = [
+        (made.question, made.answer) for made in (sums.chain(random) for _ in range(given.items))
+    ]
     with tempfile.TemporaryDirectory() as name:
         before = given.able or Path(name) / "before"
         if not before.exists():
@@ -146,33 +148,10 @@ def graded(text: str, answer: int) -> tuple[bool, bool]:
 # --- the lessons --------------------------------------------------------------------------------
 
 
-def sum_of(random: Random) -> tuple[str, int]:
-    """A chain of three to five additions and subtractions that stays between 0 and `MOST`."""
-    question, _working, answer = _sum(random)
-    return question, answer
-
-
-def _sum(random: Random) -> tuple[str, str, int]:
-    total = start = random.randrange(MOST)
-    asked, steps = [f"Start with {start}"], []
-    for _ in range(random.randint(3, 5)):
-        if random.random() < 0.5:
-            number = random.randint(0, MOST - total)
-            asked.append(f"add {number}")
-            steps.append(f"{total} + {number} = {total + number}.")
-            total += number
-        else:
-            number = random.randint(0, total)
-            asked.append(f"take away {number}")
-            steps.append(f"{total} - {number} = {total - number}.")
-            total -= number
-    return ", ".join(asked) + ".", " ".join([*steps, f"The answer is {total}."]), total
-
-
 def working(random: Random) -> tuple[str, str]:
     """A sum and its steps."""
-    question, steps, _answer = _sum(random)
-    return question, steps
+    made = sums.chain(random)
+    return made.question, made.steps
 
 
 _NAMES = ("Skarvik", "Bramley", "Corvo", "Ilse", "Moss End", "Tranter", "Gull Rock", "Wiesner")

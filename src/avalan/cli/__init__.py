@@ -25,6 +25,7 @@ COMMANDS = {
     "index": (_n("Make documents searchable, and search them"), "avalan.cli.commands.index"),
     "agent": (_n("Write and run agents, each a TOML file"), "avalan.cli.commands.agent"),
     "model": (_n("Run, display, train, evaluate and export models"), "avalan.cli.commands.model"),
+    "data": (_n("Make data to train on, and look at it"), "avalan.cli.commands.data"),
     "cache": (_n("Manage the models that were downloaded"), "avalan.cli.commands.cache"),
     "tokenizer": (_n("See how a tokenizer reads a text"), "avalan.cli.commands.tokenizer"),
     "completion": (_n("Let the Tab key complete commands"), "avalan.cli.commands.completion"),

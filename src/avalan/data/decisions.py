@@ -94,7 +94,7 @@ def decision_record(rng: Random, level: Level, *, identifier: str, split: Split)
     G2 takes the domains of `held_out.toml` that belong to `split`, which is not `train`.
     """
     if level == "train" and rng.random() < 0.4:
-        prompt, reply, utility = _from_memory(rng)
+        prompt, reply, utility = from_memory(rng)
         return _record(prompt, "none", reply, utility, "memory", rng, identifier, split)
     source: Phrases | HeldOut = phrases()
     if level == "G2":
@@ -118,7 +118,7 @@ def filled(pattern: str, slots: Mapping[str, Sequence[str]], rng: Random) -> str
     return pattern.format(**values)
 
 
-def _from_memory(rng: Random) -> tuple[str, str, int]:
+def from_memory(rng: Random) -> tuple[str, str, int]:
     """A prompt that the model may answer from memory, the answer and its utility."""
     shape = rng.random()
     if shape < 0.35:

@@ -121,7 +121,7 @@ def pack(
         positions += range(length)
         for piece in pieces:
             token_ids += piece.token_ids
-            weight = weights[piece.kind]
+            weight = weights[piece.kind] * piece.weight
             if weight and piece.kind in ("prompt", "passage"):
                 loss += [weight * (rng.random() < shown_share) for _ in piece.token_ids]
             else:

@@ -13,7 +13,8 @@ from avalan.locale import _
 from avalan.model.entities import Message
 
 SCHEMA = "selfref/1"
-Decision = Literal["retrieve", "none", "continue"]
+Decision = Literal["retrieve", "none", "continue", "plain"]
+"""`plain`: nothing is decided, and no reflection token stands in the record: ordinary text."""
 Support = Literal["full", "partial", "none"]
 Split = Literal["train", "validation", "test"]
 
@@ -70,6 +71,11 @@ class Record:
     """Where it comes from: dataset, template, licence, teacher."""
     loss: LossWeights = field(default_factory=LossWeights)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is ordinary text, without reflection."""
+        return all(segment.decision == "plain" for segment in self.segments)
+
     def __post_init__(self) -> None:
         if problem := _problem(self):
             raise ConfigurationError(
@@ -86,6 +92,8 @@ def _problem(record: Record) -> str | None:
         return _("it has no segments")
     if record.utility is not None and not 1 <= record.utility <= 5:
         return _("utility is {grade}, not 1 to 5", grade=record.utility)
+    if record.is_plain and record.utility is not None:
+        return _("its text is plain, but it has a utility")
     for segment in record.segments:
         pids = {passage.pid for passage in segment.passages}
         if segment.decision not in get_args(Decision):
@@ -94,6 +102,8 @@ def _problem(record: Record) -> str | None:
                 found=segment.decision,
                 known=get_args(Decision),
             )
+        if segment.decision == "plain" and (pids or not record.is_plain):
+            return _("a plain segment stands beside others, or has passages")
         if segment.support is not None and not pids:
             return _("a segment has support but no passages")
         if unseen := sorted(set(segment.cite) - pids):

@@ -9,11 +9,11 @@ copying needs no re-tokenisation, and the loop gets exact offsets back.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from avalan.model.entities import Message
-from avalan.reflection.record import Record, RecordPassage, Segment
+from avalan.reflection.record import LossWeights, Record, RecordPassage, Segment
 from avalan.reflection.tokens import ReflectionIds
 
 Kind = Literal["prompt", "text", "reflection", "markup", "passage", "eos"]
@@ -34,6 +34,8 @@ class Piece:
 
     token_ids: tuple[int, ...]
     kind: Kind
+    weight: float = 1.0
+    """What the record's own loss makes of them, beside the weight of their kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +66,25 @@ def encode_passage(encoder: TextEncoder, title: str, text: str) -> EncodedPassag
 
 
 def render(record: Record, encoder: TextEncoder, ids: ReflectionIds, eos_id: int) -> list[Piece]:
-    """The pieces of a record, in order; an open record (no utility) has no end."""
+    """The pieces of a record, in order; an open record (no utility) has no end, unless plain."""
     pieces = [Piece(tuple(encoder.encode_chat(record.messages)), "prompt")]
     for segment in record.segments:
         pieces += _segment(segment, encoder, ids)
     if record.utility is not None:
         pieces.append(Piece((ids.utility[record.utility - 1],), "reflection"))
+    if record.utility is not None or record.is_plain:
         pieces.append(Piece((eos_id,), "eos"))
-    return pieces
+    if record.loss == LossWeights():
+        return pieces
+    own = {"text": record.loss.text, "reflection": record.loss.reflection}
+    return [replace(piece, weight=own.get(piece.kind, 1.0)) for piece in pieces]
 
 
 def _segment(segment: Segment, encoder: TextEncoder, ids: ReflectionIds) -> list[Piece]:
-    decisions = {"retrieve": ids.retrieval, "none": ids.no_retrieval, "continue": ids.proceed}
-    pieces = [Piece((decisions[segment.decision],), "reflection")]
+    pieces = []
+    if segment.decision != "plain":
+        decisions = {"retrieve": ids.retrieval, "none": ids.no_retrieval, "continue": ids.proceed}
+        pieces.append(Piece((decisions[segment.decision],), "reflection"))
     encoded = None
     for passage in segment.passages:
         encoded = encode_passage(encoder, passage.title, passage.text)

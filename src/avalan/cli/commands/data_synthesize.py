@@ -1,0 +1,134 @@
+"""`avalan data synthesize`: records for training, as Parquet files with a manifest and a card."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from avalan import extras
+from avalan.cli.console import Console
+from avalan.cli.options import as_usage
+from avalan.cli.parser import Parser
+from avalan.errors import UsageError
+from avalan.locale import _
+
+
+def configure(parser: Parser) -> None:
+    """What is made, how much of it, and where it goes."""
+    parser.epilog = _(
+        "The same recipe and seed give the same bytes, also after a kill: the same command goes "
+        "on. With --shard 2/8 a machine draws its eighth; gather the folders' blocks in one "
+        "folder, and the command without --shard finishes it. With --json the manifest."
+    )
+    parser.examples = (
+        "avalan data synthesize avalon --n 201000 --mix selfrag=0.8,general=0.2 --out data",
+        "avalan data synthesize avalon --shard 2/8 --out data",
+        "avalan data synthesize ./mine.toml --out data --tests tests/data",
+    )
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help=_("a TOML file, or a recipe of the package: {names}", names="avalon"),
+    )
+    parser.add_argument("--n", type=int, metavar="N", help=_("records, all splits together"))
+    parser.add_argument("--mix", metavar="PART=SHARE,…", help=_("the share of each part"))
+    parser.add_argument("--seed", type=int, metavar="N", help=_("seed of every record"))
+    parser.add_argument("--out", metavar="DIR", help=_("where it goes [data/RECIPE]"))
+    parser.add_argument("--shard", metavar="I/N", help=_("draw one of N equal shares of it"))
+    parser.add_argument(
+        "--textbook", metavar="DIR", help=_("folder of the textbook [the checkout's]")
+    )
+    parser.add_argument(
+        "--tests",
+        metavar="PATH",
+        action="append",
+        help=_("leave out what shares a run of words with these tests [the checkout's]"),
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Draw, clean, write; or go on with that."""
+    synthesis = extras.load("avalan.data.synthesis")
+    shards = extras.load("avalan.data.shards", extra="data")
+    with as_usage():
+        recipe = synthesis.load_recipe(
+            args.recipe,
+            num=args.n,
+            seed=args.seed,
+            mix=None if args.mix is None else synthesis.read_mix(args.mix),
+        )
+    share = _share(args.shard, shards)
+    folder = Path(args.out).expanduser() if args.out else Path("data") / recipe.name
+    made_by = synthesis.makers(recipe, _book(args))
+    shards.open_folder(recipe, folder)
+
+    def tell(step: Any) -> None:
+        words = {
+            "drawn": _("drawn: {done:,} of {total:,}", done=step.done, total=step.total),
+            "written": _("written: {done:,} of {total:,}", done=step.done, total=step.total),
+        }
+        console.progress(words[step.what])
+
+    if shards.manifest(folder) is None:
+        shards.draw(recipe, folder, made_by, share=share, tell=tell)
+    if share.of > 1:
+        text = _(
+            "Share {number} of {of} lies in {folder}; when every share's files are there, finish "
+            "with the same command without --shard.",
+            number=share.number,
+            of=share.of,
+            folder=folder / shards.BLOCKS,
+        )
+        console.note(text)
+        return 0
+    told = shards.finish(recipe, folder, made_by, _tests(args), tell=tell)
+    if console.as_json:
+        console.json(told)
+    else:
+        _show(told, folder, console)
+    return 0
+
+
+def _share(text: str | None, shards: Any) -> Any:
+    if text is None:
+        return shards.Share(1, 1)
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError("--shard {text} is no share; write it as: 2/8", text=text)
+    return shards.Share(int(found[1]), int(found[2]))
+
+
+def _book(args: argparse.Namespace) -> Any:
+    if args.textbook is not None:
+        folder = Path(args.textbook).expanduser()
+    else:
+        folder = extras.load("avalan.evaluate.examples").default_textbook()
+    return None if folder is None else extras.load("avalan.data.textbook").read(folder)
+
+
+def _tests(args: argparse.Namespace) -> list[Path]:
+    if args.tests is not None:
+        return [Path(each).expanduser() for each in args.tests]
+    found = extras.load("avalan.evaluate.examples").default_data()
+    return [] if found is None else [found]
+
+
+def _show(told: dict[str, Any], folder: Path, console: Console) -> None:
+    rows = [[row["split"], row["part"], row["kind"], f"{row['num']:,}"] for row in told["kept"]]
+    console.table([_("split"), _("part"), _("kind"), _("records")], rows)
+    reasons = {
+        "repeated": _("the same as an earlier one"),
+        "alike": _("nearly the same as an earlier one"),
+        "tested": _("a test has it"),
+    }
+    for reason, num in told["dropped"].items():
+        console.print(_("Left out {num:,}: {why}.", num=num, why=reasons[reason]))
+    console.print(
+        _(
+            "{num:,} records of {drawn:,} drawn are in {folder}.",
+            num=told["num_kept"],
+            drawn=told["num_drawn"],
+            folder=folder,
+        )
+    )

@@ -1,0 +1,76 @@
+"""The textbook as records: its questions over its pages, and its prompts."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from avalan.data.reading import ABSTENTION
+from avalan.data.textbook import Inquiry, Page, Prompt, Textbook
+from avalan.data.worlds import Level
+from avalan.model.entities import Message
+from avalan.reflection.record import Record, RecordPassage, Segment, Split
+
+_PROMPTS = 0.3
+"""Share of the records that are decisions alone."""
+
+
+def textbook_maker(book: Textbook) -> Callable[..., Record]:
+    """Makes records: a question over its page and up to two others, or a prompt's decision."""
+    pages = {page.id: page for page in book.pages}
+
+    def make(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+        if book.prompts and rng.random() < _PROMPTS:
+            return _decided(rng.choice(book.prompts), identifier, split)
+        return _read(rng.choice(book.inquiries), pages, rng, identifier, split)
+
+    return make
+
+
+def _decided(prompt: Prompt, identifier: str, split: Split) -> Record:
+    return Record(
+        id=identifier,
+        messages=(Message(role="user", content=prompt.prompt),),
+        segments=(Segment(decision=prompt.need),),
+        lang=prompt.language,
+        split=split,
+        source={"dataset": "textbook", "id": prompt.id},
+    )
+
+
+def _read(
+    inquiry: Inquiry, pages: dict[str, Page], rng: Random, identifier: str, split: Split
+) -> Record:
+    own = pages[inquiry.passage]
+    kin = {own.id, own.version_of, *(name for name, _piece in inquiry.elsewhere)}
+    others = [page for page in pages.values() if page.id not in kin and page.version_of != own.id]
+    shown = rng.sample(others, min(len(others), rng.choice((0, 0, 0, 1, 1, 2))))
+    answerable = bool(inquiry.answers)
+    if answerable:
+        shown.append(own)  # The answer is copied from the last.
+    else:
+        shown.insert(rng.randint(0, len(shown)), own)
+    segment = Segment(
+        decision="retrieve",
+        passages=tuple(_passage(page, answerable and page is own) for page in shown),
+        text=inquiry.answers[0] if answerable else ABSTENTION,
+        support="full" if answerable else None,
+        cite=(own.id,) if answerable else (),
+        span=_place(own.text, inquiry.answers) if answerable else None,
+    )
+    return Record(
+        id=identifier,
+        messages=(Message(role="user", content=inquiry.question),),
+        segments=(segment,),
+        utility=5 if answerable else 2,
+        answers=inquiry.answers,
+        split=split,
+        source={"dataset": "textbook", "id": inquiry.id},
+    )
+
+
+def _passage(page: Page, relevant: bool) -> RecordPassage:
+    return RecordPassage(pid=page.id, title=page.title, text=page.text, relevant=relevant)
+
+
+def _place(text: str, answers: Sequence[str]) -> tuple[int, int]:
+    start = text.index(answers[0])
+    return start, start + len(answers[0])

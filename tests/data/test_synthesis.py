@@ -1,0 +1,168 @@
+"""Which record is number i; what a recipe may say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avalan.data import synthesis
+from avalan.data.slots import in_training
+from avalan.data.synthesis import Recipe, Size, drawn, load_recipe, makers, read_mix
+from avalan.data.textbook import Inquiry, Page, Prompt, Textbook
+from avalan.errors import ConfigurationError
+from avalan.reflection.record import from_json, to_json
+
+RECIPE = load_recipe("avalon")
+MAKERS = makers(RECIPE, None)
+
+
+def test_a_record_follows_from_its_number_alone() -> None:
+    backwards = {index: drawn(RECIPE, index, MAKERS) for index in reversed(range(40))}
+    assert [drawn(RECIPE, index, MAKERS) for index in range(40)] == [
+        backwards[index] for index in range(40)
+    ]
+    other = replace(RECIPE, size=Size(seed=8))
+    assert drawn(other, 0, MAKERS) != backwards[0]
+    # How many are wanted changes none of them.
+    longer = replace(RECIPE, size=replace(RECIPE.size, num=7))
+    assert drawn(longer, 3, MAKERS) == backwards[3]
+
+
+def test_every_record_travels() -> None:
+    for index in range(200):
+        record = drawn(RECIPE, index, MAKERS)
+        assert from_json(to_json(record)) == record
+
+
+def test_the_parts_have_their_shares() -> None:
+    parts = [drawn(RECIPE, index, MAKERS).source["part"] for index in range(1000)]
+    assert 0.76 < parts.count("selfrag") / 1000 < 0.84
+    only = replace(RECIPE, mix={"selfrag": 0.0, "general": 1.0})
+    assert all(drawn(only, index, MAKERS).is_plain for index in range(50))
+
+
+def test_general_records_have_no_reflection_and_the_others_do() -> None:
+    for index in range(200):
+        record = drawn(RECIPE, index, MAKERS)
+        assert record.is_plain == (record.source["part"] == "general")
+        assert record.is_plain <= (record.utility is None)
+
+
+def test_what_is_held_out_is_held_out() -> None:
+    recipe = replace(RECIPE, size=Size(validation=0.5, test=0.5), mix={"selfrag": 1.0})
+    made = [drawn(recipe, index, MAKERS) for index in range(300)]
+    assert {record.split for record in made} == {"validation", "test"}
+    assert {(record.split, record.source["level"]) for record in made} == {
+        ("validation", "G1"), ("test", "G1"), ("test", "G2"),
+    }  # fmt: skip
+    simple = replace(recipe, parts={"selfrag": {"simple": 1.0}})
+    for index in range(60):
+        record = drawn(simple, index, MAKERS)
+        titles = [passage.title for passage in record.segments[0].passages]
+        assert all(not in_training(title) for title in titles)
+
+
+PAGES = tuple(
+    Page(
+        id=f"p{n}", title=f"Tea {n}", register="note", split="train", text=f"Tea {n}: {n} minutes."
+    )
+    for n in range(3)
+)
+BOOK = Textbook(
+    pages=PAGES,
+    inquiries=(
+        Inquiry(
+            id="q1",
+            passage="p1",
+            split="train",
+            question="How long is tea 1?",
+            answers=("1 minutes",),
+            kind="number",
+        ),
+        Inquiry(
+            id="q2",
+            passage="p2",
+            split="train",
+            question="Who picks it?",
+            answers=(),
+            kind="missing",
+        ),
+    ),
+    claims=(),
+    prompts=(
+        Prompt(
+            id="d1", prompt="¿qué hora es?", need="retrieve", kind="change", language="es",
+            split="train",
+        ),
+    ),
+)  # fmt: skip
+
+
+def test_the_textbooks_records_have_its_pages_and_its_answers() -> None:
+    recipe = Recipe(
+        name="book",
+        size=Size(validation=0.2, test=0.0),
+        mix={"written": 1.0},
+        parts={"written": {"textbook": 1.0}},
+    )
+    made_by = makers(recipe, BOOK)
+    made = [drawn(recipe, index, made_by) for index in range(200)]
+    by_id = {record.source.get("id"): record for record in made}
+    answered, silent, prompt = by_id["q1"], by_id["q2"], by_id["d1"]
+    (segment,) = answered.segments
+    assert segment.span is not None
+    assert segment.passages[-1].text[slice(*segment.span)] == segment.text == "1 minutes"
+    assert [passage.relevant for passage in segment.passages][-1]
+    assert answered.utility == 5
+    assert silent.segments[0].support is None
+    assert not any(passage.relevant for passage in silent.segments[0].passages)
+    assert (prompt.lang, prompt.segments[0].decision, prompt.utility) == ("es", "retrieve", None)
+    # Its own test pages are for testing: what is kept for validation is made of worlds.
+    assert {record.source["kind"] for record in made if record.split != "train"} == {"reading"}
+
+
+def test_without_a_textbook_its_records_are_refused() -> None:
+    recipe = replace(RECIPE, parts={"selfrag": {"textbook": 1.0}, "general": {"sums": 1.0}})
+    with pytest.raises(ConfigurationError, match="--textbook DIR"):
+        makers(recipe, None)
+
+
+def test_a_mix_is_read() -> None:
+    assert read_mix("selfrag=0.8, general=0.2") == {"selfrag": 0.8, "general": 0.2}
+    for text in ("selfrag", "selfrag=much", ""):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            read_mix(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[sise]\nnum = 3", "'sise' that means nothing here; did you mean 'size'"),
+        ("[size]\nnun = 3", "did you mean 'size.num'"),
+        ("[size]\nnum = 0", "size.num = 0, but it must be from 1"),
+        ("[size]\nnum = 'many'", "must be a whole number"),
+        ("[size]\nvalidation = 0.7\ntest = 0.7", "more than everything"),
+        ("[mix]\na = 1", "'mix.a' that means nothing here"),
+        ("[mix]\na = 1\n[parts.a]\nreadin = 1", "did you mean 'parts.a.reading'"),
+        ("[mix]\na = -1\n[parts.a]\nreading = 1", "must be a share"),
+        ("[mix]\na = true\n[parts.a]\nreading = 1", "must be a share"),
+        ("[mix]\na = 0\n[parts.a]\nreading = 1", "no shares in [mix]"),
+        ("mix = 3\n[parts.a]\nreading = 1", "write it as [mix]"),
+        ("[mix", "not valid TOML"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_recipe(str(file))
+    assert problem in str(caught.value)
+
+
+def test_flags_go_before_the_file() -> None:
+    recipe = load_recipe("avalon", num=5, seed=3, mix={"general": 1.0})
+    assert (recipe.size.num, recipe.size.seed) == (5, 3)
+    assert recipe.mix == {"general": 1.0}
+    assert synthesis.shipped_recipes() == ["avalon"]
