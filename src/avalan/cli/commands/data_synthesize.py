@@ -28,7 +28,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
-        help=_("a TOML file, or a recipe of the package: {names}", names="avalon"),
+        help=_("a TOML file, or the recipe of the package: avalon"),
     )
     parser.add_argument("--n", type=int, metavar="N", help=_("records, all splits together"))
     parser.add_argument("--mix", metavar="PART=SHARE,…", help=_("the share of each part"))
