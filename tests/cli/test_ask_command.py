@@ -33,7 +33,7 @@ CAPFD = pytest.CaptureFixture[str]
 BEDS = "When are the beds watered?"
 ANSWER = "The beds are watered at six in the evening."
 HEAVY = {"torch", "transformers", "onnxruntime", "tokenizers", "rich"}
-RULES = {"default": {part: ["rules"] for part in panels.PARTS}, "judges": {}}
+RULES = {"default": {part: ["rules"] for part in (*panels.PARTS, panels.REFERENCE)}, "judges": {}}
 
 
 class Said(NamedTuple):
@@ -193,7 +193,7 @@ def test_a_model_decides_quotes_and_grades(ask: Ask, pico: str, notes: Path) -> 
 def test_by_default_each_part_has_its_judge_and_the_model_grades_what_rules_quote(
     run: Run, pico: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ranked = {part: ["rules"] for part in panels.PARTS}
+    ranked = {part: ["rules"] for part in (*panels.PARTS, panels.REFERENCE)}
     ranked |= {part: [pico, "rules"] for part in ("need", "memory", "support")}
     monkeypatch.setattr(panels, "calibration", lambda: {"default": ranked, "judges": {}})
     said = run(BEDS, "--docs", "notes", "--retrieve", "always", "--trace")
