@@ -15,14 +15,13 @@ from typing import Literal
 from datasketch import MinHash, MinHashLSH
 
 from avalan.data.synthesis import WRITTEN
+from avalan.data.textbook import RUN, runs_of, words_of
 from avalan.errors import ConfigurationError, reason_of
 from avalan.reflection.record import Record
 
 Reason = Literal["repeated", "alike", "tested"]
 """The same as an earlier record, nearly the same, or shares a run of words with a test."""
 
-RUN = 13
-"""Words in a row."""
 SIMILAR = 0.8
 """Jaccard similarity of runs of five characters from which on two questions are nearly the same."""
 _PERMUTATIONS = 128
@@ -78,11 +77,9 @@ def runs(text: str) -> Iterator[int]:
 
     Hashes of this process: no two processes have the same.
     """
-    words = "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
-    if len(words) < _SHORTEST:
-        return
-    for start in range(max(len(words) - RUN, 0) + 1):
-        yield hash(tuple(words[start : start + RUN]))
+    words = words_of(text)
+    if len(words) >= _SHORTEST:
+        yield from map(hash, runs_of(words) if len(words) > RUN else [tuple(words)])
 
 
 _SHORTEST = 8

@@ -21,7 +21,7 @@ Split = Literal["train", "validation", "test"]
 Need = Literal["retrieve", "none"]
 Made = TypeVar("Made")
 
-_OVERLAP = 13
+RUN = 13
 """Words in a row that two texts share by no chance (Brown et al., 2020, arXiv:2005.14165)."""
 
 
@@ -245,21 +245,23 @@ def _overlaps(book: Textbook, held_out: Iterable[str]) -> Iterator[str]:
     runs: set[tuple[str, ...]] = set()
     whole: set[tuple[str, ...]] = set()
     for text in held_out:
-        words = _words(text)
-        runs |= set(_runs(words))
+        words = words_of(text)
+        runs |= set(runs_of(words))
         whole.add(tuple(words))
     texts = {each.id: each.text for each in book.pages}
     texts |= {each.id: each.question for each in book.inquiries}
     texts |= {each.id: each.prompt for each in book.prompts}
     for name, text in texts.items():
-        words = _words(text)
-        if tuple(words) in whole or any(run in runs for run in _runs(words)):
+        words = words_of(text)
+        if tuple(words) in whole or any(run in runs for run in runs_of(words)):
             yield f"{name} repeats a text that is held out"
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case, without what stands between them."""
     return "".join(letter if letter.isalnum() else " " for letter in text.lower()).split()
 
 
-def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    return (tuple(words[i : i + _OVERLAP]) for i in range(len(words) - _OVERLAP + 1))
+def runs_of(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Each `RUN` words in a row; none of fewer."""
+    return (tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1))
