@@ -26,11 +26,20 @@ def test_what_is_right_more_often_is_trusted_more_and_what_is_not_is_held_back()
     assert well == pytest.approx(0.9, abs=0.05)
     assert badly == pytest.approx(0.1, abs=0.05)
     assert badly < fitted.least <= well
-    assert fitted.least <= fitted.sure <= well
+    # Nine of ten are enough to answer, and too few to answer without reserve.
+    assert fitted.sure > well
     found = fitted.fitted_on
     assert (found["num_asked"], found["num_answered"], found["num_given"]) == (120, 100, 50)
     assert found["auroc"]["before"] == 0.5
     assert found["auroc"]["cross_fitted"] == pytest.approx(0.9, abs=0.05)
+
+
+def test_who_is_always_right_is_sure() -> None:
+    certain = [given(6.0, True, 100 + number) for number in range(50)]
+    fitted = fit_reserve("m", [*ANSWERS, *certain], num_asked=200)
+    well, best = (fitted.calibrator(each.signs) for each in (ANSWERS[0], certain[0]))
+    assert well < fitted.sure <= best
+    assert fitted.fitted_on["num_sure"] == 50
 
 
 def test_a_precision_that_is_out_of_reach_silences_nobody() -> None:

@@ -20,8 +20,9 @@ PRECISION = 0.95
 """Of what is answered from memory: a wrong answer by heart has no source that would show it."""
 OVER_REFUSAL = 0.1
 """Share of answerable questions that a reader may refuse on validation data."""
-SURE = 0.85
-"""Of what is answered without reserve: where it is wrong, its sentence and source show that."""
+SURE = 0.95
+"""Of what is answered without reserve. From .85 to .95, validation keeps 142 of 314 such answers, and
+of those about a house that no judge was taught, .86 are right instead of .78."""
 _GATE_RIDGE = 1e-3
 _EPSILON = 1e-6
 

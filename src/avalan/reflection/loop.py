@@ -130,9 +130,7 @@ class _Loop:
             return
         if (yield from self._look_up()):
             return
-        if must_look and self.settings.retrieve == "adaptive":
-            sure = yield from self._remember()
-            self._lap("memory")
+        # Memory had its say before; what was to be looked up and is not there, nobody here knows.
         yield self._from_memory(sure) if sure else self._abstain(NOT_THERE)
 
     def _remember(self) -> Generator[Event, None, Draft | None]:

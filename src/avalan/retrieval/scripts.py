@@ -9,6 +9,7 @@ particles to its nouns, and is treated alike. Text without such characters stays
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 
 _MARK = "\x1f"
 """The unit separator: one byte, and to the full-text search no part of a word."""
@@ -20,9 +21,9 @@ _KOREAN = "\uac00-\ud7a3"
 _SOUTH_EAST = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
 _UNSPACED = _CHINESE + _JAPANESE + _KOREAN + _SOUTH_EAST
 
-_CHARACTER = re.compile(f"[{_UNSPACED}]")
-_JOINT = re.compile(rf"(?<=[{_UNSPACED}])(?=\w)|(?<=\w)(?=[{_UNSPACED}])")
-_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+_CHARACTER = f"[{_UNSPACED}]"
+_JOINT = rf"(?<=[{_UNSPACED}])(?=\w)|(?<=\w)(?=[{_UNSPACED}])"
+_RUN = f"[{_UNSPACED}]+|[^{_UNSPACED}]+"
 _MARKS = re.compile(f"{_MARK}({_MARK}?)")
 
 
@@ -33,7 +34,7 @@ def spaced(text: str) -> str:
     stands between two characters of words.
     """
     text = text.replace(_MARK, _MARK * 2)
-    return _JOINT.sub(_MARK, text) if _is_unspaced(text) else text
+    return _compiled(_JOINT).sub(_MARK, text) if _is_unspaced(text) else text
 
 
 def joined(text: str) -> str:
@@ -46,7 +47,7 @@ def phrases(word: str) -> Iterator[str]:
 
     Pairs, because a single character stands in too many words and a question holds whole clauses.
     """
-    for run in _RUN.findall(word):
+    for run in _runs(word):
         if len(run) < 3 or not _is_unspaced(run):
             yield spaced(run)
         else:
@@ -63,9 +64,23 @@ def without_vowel_signs(text: str) -> str:
     return "".join(character for character in text if not _is_sign(character))
 
 
+def _runs(word: str) -> list[str]:
+    """Its parts with and without spaces between words, in turn."""
+    if word.isascii():
+        return [word] if word else []
+    return _compiled(_RUN).findall(word)
+
+
 def _is_unspaced(text: str) -> bool:
-    return not text.isascii() and _CHARACTER.search(text) is not None
+    return not text.isascii() and _compiled(_CHARACTER).search(text) is not None
 
 
 def _is_sign(character: str) -> bool:
-    return _CHARACTER.match(character) is not None and unicodedata.category(character)[0] == "M"
+    is_sign = unicodedata.category(character)[0] == "M"
+    return is_sign and _compiled(_CHARACTER).match(character) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compiled where a text has more than ASCII: it takes 6 ms, which most questions need not."""
+    return re.compile(pattern)

@@ -11,6 +11,7 @@ looked at for a bounded number of characters and lines above, so that time stays
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 _BEFORE = r"^(?:[ \t]*(?:{marks})[^\r\n]*\r?\n){{0,20}}(?P<indent>[ \t]*)"
 _SLASHES = _BEFORE.format(marks=r"//|/\*|\*|@|\#\[|\[[A-Z]")
@@ -32,7 +33,7 @@ _BRACES = rf"""{_SLASHES}(?:
         (?:[\w:<>,\[\]*&~?@.]+[ \t*&]+){{1,6}}(?P<called>[\w:~]+)[ \t]*\((?![^()\r\n]*\)[ \t]*;)
     )[^\r\n]*"""
 
-_SOURCES = {
+FAMILIES = {
     "python": rf"""{_BEFORE.format(marks="@|[#]")}(?:async[ \t]+)?
         (?P<title>(?:def|class)[ \t]+\w+)[^\r\n]*""",
     "braces": _BRACES,
@@ -45,9 +46,6 @@ _SOURCES = {
     "r": rf"{_HASHES}(?P<title>[\w.]+)[ \t]*(?:<-|=)[ \t]*function\b[^\r\n]*",
     "keys": rf"""{_HASHES}(?P<title>\[{{1,2}}[^\[\]\r\n]{{1,100}}\]{{1,2}}(?=[ \t]*(?:[#;]|$))
         |(?<![ \t])[\w."'/-]{{1,100}}:(?=\s))[^\r\n]*""",
-}
-FAMILIES = {
-    name: re.compile(source, re.MULTILINE | re.VERBOSE) for name, source in _SOURCES.items()
 }
 
 _ENDINGS = {
@@ -66,7 +64,13 @@ ENDINGS = {ending: family for family, line in _ENDINGS.items() for ending in lin
 
 def definitions(family: str, text: str) -> Iterator[tuple[re.Match[str], int, str]]:
     """(match, columns of indentation, name) of each definition in `text`."""
-    for match in FAMILIES[family].finditer(text):
+    for match in _compiled(family).finditer(text):
         found = match.groupdict()
         name = found["title"] or found.get("bound") or f"{found['called']}()"
         yield match, len(match["indent"].expandtabs(4)), name
+
+
+@cache
+def _compiled(family: str) -> re.Pattern[str]:
+    """Compiled when a file is read: a search does without."""
+    return re.compile(FAMILIES[family], re.MULTILINE | re.VERBOSE)
