@@ -35,11 +35,11 @@ def test_what_is_right_more_often_is_trusted_more_and_what_is_not_is_held_back()
 
 
 def test_who_is_always_right_is_sure() -> None:
-    certain = [given(6.0, True, 100 + number) for number in range(50)]
+    certain = [given(6.0, True, 100 + number) for number in range(30)]
     fitted = fit_reserve("m", [*ANSWERS, *certain], num_asked=200)
     well, best = (fitted.calibrator(each.signs) for each in (ANSWERS[0], certain[0]))
     assert well < fitted.sure <= best
-    assert fitted.fitted_on["num_sure"] == 50
+    assert fitted.fitted_on["num_sure"] == 30
 
 
 def test_a_precision_that_is_out_of_reach_silences_nobody() -> None:
