@@ -50,6 +50,29 @@ def test_a_quote_stands_in_the_passage_whatever_its_heading(
     assert found.confidence > 0.95
 
 
+@pytest.mark.parametrize(
+    ("text", "is_number"),
+    [("5.1. the cat", True), ("the cat\nD.3.4. the mat", True), ("5.1 the cat", False)],
+)
+def test_no_answer_is_the_number_of_a_section(tmp_path: Path, text: str, is_number: bool) -> None:
+    tokenizer = read_tokenizer(testing.pico_bert(tmp_path), 64)
+    tokenizer.no_truncation()
+
+    def first_of_the_page(
+        ids: NDArray[np.int64], _mask: NDArray[np.int64], kinds: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        logits = np.zeros((*ids.shape, NUM_HEADS), np.float32)
+        for place in np.flatnonzero(kinds[0])[:-1]:
+            is_digit = not tokenizer.decode(ids[0, place : place + 1].tolist()).isalpha()
+            logits[0, place, START] = logits[0, place, END] = 9 * is_digit
+        return logits
+
+    reader = PairReader(tokenizer, first_of_the_page, longest=64)
+    span = ReaderJudge(reader).read("where is the cat", passage(text)).span
+    assert span is not None
+    assert text[slice(*span)][0].isdigit() != is_number
+
+
 def test_where_the_words_are_unclear_the_sentence_is_quoted(tmp_path: Path) -> None:
     tokenizer = read_tokenizer(testing.pico_bert(tmp_path), 64)
     tokenizer.no_truncation()

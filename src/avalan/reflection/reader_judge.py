@@ -1,13 +1,19 @@
 """The reader as a judge: its numbers, turned into what the loop asks for."""
 
+import re
+from collections.abc import Iterable
+
 from avalan.model.entities import Usage
-from avalan.model.nlp.judge import PairReader, sigmoid
+from avalan.model.nlp.judge import PairReader, Place, sigmoid
 from avalan.reflection.calibrate import Calibrator, logit, rescaled
 from avalan.reflection.extent import is_whole_better
 from avalan.reflection.judge import Draft, Reading, Shares, above, as_claim
 from avalan.reflection.rules import coverage, sentence_of
 from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
+
+_NUMBERING = re.compile(r"^[^\S\n]*(?:[A-Z]\.\d+(?:\.\d+)*\.?|\d+(?:\.\d+)+\.)(?=\s)", re.MULTILINE)
+"""Of a section, before its title: 5.1., D.3.4. Without its last full stop 5.1 may be a time."""
 
 
 class ReaderJudge:
@@ -38,8 +44,11 @@ class ReaderJudge:
     def read(self, question: str, passage: Passage) -> Reading:
         """Point at the answer in a passage, which is read below its heading as in training."""
         ahead, text = above(passage.heading), passage.text
-        pieces = [(start + len(ahead), end + len(ahead)) for start, end in sentences(text)]
-        found = self._reader.point(question, ahead + text, start=len(ahead), pieces=pieces)
+        pieces = _moved(sentences(text), len(ahead))
+        bars = _moved((match.span() for match in _NUMBERING.finditer(text)), len(ahead))
+        found = self._reader.point(
+            question, ahead + text, start=len(ahead), pieces=pieces, bars=bars
+        )
         features = {"span_margin": found.margin, "relevance_logit": logit(found.relevance)}
         if found.span is None:
             return Reading(relevance=found.relevance, span=None, confidence=0.0, features=features)
@@ -72,3 +81,7 @@ class ReaderJudge:
     def usage(self) -> Usage:
         """It writes no tokens, and those that it reads are not counted."""
         return Usage()
+
+
+def _moved(places: Iterable[Place], by: int) -> list[Place]:
+    return [(start + by, end + by) for start, end in places]

@@ -40,6 +40,9 @@ _ITEM_START = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|[A-Za-z]\))\s|\|")
 _CODE_BLANK = re.compile(rf"{_NEWLINE}(?:[^\S\r\n]*{_NEWLINE})+")
 _LINE_END = re.compile(_NEWLINE)
 _LAST_WORD = re.compile(r"(?:^|[\s(\[\"'“‘])([^\s(\[\"'“‘]+)\Z")
+_NUMBERING = re.compile(r"(?:[A-Z]\.)?\d+(?:\.\d+)*")
+"""Of an item or a section, without its last full stop: 3, 5.1, D.3.4"""
+_MARKS_OF_ITEM = ("", "-", "*", "+", "•", "–")
 _NO_SENTENCE_END = """
 mr mrs ms dr prof st sr jr vs e.g i.e cf fig figs sec eq vol pp ed approx dept a.m p.m u.s u.k ph.d
 """
@@ -152,9 +155,10 @@ def _is_boundary(text: str, match: re.Match[str], start: int) -> bool:
     if word is None:
         return True
     last = word[1]
-    is_number_of_item = last.isdigit() and not text[start : match.start() - len(last)].strip()
+    before = text[start : match.start() - len(last)].strip()
+    is_numbering = before in _MARKS_OF_ITEM and _NUMBERING.fullmatch(last) is not None
     is_initial = len(last) == 1 and last.isupper()
-    return not (is_number_of_item or is_initial or last.lower() in _ABBREVIATIONS)
+    return not (is_numbering or is_initial or last.lower() in _ABBREVIATIONS)
 
 
 def _cost(text: str, gap_start: int, gap_end: int) -> float:

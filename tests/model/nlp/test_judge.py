@@ -158,6 +158,12 @@ def test_what_the_heads_say_by_hand(tokenizer: tokenizers.Tokenizer) -> None:
     shares = np.exp(np.array([7, 3, 3, 3, 3]) / 1.5)
     common = [1, 2 / 3, 2 / 4, 2 / 5, 2 / 6]
     assert cut.clarity == pytest.approx(shares @ common / (shares.sum() + 10))
+    barred = reader.point(QUESTION, page, bars=[(15, 18)])
+    # What is left are ten pairs that have nothing.
+    assert barred.span is not None
+    assert barred.span[1] <= 14
+    assert barred.margin == pytest.approx(np.log(10) - 1.5)
+    assert reader.point(QUESTION, page, bars=[(0, 18)]).span is None
     assert reader.support("the cat sat", page) == pytest.approx((0.4, 0.3, 0.2, 0.1))
     assert reader.need(QUESTION) == pytest.approx(0.2)
     assert reader.point(QUESTION, "").span is None

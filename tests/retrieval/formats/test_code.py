@@ -1,6 +1,5 @@
 """Source code: what begins a definition in each family of languages, and what does not."""
 
-
 import pytest
 
 from avalan.retrieval.formats.code import ENDINGS, FAMILIES, definitions

@@ -110,7 +110,13 @@ class PairReader:
         self._tokenizer, self._run, self._longest = tokenizer, run, longest
 
     def point(
-        self, question: str, page: str, *, start: int = 0, pieces: Sequence[Place] = ()
+        self,
+        question: str,
+        page: str,
+        *,
+        start: int = 0,
+        pieces: Sequence[Place] = (),
+        bars: Sequence[Place] = (),
     ) -> Pointed:
         """The answer to `question` in `page`, and how likely there is one.
 
@@ -118,9 +124,10 @@ class PairReader:
             start: the first character where an answer may begin; a heading is only read.
             pieces: parts of the page that an answer rather stays within, such as sentences, in
                 characters; without any, it stays within the page.
+            bars: parts where no answer begins or ends, such as a section's number.
         """
         windows = self._logits(question, page)
-        found = [_pointed(logits, window, start, pieces) for window, logits in windows]
+        found = [_pointed(logits, window, start, pieces, bars) for window, logits in windows]
         best = max(found, key=lambda each: each.margin)
         return replace(best, relevance=max(each.relevance for each in found))
 
@@ -182,14 +189,20 @@ def _parts(num_tokens: int, room: int) -> list[slice]:
     return [slice(start, start + room) for start in starts]
 
 
-def _pointed(logits: Logits, window: Window, start: int, pieces: Sequence[Place]) -> Pointed:
+def _pointed(
+    logits: Logits, window: Window, start: int, pieces: Sequence[Place], bars: Sequence[Place]
+) -> Pointed:
     relevance = sigmoid(float(logits[0, RELEVANCE]))
     inside = [i for i, place in enumerate(window.places) if place and place[0] >= start]
     if not inside:
         return Pointed(span=None, margin=_NOWHERE, relevance=relevance)
     begin, end = inside[0], inside[-1] + 1
     places = [place for place in window.places[begin:end] if place is not None]
-    scores = span_scores(logits[begin:end, START], logits[begin:end, END], _MOST_TOKENS)
+    is_barred = np.array([_is_in(place, bars) for place in places])
+    if is_barred.all():
+        return Pointed(span=None, margin=_NOWHERE, relevance=relevance)
+    edges = np.where(is_barred[:, None], -np.inf, logits[begin:end])
+    scores = span_scores(edges[:, START], edges[:, END], _MOST_TOKENS)
     first, length = divmod(int(scores.argmax()), _MOST_TOKENS)
     likeliest = places[first][0], places[first + length][1]
     piece = _touched(pieces, likeliest) if pieces else (places[0][0], places[-1][1])
@@ -203,6 +216,10 @@ def _pointed(logits: Logits, window: Window, start: int, pieces: Sequence[Place]
         margin=odds - float(logits[0, START] + logits[0, END]),
         relevance=relevance,
     )
+
+
+def _is_in(place: Place, parts: Sequence[Place]) -> bool:
+    return any(low <= place[0] and place[1] <= high for low, high in parts)
 
 
 def _touched(pieces: Sequence[Place], span: Place) -> Place:
