@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from avalan.train.optimizer import MuonWithAdamW
+from avalan.train.optimizer import Muon, MuonWithAdamW, orthogonalized
 
 
 class Small(nn.Module):
@@ -58,22 +58,46 @@ def test_a_step_of_adamw_is_torchs_own_and_by_hand() -> None:
     assert torch.allclose(after, expected, atol=1e-6)
 
 
-def test_a_step_of_muon_is_torchs_own_and_orthogonal() -> None:
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6)])
+@pytest.mark.parametrize("in_bf16", [True, False])
+def test_steps_of_muon_are_torchs_own(
+    shape: tuple[int, int], in_bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avalan.train.optimizer.has_bf16", lambda device: in_bf16)
+    torch.manual_seed(1)
+    ours = nn.Parameter(torch.randn(shape))
+    theirs = nn.Parameter(ours.detach().clone())
+    optimizers = (
+        Muon([ours], lr=0.1, momentum=0.95, weight_decay=0.3),
+        torch.optim.Muon(
+            [theirs], lr=0.1, momentum=0.95, weight_decay=0.3, adjust_lr_fn="match_rms_adamw"
+        ),
+    )
+    for _ in range(3):
+        grad = torch.randn(shape)
+        for weight, optimizer in zip((ours, theirs), optimizers, strict=True):
+            weight.grad = grad.clone()
+            optimizer.step()
+    assert torch.equal(ours, theirs) or not in_bf16
+    # bfloat16 has three digits.
+    assert torch.allclose(ours, theirs, atol=0.02)
+
+
+def test_a_step_of_muon_is_orthogonal() -> None:
     model = Small()
     before = model.matrix.weight.detach().clone()
-    twin = nn.Parameter(before.clone())
-    optimizer = MuonWithAdamW(model, lr=0.1, weight_decay=0.0)
-    after = train(model, optimizer, num_steps=1)[1]
-    assert model.matrix.weight.grad is not None
-    twin.grad = model.matrix.weight.grad.clone()
-    torch.optim.Muon(
-        [twin], lr=0.1, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
-    ).step()
-    assert torch.equal(after, twin)
+    after = train(model, MuonWithAdamW(model, lr=0.1, weight_decay=0.0), num_steps=1)[1]
     # An orthogonal step: its singular values are near 0.2 · lr · sqrt(4), where the iteration
     # brings the strong ones.
     singular = torch.linalg.svdvals(before - after) / (0.2 * 0.1 * 2)
     assert 0.5 < float(singular.max()) < 1.3
+
+
+def test_singular_values_come_near_one_whatever_they_were() -> None:
+    torch.manual_seed(0)
+    found = torch.linalg.svdvals(orthogonalized(torch.randn(5, 9), torch.float32))
+    assert float(found.min()) > 0.6
+    assert float(found.max()) < 1.3
 
 
 def test_a_schedule_reaches_both() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from avalan.data.cloze import cloze_record
 from avalan.data.decisions import decision_record
+from avalan.data.general import GENERAL, general_record
 from avalan.data.lookup import copy_record, drill_record, lookup_record
 from avalan.data.reading import reading_record, simple_reading_record
 from avalan.data.worlds import Level
@@ -42,6 +43,12 @@ class Stage:
     """Short passages with plain questions."""
     cloze: float = 0.0
     copy: float = 0.0
+    sums: float = 0.0
+    """Sums in steps; this and what follows is without reflection."""
+    prose: float = 0.0
+    talk: float = 0.0
+    pages: float = 0.0
+    """A passage in the prompt, and a question about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +76,7 @@ def stage_at(stages: tuple[Stage, ...], progress: float) -> Stage:
 
 def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train") -> Record:
     """A training record of `stage`'s mixture."""
-    kinds = ("lookup", "reading", "decisions", "drill", "simple", "cloze", "copy")
+    kinds = ("lookup", "reading", "decisions", "drill", "simple", "cloze", "copy", *GENERAL)
     (kind,) = rng.choices(kinds, weights=[getattr(stage, name) for name in kinds])
     made = one(kind, rng, "train", identifier=identifier, split=split)
     if rng.random() < 0.06:
@@ -79,7 +86,9 @@ def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train"
 
 
 def one(kind: str, rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
-    """A record of one kind: copy, drill, lookup, simple, cloze, reading or decisions."""
+    """A record of one kind: a field of `Stage`."""
+    if kind in GENERAL:
+        return general_record(kind, rng, level, identifier=identifier, split=split)
     if kind in ("copy", "drill", "lookup"):
         tabulate = {"copy": copy_record, "drill": drill_record, "lookup": lookup_record}[kind]
         return tabulate(rng, identifier=identifier, split=split)

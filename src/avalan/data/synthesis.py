@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from avalan.data.general import general_record
+from avalan.data.general import GENERAL
 from avalan.data.mixture import one, rng_for
 from avalan.data.textbook import Textbook
 from avalan.data.textbook_records import textbook_maker
@@ -30,7 +30,6 @@ GENERATOR = 1
 """Raised when the same recipe comes to give other records."""
 
 REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill")
-GENERAL = ("prose", "sums", "talk")
 WRITTEN = ("textbook",)
 """Kinds of records: made of invented worlds, ordinary text, and what was written one by one."""
 KINDS = (*REFLECTIVE, *GENERAL, *WRITTEN)
@@ -202,8 +201,7 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
         ConfigurationError: it wants the textbook's, and there is no textbook.
     """
     wanted = {kind for shares in recipe.parts.values() for kind, share in shares.items() if share}
-    found: dict[str, Maker] = {kind: partial(one, kind) for kind in REFLECTIVE}
-    found |= {kind: partial(general_record, kind) for kind in GENERAL}
+    found: dict[str, Maker] = {kind: partial(one, kind) for kind in (*REFLECTIVE, *GENERAL)}
     if "textbook" in wanted:
         if book is None:
             raise ConfigurationError(

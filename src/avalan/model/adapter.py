@@ -12,6 +12,8 @@ from avalan.locale import _
 from avalan.model.prompt import read_json
 
 _WEIGHTS = "adapter_model.safetensors"
+NEW_ROWS = "new_rows.safetensors"
+"""Of tokens that the base lacks, as they were before the adapter was trained."""
 _CHOOSING = ("layers_to_transform", "exclude_modules")
 """What leaves out layers that the names of the targets mean."""
 

@@ -313,7 +313,10 @@ def _tokenizer(folder: Path, settings: EngineSettings) -> Tokenizer:
         return add_tokens(definition, settings.tokens, settings.special_tokens)
 
     if settings.tokenizer is None:
-        return load_tokenizer(folder, change=change)
+        beside = Path(settings.adapter).expanduser() if settings.adapter else folder
+        # An adapter that was trained with new tokens brings its tokenizer.
+        brought = beside if (beside / DEFINITION).is_file() else folder
+        return load_tokenizer(brought, change=change, eos_ids=configured_eos_ids(folder))
     other = find_tokenizer_folder(settings.tokenizer, replace(settings, revision=None))
     return load_tokenizer(other, change=change, eos_ids=configured_eos_ids(folder))
 

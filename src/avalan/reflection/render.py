@@ -3,6 +3,9 @@
     <prompt> [Retrieval] <paragraph>title⏎text</paragraph>[Relevant] answer [Fully supported]
     [Utility:5] <eos>
 
+In a vocabulary with AVALON's seven tokens alone there are no marks and no judgements: a passage is
+text between blank lines, after the decision and before the answer.
+
 Every passage is followed at once by its judgement, so that a passage may be read alone, after
 others, or on a fork. An answer that is a span of the passage repeats the passage's own token ids:
 copying needs no re-tokenisation, and the loop gets exact offsets back.
@@ -14,10 +17,11 @@ from typing import Literal, Protocol
 
 from avalan.model.entities import Message
 from avalan.reflection.record import LossWeights, Record, RecordPassage, Segment
-from avalan.reflection.tokens import ReflectionIds
+from avalan.reflection.tokens import AvalonIds, ReflectionIds
 
 Kind = Literal["prompt", "text", "reflection", "markup", "passage", "eos"]
 CharSpan = tuple[int, int]
+AnyIds = ReflectionIds | AvalonIds
 
 
 class TextEncoder(Protocol):
@@ -65,12 +69,21 @@ def encode_passage(encoder: TextEncoder, title: str, text: str) -> EncodedPassag
     return EncodedPassage(tuple(token_ids), spans)
 
 
-def render(record: Record, encoder: TextEncoder, ids: ReflectionIds, eos_id: int) -> list[Piece]:
-    """The pieces of a record, in order; an open record (no utility) has no end, unless plain."""
+def render(record: Record, encoder: TextEncoder, ids: AnyIds | None, eos_id: int) -> list[Piece]:
+    """The pieces of a record, in order; an open record (no utility) has no end, unless plain.
+
+    Args:
+        ids: those of the vocabulary; None where it has none, and the record must be plain.
+    """
     pieces = [Piece(tuple(encoder.encode_chat(record.messages)), "prompt")]
     for segment in record.segments:
-        pieces += _segment(segment, encoder, ids)
-    if record.utility is not None:
+        if ids is None:
+            pieces.append(_text(segment, encoder))
+        elif isinstance(ids, AvalonIds):
+            pieces += _avalon_segment(segment, encoder, ids)
+        else:
+            pieces += _segment(segment, encoder, ids)
+    if record.utility is not None and ids is not None:
         pieces.append(Piece((ids.utility[record.utility - 1],), "reflection"))
     if record.utility is not None or record.is_plain:
         pieces.append(Piece((eos_id,), "eos"))
@@ -95,11 +108,27 @@ def _segment(segment: Segment, encoder: TextEncoder, ids: ReflectionIds) -> list
         first, last = encoded.tokens_of(*segment.span)
         pieces.append(Piece(encoded.token_ids[first:last], "text"))
     else:
-        pieces.append(Piece(tuple(encoder.encode(segment.text)), "text"))
+        pieces.append(_text(segment, encoder))
     if segment.support is not None:
         grade = ("full", "partial", "none").index(segment.support)
         pieces.append(Piece((ids.support[grade],), "reflection"))
     return pieces
+
+
+def _avalon_segment(segment: Segment, encoder: TextEncoder, ids: AvalonIds) -> list[Piece]:
+    pieces = []
+    decisions = {"retrieve": ids.retrieval, "none": ids.no_retrieval}
+    if segment.decision in decisions:
+        pieces.append(Piece((decisions[segment.decision],), "reflection"))
+    for passage in segment.passages:
+        shown = "\n".join(part for part in (passage.title, passage.text) if part)
+        pieces.append(Piece(tuple(encoder.encode(f"\n\n{shown}\n\n")), "passage"))
+    return pieces if segment.text is None else [*pieces, _text(segment, encoder)]
+
+
+def _text(segment: Segment, encoder: TextEncoder) -> Piece:
+    assert segment.text is not None, "only a decision may stand alone"
+    return Piece(tuple(encoder.encode(segment.text)), "text")
 
 
 def _passage(passage: RecordPassage, encoded: EncodedPassage, ids: ReflectionIds) -> list[Piece]:

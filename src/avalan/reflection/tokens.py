@@ -5,8 +5,9 @@ marks that the host puts around a passage. They must be *special* tokens of the 
 only those can be switched off while a document's text is encoded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from avalan.errors import ModelError
 
@@ -30,6 +31,29 @@ ALL = (*DECISION, *RELEVANCE, *SUPPORT, *UTILITY, *MARKUP)
 """Of the profile self-rag."""
 AVALON = (RETRIEVAL, NO_RETRIEVAL, *UTILITY)
 """Of the profile avalon."""
+
+
+Profile = Literal["avalon", "self-rag", "none"]
+PROFILES: Mapping[Profile, tuple[str, ...]] = {"avalon": AVALON, "self-rag": ALL, "none": ()}
+"""The tokens of each."""
+DESCRIPTIONS: Mapping[str, str] = {
+    RETRIEVAL: "look it up, search the documents, retrieval needed",
+    NO_RETRIEVAL: "no search needed, known already, answer directly",
+    CONTINUE: "go on with the same evidence",
+    RELEVANT: "relevant, on the subject, this helps",
+    IRRELEVANT: "not relevant, another subject, this does not help",
+    FULLY_SUPPORTED: "fully supported, the text says so, true",
+    PARTIALLY_SUPPORTED: "partly supported, the text says some of it",
+    NO_SUPPORT: "not supported, the text says otherwise, false",
+    UTILITY[0]: "useless answer, very bad, one of five",
+    UTILITY[1]: "poor answer, bad, two of five",
+    UTILITY[2]: "fair answer, in part, three of five",
+    UTILITY[3]: "good answer, four of five",
+    UTILITY[4]: "perfect answer, excellent, five of five",
+    PARAGRAPH: "here a passage begins, quote, text:",
+    PARAGRAPH_END: "here the passage ends, end of quote.",
+}
+"""What each token stands for, in words: where a vocabulary gets it new, it begins as these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,5 @@
-"""Recipes of every kind: a language model from nothing, an embedder or a reader from an encoder."""
+"""Recipes of every kind: a language model from nothing or from one that exists, an embedder or a
+reader from an encoder."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +8,15 @@ from avalan.errors import ConfigurationError
 from avalan.train.embedder_recipe import EmbedderRecipe, embedder_from_table
 from avalan.train.reader_recipe import ReaderRecipe, reader_from_table
 from avalan.train.recipe import Recipe, read_recipe, recipe_from_table
+from avalan.train.tuning_recipe import TuningRecipe, tuning_from_table
 
-AnyRecipe = Recipe | EmbedderRecipe | ReaderRecipe
+AnyRecipe = Recipe | EmbedderRecipe | ReaderRecipe | TuningRecipe
 
 _KINDS: dict[object, Callable[[dict[str, Any], str], AnyRecipe]] = {
     None: recipe_from_table,
     "embedder": embedder_from_table,
     "reader": reader_from_table,
+    "tuning": tuning_from_table,
 }
 
 
@@ -39,9 +42,10 @@ def from_table(table: dict[str, Any], name: str) -> AnyRecipe:
     kind = table.get("kind")
     if not isinstance(kind, str | None) or kind not in _KINDS:
         raise ConfigurationError(
-            "The recipe {name} is of the kind {kind!r}; write kind = 'embedder' or 'reader', or "
-            "leave it out for a language model.",
+            "The recipe {name} is of the kind {kind!r}; write one of {known}, or leave kind out "
+            "for a language model from nothing.",
             name=name,
             kind=kind,
+            known=", ".join(str(each) for each in _KINDS if each),
         )
     return _KINDS[kind](table, name)

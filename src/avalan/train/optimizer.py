@@ -1,15 +1,75 @@
 """Muon for the matrices inside the blocks, AdamW for the rest, as one optimizer.
 
 Muon orthogonalises each matrix's momentum (Jordan et al., 2024, kellerjordan.github.io/posts/muon);
-torch's implementation scales its step to AdamW's size (Liu et al., 2025, arXiv:2502.16982), so both
-share one learning rate.
+its step is scaled to AdamW's size (Liu et al., 2025, arXiv:2502.16982), so both share one learning
+rate.
+
+torch has Muon too, and `Muon` here is the same but for one thing: torch orthogonalises in bfloat16
+always, which a processor without such products only imitates. A step of a model of 3M parameters
+took 4.7 s for that alone, and takes 0.3 s in float32.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_NUM_ITERATIONS = 5
+_LEAST_NORM = 1e-7
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies matrices in bfloat16, rather than imitating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def orthogonalized(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """A matrix with the directions of `matrix` and singular values near 1, by Newton-Schulz.
+
+    Args:
+        matrix: (rows, columns).
+        dtype: in which to compute.
+    """
+    a, b, c = _COEFFICIENTS
+    is_tall = matrix.size(0) > matrix.size(1)
+    found = matrix.to(dtype).T if is_tall else matrix.to(dtype)
+    found = found / found.norm().clamp(min=_LEAST_NORM)
+    for _ in range(_NUM_ITERATIONS):
+        gram = found @ found.T
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    return found.T if is_tall else found
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised, for matrices alone."""
+
+    def __init__(
+        self, params: Iterable[Tensor], *, lr: float, momentum: float, weight_decay: float
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Move each matrix that has a gradient."""
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+                held = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
+                dtype = torch.bfloat16 if has_bf16(matrix.device) else torch.float32
+                update = orthogonalized(matrix.grad.lerp(held, momentum), dtype)
+                matrix.mul_(1 - rate * group["weight_decay"])
+                matrix.add_(update, alpha=-rate * 0.2 * math.sqrt(max(matrix.shape)))
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -19,9 +79,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         inner = [p for name, p in named if p.ndim == 2 and "embed" not in name]
         outer = [p for name, p in named if p.ndim != 2 or "embed" in name]
-        self.muon = torch.optim.Muon(
-            inner, lr=lr, momentum=0.95, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
+        self.muon = Muon(inner, lr=lr, momentum=0.95, weight_decay=weight_decay)
         # Norms and the embedding, which is the output layer too, do not decay.
         self.adamw = torch.optim.AdamW(outer, lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
         super().__init__([*inner, *outer], {"lr": lr})

@@ -9,6 +9,8 @@ from avalan.train.embedder_recipe import EmbedderRecipe, Student
 from avalan.train.kinds import AnyRecipe
 from avalan.train.reader_recipe import ReaderRecipe
 from avalan.train.recipe import ModelShape, Recipe
+from avalan.train.tuning_plan import Sizes, activation_bytes, tuning_sizes
+from avalan.train.tuning_recipe import TuningRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,10 @@ class Plan:
     recipe: str
     folder: str
     num_parameters: int
+    num_trained: int
+    """Of them, and of what is put beside them, those that learn."""
+    memory_bytes: int
+    """About: weights, gradients, what the optimizer remembers, and a step's activations."""
     num_steps: int
     tokens_per_step: int
     """Tokens of all rows of a step, padding included."""
@@ -40,20 +46,22 @@ def plan(recipe: AnyRecipe, out: Path) -> Plan:
         ConfigurationError: `out` holds another run.
     """
     run_folder.check(recipe, out)
-    tokens_per_step = recipe.run.rows_per_step * _row_length(recipe)
+    sizes = _sizes(recipe)
     checkpoint = run_folder.last_checkpoint(out)
     done = run_folder.step_of(checkpoint) if checkpoint else 0
     reports = run_folder.reports(out)
     speed = reports[-1].tokens_per_s if reports else None
-    left = (recipe.run.num_steps - done) * tokens_per_step
+    left = (sizes.num_steps - done) * sizes.tokens_per_step
     return Plan(
         recipe=recipe.name,
         folder=str(out),
-        num_parameters=size(recipe),
-        num_steps=recipe.run.num_steps,
-        tokens_per_step=tokens_per_step,
-        num_tokens=recipe.run.num_steps * tokens_per_step,
-        checkpoint_bytes=checkpoint_size(recipe),
+        num_parameters=sizes.num_parameters,
+        num_trained=sizes.num_trained,
+        memory_bytes=sizes.memory_bytes,
+        num_steps=sizes.num_steps,
+        tokens_per_step=sizes.tokens_per_step,
+        num_tokens=sizes.num_steps * sizes.tokens_per_step,
+        checkpoint_bytes=sizes.checkpoint_bytes,
         save_steps=recipe.run.save_steps,
         done_steps=done,
         tokens_per_s=speed,
@@ -61,33 +69,47 @@ def plan(recipe: AnyRecipe, out: Path) -> Plan:
     )
 
 
-def _row_length(recipe: AnyRecipe) -> int:
-    """Tokens of a row at most."""
-    match recipe:
-        case EmbedderRecipe():
-            return recipe.corpus.max_tokens
-        case ReaderRecipe():
-            return recipe.lessons.max_tokens
-        case _:
-            return recipe.model.context_length
-
-
-def size(recipe: AnyRecipe) -> int:
-    """Weights of the model that `recipe` makes."""
-    match recipe:
-        case EmbedderRecipe():
-            return num_student_parameters(recipe.student)
-        case ReaderRecipe():
-            return num_reader_parameters()
-        case _:
-            return num_parameters(recipe.model)
-
-
 def checkpoint_size(recipe: AnyRecipe) -> int:
     """Bytes of a checkpoint: float32 weights and what the optimizer remembers of them."""
-    if isinstance(recipe, Recipe):
-        return checkpoint_bytes(recipe.model)
-    return 3 * 4 * size(recipe)
+    return _sizes(recipe).checkpoint_bytes
+
+
+def _sizes(recipe: AnyRecipe) -> Sizes:
+    match recipe:
+        case TuningRecipe():
+            return tuning_sizes(recipe)
+        case EmbedderRecipe():
+            num, length = num_student_parameters(recipe.student), recipe.corpus.max_tokens
+            return _all_learn(recipe, num, length, shape=(recipe.student.num_layers, 384, 0))
+        case ReaderRecipe():
+            num, length = num_reader_parameters(), recipe.lessons.max_tokens
+            return _all_learn(recipe, num, length, shape=(6, 384, 0))
+    model = recipe.model
+    shape = (model.num_layers, model.hidden_size, model.vocab_size)
+    num, length = num_parameters(model), model.context_length
+    return _all_learn(recipe, num, length, shape=shape, kept_bytes=checkpoint_bytes(model))
+
+
+def _all_learn(
+    recipe: Recipe | EmbedderRecipe | ReaderRecipe,
+    num: int,
+    length: int,
+    *,
+    shape: tuple[int, int, int],
+    kept_bytes: int | None = None,
+) -> Sizes:
+    """Of a run in which every weight learns, over rows of `length` tokens."""
+    tokens = recipe.run.rows_per_step * length
+    kept_bytes = 12 * num if kept_bytes is None else kept_bytes
+    return Sizes(
+        num_parameters=num,
+        num_trained=num,
+        # What a checkpoint has, and the gradients.
+        memory_bytes=kept_bytes + 4 * num + activation_bytes(tokens, *shape),
+        num_steps=recipe.run.num_steps,
+        tokens_per_step=tokens,
+        checkpoint_bytes=kept_bytes,
+    )
 
 
 def num_student_parameters(

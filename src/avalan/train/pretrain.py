@@ -35,10 +35,11 @@ from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.train import run_folder
 from avalan.train import tokenizer as bpe
 from avalan.train.kinds import AnyRecipe
-from avalan.train.optimizer import MuonWithAdamW
+from avalan.train.optimizer import MuonWithAdamW, has_bf16
 from avalan.train.progress import Event, Phase, Progress
 from avalan.train.recipe import Recipe
 from avalan.train.rows import Rows, tokenizer_texts
+from avalan.train.schedules import wsd_factor
 
 PRIMITIVE_CACHE = "128"
 """Kernels that oneDNN keeps; it reads this before its first one. Each step grades another number of
@@ -59,17 +60,6 @@ def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> 
     """
     losses = F.cross_entropy(logits.float(), targets, reduction="none")
     return (losses * weights).sum() / weights.sum()
-
-
-def wsd_factor(step: int, *, num_steps: int, warmup_steps: int, decay_share: float) -> float:
-    """The learning rate's factor at `step`: warm up, stay, decay linearly to 0.
-
-    Source: Hu et al., 2024, arXiv:2404.06395 (WSD).
-    """
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    decay_steps = max(1, round(num_steps * decay_share))
-    return min(1.0, max(0.0, (num_steps - step) / decay_steps))
 
 
 def wsd_schedule(optimizer: torch.optim.Optimizer, run: Any) -> Any:
@@ -278,7 +268,11 @@ def _tokenizer(recipe: Recipe, folder: Path, show: Callable[[Event], None]) -> T
     """The run's tokenizer, learned first where it is not there yet."""
     if not folder.exists():
         show(Phase(text=_("Learning the tokenizer")))
-        learned = bpe.learn(tokenizer_texts(recipe), vocab_size=recipe.model.vocab_size)
+        learned = bpe.learn(
+            tokenizer_texts(recipe),
+            vocab_size=recipe.model.vocab_size,
+            reflects=recipe.model.reflects,
+        )
         partial = folder.with_name(f"{folder.name}.partial")
         bpe.save(learned, partial, context_length=recipe.model.context_length)
         partial.replace(folder)
@@ -344,7 +338,7 @@ def training_arguments(
         per_device_train_batch_size=rows,
         learning_rate=run.learning_rate,
         max_grad_norm=run.max_grad_norm,
-        bf16=bf16,
+        bf16=bf16 and has_bf16(torch.device("cpu" if uses_cpu else "cuda")),
         use_cpu=uses_cpu,
         save_steps=run.save_steps,
         save_total_limit=2,

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Progress(TrainerCallback):
         self.show = show
         self.started: tuple[float, int] | None = None
         self.is_stopping = False
+        self.last: StepReport | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         run_folder.forget_reports_after(state.global_step, self.out)
@@ -44,7 +45,14 @@ class Progress(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
     ) -> None:
-        if not logs or "loss" not in logs or self.started is None:
+        if not logs or self.started is None:
+            return
+        if "eval_loss" in logs and self.last is not None:
+            self._tell(
+                replace(self.last, step=state.global_step, held_out_loss=float(logs["eval_loss"]))
+            )
+            return
+        if "loss" not in logs or not state.is_world_process_zero:
             return
         began, first_step = self.started
         speed = (state.global_step - first_step) / (time.monotonic() - began)
@@ -56,6 +64,10 @@ class Progress(TrainerCallback):
             tokens_per_s=speed * self.tokens_per_step,
             remaining_s=(state.max_steps - state.global_step) / speed,
         )
+        self.last = report
+        self._tell(report)
+
+    def _tell(self, report: StepReport) -> None:
         with (self.out / run_folder.METRICS).open("a") as file:
             file.write(json.dumps(asdict(report)) + "\n")
         self.show(report)

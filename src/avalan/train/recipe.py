@@ -12,6 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from avalan.data.general import GENERAL
 from avalan.data.mixture import Stage
 from avalan.errors import ConfigurationError
 from avalan.locale import _, _n
@@ -44,6 +45,8 @@ class ModelShape:
     """Most tokens that the model reads at once, and the length of a training row."""
     rope_theta: float = 10_000.0
     """Base of the rotary position embedding."""
+    reflects: bool = True
+    """Whether the vocabulary has reflection tokens; without, stages have only what needs none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +280,14 @@ def _check_values(recipe: Recipe) -> None:
         raise ConfigurationError("The recipe's loss must give text or reflection a weight.")
     for stage in recipe.stages:
         _check_stage(stage)
+        if not model.reflects and (wrong := _reflecting(stage)):
+            raise ConfigurationError(
+                "The stage until {until} has {kind}, which needs reflection tokens; give it only "
+                "{plain}, or set model.reflects = true.",
+                until=stage.until,
+                kind=wrong[0],
+                plain=", ".join(GENERAL),
+            )
 
 
 def check_ranges(
@@ -309,6 +320,11 @@ def _value(recipe: Any, name: str) -> float:
 
 def _impossible(recipe: Any, name: str, demand: str, **values: float) -> ConfigurationError:
     return ConfigurationError(demand, name=name, value=_value(recipe, name), **values)
+
+
+def _reflecting(stage: Stage) -> list[str]:
+    kinds = [row.name for row in dataclasses.fields(stage)]
+    return [name for name in kinds if name not in ("until", *GENERAL) and getattr(stage, name)]
 
 
 def _check_stage(stage: Stage) -> None:

@@ -28,7 +28,7 @@ class Rows(Dataset[dict[str, Tensor]]):
     def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
         self.recipe = recipe
         self.tokenizer = tokenizer
-        self.ids = reflection_ids(tokenizer.token_id)
+        self.ids = reflection_ids(tokenizer.token_id) if recipe.model.reflects else None
         self.pad_id, self.end_id = _control_id(tokenizer, PAD), _control_id(tokenizer, END)
         loss = asdict(recipe.loss)
         self.shown_share: float = loss.pop("shown_share")

@@ -27,7 +27,11 @@ from avalan.train.kinds import AnyRecipe, from_table
 
 RECIPE, METRICS, TOKENIZER, MODEL = "recipe.json", "metrics.jsonl", "tokenizer", "model"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-_ARCHIVES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+_ARCHIVES = ("optimizer.pt", "scheduler.pt")
+_RANDOM_STATES = "rng_state*.pth"
+"""One, or one of each process."""
+_WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+"""Of the whole model, or of what PEFT trains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class StepReport:
     tokens_per_s: float
     remaining_s: float
     """Estimated from the speed since this start of the run."""
+    held_out_loss: float | None = None
+    """On what is held out, where this report looked at it."""
 
 
 # --- whose it is ----------------------------------------------------------------------------------
@@ -221,10 +227,13 @@ def is_whole(checkpoint: Path) -> bool:
     """
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        archives = all(zipfile.is_zipfile(checkpoint / name) for name in _ARCHIVES)
-        weights = _is_whole_safetensors(checkpoint / "model.safetensors")
-        return archives and weights and state["global_step"] == step_of(checkpoint)
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        drawn = list(checkpoint.glob(_RANDOM_STATES))
+        archives = [*(checkpoint / name for name in _ARCHIVES), *drawn]
+        whole = all(zipfile.is_zipfile(path) for path in archives) and bool(drawn)
+        weights = next(path for name in _WEIGHTS if (path := checkpoint / name).is_file())
+        is_its = state["global_step"] == step_of(checkpoint)
+        return whole and is_its and _is_whole_safetensors(weights)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration, struct.error):
         return False
 
 

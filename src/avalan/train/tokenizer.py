@@ -26,8 +26,11 @@ QWEN2_PATTERN = (
 )
 
 
-def learn(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
+def learn(texts: Iterable[str], *, vocab_size: int, reflects: bool = True) -> Tokenizer:
     """A tokenizer of exactly `vocab_size` entries: control tokens, bytes, then merges.
+
+    Args:
+        reflects: whether reflection tokens are among the control tokens.
 
     Raises:
         ConfigurationError: the texts hold too few different words for so many entries.
@@ -42,7 +45,7 @@ def learn(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[*CONTROL, *tokens.ALL],
+        special_tokens=[*CONTROL, *(tokens.ALL if reflects else ())],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -103,10 +103,18 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         "{size} every {count:,} steps, the last two are kept", size=size, count=plan.save_steps
     )
     return [
-        (_("parameters"), count_text(plan.num_parameters)),
+        (_("parameters"), _parameters(plan)),
+        (_("memory"), _("about {size}", size=bytes_text(plan.memory_bytes))),
         (_("tokens"), _("{total}, {count:,} a step", total=tokens, count=plan.tokens_per_step)),
         (_("steps"), steps),
         (_("checkpoints"), kept),
         (_("folder"), plan.folder),
         (_("time"), time),
     ]
+
+
+def _parameters(plan: Plan) -> str:
+    total = count_text(plan.num_parameters)
+    if plan.num_trained == plan.num_parameters:
+        return _("{total}, all of them learn", total=total)
+    return _("{total}, of which {trained} learn", total=total, trained=count_text(plan.num_trained))

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from avalan.errors import reason_of
 from avalan.locale import _
 from avalan.model.adapter import find_weights, foreign
+from avalan.model.engine.new_rows import take_rows
 
 
 def merged(model: Any, folder: Path) -> Any:
@@ -19,6 +20,7 @@ def merged(model: Any, folder: Path) -> Any:
         ModelError: there is no adapter, or it is of another model.
     """
     weights = find_weights(folder)
+    take_rows(model, folder)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # What is missing is counted below.

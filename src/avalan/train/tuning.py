@@ -1,0 +1,441 @@
+"""Teach a language model which exists, by LoRA, by its new tokens' rows, or as a whole.
+
+transformers' Trainer does the work, accelerate spreads it over processes, PEFT changes the model.
+Ours are the rows, the new tokens and the loss: TRL's supervised trainer knows no weights of spans
+and no distance to the base.
+"""
+
+import copy
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    EarlyStoppingCallback,
+    PrinterCallback,
+    TrainerCallback,
+    TrainingArguments,
+    default_data_collator,
+)
+
+from avalan.errors import ConfigurationError, ModelError
+from avalan.locale import _
+from avalan.model.adapter import NEW_ROWS
+from avalan.model.engine.new_rows import is_tied, save_rows
+from avalan.model.prompt import Tokenizer, load_tokenizer, read_json
+from avalan.model.vocabulary import save_tokenizer
+from avalan.reflection.tokens import PROFILES
+from avalan.train import new_tokens, run_folder
+from avalan.train.optimizer import MuonWithAdamW, has_bf16
+from avalan.train.pretrain import (
+    PRIMITIVE_CACHE,
+    RowTrainer,
+    begin,
+    finishing,
+    quieten,
+    train_to_end,
+)
+from avalan.train.progress import Event, Phase, Progress
+from avalan.train.schedules import factor_of
+from avalan.train.teacher_vectors import check_weights
+from avalan.train.tuning_losses import cross_entropy_sum, kl_sum, without
+from avalan.train.tuning_plan import base_folder
+from avalan.train.tuning_recipe import TuningRecipe
+from avalan.train.tuning_rows import Rows, made_rows
+from avalan.train.tuning_tokens import end_of_turn
+
+ADAPTER = "adapter"
+_ROWS = "rows"
+
+
+class TuningTrainer(RowTrainer):
+    """A Trainer that weighs each target, and holds a model to its base where it says so."""
+
+    recipe: TuningRecipe
+    num_old: int
+    """Tokens that the base has."""
+    reflection_ids: Sequence[int] = ()
+    frozen: Any = None
+    """The base, where the model is trained as a whole and its loss wants one."""
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor]:
+        """The batches of a step, and the total weight of their targets on all devices."""
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        own = sum((batch["weights"][:, 1:].sum() for batch in batches), torch.tensor(0.0))
+        return batches, self.accelerator.gather(own.to(device)[None]).sum()
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+        **_kwargs: Any,
+    ) -> Any:
+        total, weight = self._sum(model, inputs)
+        if num_items_in_batch is None:
+            loss = total / weight.clamp(min=1e-9)
+        else:
+            # Gradients are averaged over devices; what is wanted is their sum.
+            loss = total / num_items_in_batch * self.accelerator.num_processes
+        if not torch.isfinite(loss):
+            raise self._diverged(_("The loss is not a finite number"), self._step)
+        return (loss, None) if return_outputs else loss
+
+    def _sum(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The sum over the graded targets, and their weight."""
+        loss = self.recipe.loss
+        weights, targets = inputs["weights"][:, 1:], inputs["input_ids"][:, 1:]
+        graded = weights > 0
+        read = {name: inputs[name] for name in ("input_ids", "position_ids")}
+        logits = _logits(model, read)[graded]
+        weights, targets = weights[graded], targets[graded]
+        if loss.mask_reflection:
+            logits = without(logits, inputs["is_inside"][:, 1:][graded], self.reflection_ids)
+        total = cross_entropy_sum(logits, targets, weights)
+        plain = inputs["is_plain"][:, 1:][graded]
+        if loss.kl and self.model.training and bool(plain.any()):
+            base = self._base_logits(model, read)[graded][plain]
+            base[:, self.num_old :] = -torch.inf
+            total = total + loss.kl * kl_sum(logits[plain], base, weights[plain])
+        return total, weights.sum()
+
+    @torch.no_grad()
+    def _base_logits(self, model: Any, read: dict[str, Tensor]) -> Tensor:
+        if self.frozen is not None:
+            return _logits(self.frozen, read)
+        inner = self.accelerator.unwrap_model(model)
+        was_training = inner.training
+        inner.eval()
+        with inner.disable_adapter():
+            found = _logits(inner, read)
+        inner.train(was_training)
+        return found
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], *_args: Any, **_kwargs: Any
+    ) -> tuple[Tensor, None, None]:
+        """The loss of a batch that is held out."""
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach(), None, None
+
+
+def _logits(model: Any, read: dict[str, Tensor]) -> Tensor:
+    """The logits of each target, (rows, length - 1, vocab_size).
+
+    Without a cache: with one, transformers would let packed records see each other.
+    """
+    found: Tensor = model(**read, use_cache=False).logits
+    return found[:, :-1]
+
+
+def tune(
+    recipe: TuningRecipe, out: Path, show: Callable[[Event], None], *, device: str | None = None
+) -> Path:
+    """Run `recipe` in the folder `out`, going on from its last whole checkpoint if there is one.
+
+    What Ctrl-C does is `pretrain`'s. Under `torchrun` each process runs this, and they share the
+    work.
+
+    Args:
+        show: is told how the run stands, by the first process.
+        device: `cpu` or `cuda`; without it, CUDA where there is one.
+
+    Returns:
+        The folder of the finished model: a plain checkpoint. What PEFT trained lies beside it, in
+        `adapter`.
+
+    Raises:
+        ConfigurationError: `out` holds the run of another recipe, the device is absent, the data
+            cannot be read or fit no row, or the loss is no number any more.
+        ModelError: the base cannot be loaded, or nobody knows how it is asked.
+        StateError: `out` cannot be written, or the disk is full.
+        KeyboardInterrupt: it was interrupted.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE)
+    run_folder.check(recipe, out)
+    folder = base_folder(recipe)
+    if recipe.base.sha256:
+        check_weights(folder, recipe.base.sha256, part="base")
+    tokenizer = load_tokenizer(folder)
+    end_of_turn(tokenizer)
+    uses_cpu = begin(recipe, out, device)
+    state = PartialState(cpu=uses_cpu)
+    tell = show if state.is_main_process else lambda event: None
+    with state.main_process_first():
+        tell(Phase(text=_("Reading the records")))
+        tokenizer, num_rows, num_held = _prepared(recipe, folder, out)
+    torch.manual_seed(recipe.run.seed)
+    model = _loaded(recipe, folder, uses_cpu=uses_cpu)
+    num_old = model.get_input_embeddings().weight.shape[0]
+    num_old = min([num_old, *(tokenizer.added_tokens[t] for t in _new(recipe, folder))])
+    frozen = _frozen(model) if _wants_copy(recipe) else None
+    tokens = PROFILES[recipe.tokens.profile]
+    token_ids = new_tokens.prepare(
+        model, tokenizer, _new(recipe, folder), start=recipe.tokens.start, seed=recipe.run.seed
+    )
+    if token_ids and state.is_main_process:
+        save_rows(model, token_ids, out)
+    changed = _changed(model, recipe, token_ids)
+    num_steps = steps_of(recipe, num_rows)
+    rows = Rows(
+        out / _ROWS / "train",
+        num_read=num_steps * recipe.run.rows_per_step,
+        seed=recipe.run.seed,
+    )
+    held = None
+    if num_held:
+        held = Rows(out / _ROWS / "validation", num_read=num_held, seed=recipe.run.seed)
+    progress = Progress(out, recipe.run.rows_per_step * recipe.lessons.max_tokens, tell)
+    trainer = _trainer(
+        recipe, changed, (rows, held), out, progress, num_steps=num_steps, uses_cpu=uses_cpu
+    )
+    trainer.num_old, trainer.frozen = num_old, frozen
+    trainer.reflection_ids = [tokenizer.added_tokens[text] for text in tokens]
+    train_to_end(trainer, out, progress, tell)
+    if state.is_main_process:
+        _finish(trainer.accelerator.unwrap_model(changed), out)
+    state.wait_for_everyone()
+    return out / run_folder.MODEL
+
+
+def is_recurrent(folder: Path) -> bool:
+    """Whether a model has layers whose state runs through a row, so that records would mix."""
+    config = read_json(folder / "config.json")
+    kinds = {**config, **config.get("text_config", {})}.get("layer_types") or ()
+    return any(kind == "linear_attention" for kind in kinds)
+
+
+def steps_of(recipe: TuningRecipe, num_rows: int) -> int:
+    """Optimizer steps of a run over `num_rows` rows."""
+    run = recipe.run
+    return run.num_steps or max(1, round(run.num_epochs * num_rows / run.rows_per_step))
+
+
+def _new(recipe: TuningRecipe, folder: Path) -> list[str]:
+    """The tokens of the recipe's profile that the base lacks."""
+    known = load_tokenizer(folder).added_tokens
+    return [text for text in PROFILES[recipe.tokens.profile] if text not in known]
+
+
+def _prepared(recipe: TuningRecipe, folder: Path, out: Path) -> tuple[Tokenizer, int, int]:
+    """The run's tokenizer, and how many rows there are to read and to be held out."""
+    made = out / run_folder.TOKENIZER
+    if not made.exists():
+        partial = made.with_name(f"{made.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        save_tokenizer(folder, partial, special_tokens=_new(recipe, folder))
+        partial.replace(made)
+    tokenizer = load_tokenizer(made)
+    alone = is_recurrent(folder)
+    num_rows = made_rows(recipe, "train", tokenizer, out / _ROWS / "train", alone=alone)
+    held = recipe.lessons.held_out
+    place = out / _ROWS / "validation"
+    num_held = made_rows(recipe, "validation", tokenizer, place, alone=alone) if held else 0
+    return tokenizer, num_rows, num_held
+
+
+def _loaded(recipe: TuningRecipe, folder: Path, *, uses_cpu: bool) -> Any:
+    quieten()
+    # What does not learn may be coarse; what learns is kept in float32.
+    coarse = recipe.run.bf16 and recipe.change.method != "full" and not uses_cpu
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.bfloat16 if coarse else torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            "The base in {folder} cannot be loaded ({reason}); give another.",
+            folder=folder,
+            reason=str(error).splitlines()[0],
+        ) from error
+
+
+def _wants_copy(recipe: TuningRecipe) -> bool:
+    return recipe.change.method == "full" and recipe.loss.kl > 0
+
+
+def _frozen(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+
+
+def _changed(model: Any, recipe: TuningRecipe, token_ids: Sequence[int]) -> Any:
+    """The model with only that left to learn which the recipe wants."""
+    change = recipe.change
+    if recipe.run.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    if change.method == "full":
+        return model
+    config = peft_config(recipe, model, token_ids)
+    with warnings.catch_warnings():
+        # PEFT says that a tied head is untied; that is what the recipe asked for.
+        warnings.simplefilter("ignore")
+        made = peft.get_peft_model(model, config)
+    for weight in made.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return made
+
+
+def peft_config(recipe: TuningRecipe, model: Any, token_ids: Sequence[int]) -> peft.PeftConfig:
+    """What PEFT is told: the card's `peft_config`, with the recipe's numbers."""
+    change = recipe.change
+    embedding, head = _names_of_matrices(model)
+    rows: dict[str, list[int]] = {embedding: list(token_ids)}
+    if head is not None and not is_tied(model):
+        rows[head] = list(token_ids)
+    if change.method == "rows":
+        return peft.LoraConfig(
+            task_type="CAUSAL_LM", r=1, target_modules=[], trainable_token_indices=rows
+        )
+    targets: Any = list(change.target_modules)
+    whole = [embedding, *([head] if head else [])]
+    return peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=change.rank,
+        lora_alpha=change.alpha,
+        lora_dropout=change.dropout,
+        target_modules="all-linear" if targets == ["all-linear"] else targets,
+        modules_to_save=whole if change.embeddings == "whole" else None,
+        trainable_token_indices=rows if change.embeddings == "rows" and token_ids else None,
+        ensure_weight_tying=change.ensure_weight_tying,
+    )
+
+
+def _names_of_matrices(model: Any) -> tuple[str, str | None]:
+    """The last part of the names of the embedding and of the head."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    names = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
+    return names[id(embedding)], names.get(id(head))
+
+
+def _trainer(
+    recipe: TuningRecipe,
+    model: Any,
+    rows: tuple[Rows, Rows | None],
+    out: Path,
+    progress: Progress,
+    *,
+    num_steps: int,
+    uses_cpu: bool,
+) -> TuningTrainer:
+    run = recipe.run
+    train, held = rows
+    arguments = _arguments(
+        recipe, out, num_steps=num_steps, has_held_out=held is not None, uses_cpu=uses_cpu
+    )
+    optimizer = _optimizer(model, recipe)
+    callbacks: list[TrainerCallback] = [progress]
+    if run.patience and held is not None:
+        callbacks.append(EarlyStoppingCallback(run.patience))
+    trainer = TuningTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=default_data_collator,
+        optimizers=(
+            optimizer,
+            torch.optim.lr_scheduler.LambdaLR(
+                optimizer,
+                lambda step: factor_of(run.schedule, step, num_steps=num_steps, run=run),
+            ),
+        ),
+        callbacks=callbacks,
+    )
+    trainer.recipe = recipe
+    trainer.model_accepts_loss_kwargs = True
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _arguments(
+    recipe: TuningRecipe, out: Path, *, num_steps: int, has_held_out: bool, uses_cpu: bool
+) -> TrainingArguments:
+    run = recipe.run
+    num_processes = PartialState().num_processes
+    share, rest = divmod(run.rows_per_step, num_processes)
+    if rest:
+        raise ConfigurationError(
+            "run.rows_per_step is {rows}, which {num} processes cannot share evenly; change one.",
+            rows=run.rows_per_step,
+            num=num_processes,
+        )
+    at_once = min(run.rows_at_once or share, share)
+    quieten()
+    looks: dict[str, Any] = {}
+    if has_held_out:
+        looks = {
+            "eval_strategy": "steps",
+            "eval_steps": run.save_steps,
+            "per_device_eval_batch_size": at_once,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "eval_loss",
+            "greater_is_better": False,
+        }
+    return TrainingArguments(
+        output_dir=str(out),
+        max_steps=num_steps,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=share // at_once,
+        learning_rate=run.learning_rate,
+        max_grad_norm=run.max_grad_norm,
+        bf16=run.bf16 and has_bf16(torch.device("cpu" if uses_cpu else "cuda")),
+        use_cpu=uses_cpu,
+        save_steps=run.save_steps,
+        save_total_limit=2,
+        logging_steps=max(1, min(10, num_steps // 10)),
+        seed=run.seed,
+        report_to=_report_to(),
+        remove_unused_columns=False,
+        label_names=["weights"],
+        disable_tqdm=True,
+        ddp_find_unused_parameters=False,
+        **looks,
+    )
+
+
+def _report_to() -> str:
+    """TensorBoard where its own variable says so."""
+    return "tensorboard" if os.environ.get("TENSORBOARD_LOGGING_DIR") else "none"
+
+
+def _optimizer(model: nn.Module, recipe: TuningRecipe) -> torch.optim.Optimizer:
+    run = recipe.run
+    if run.optimizer == "muon":
+        return MuonWithAdamW(model, lr=run.learning_rate, weight_decay=run.weight_decay)
+    learned = [weight for weight in model.parameters() if weight.requires_grad]
+    return torch.optim.AdamW(learned, lr=run.learning_rate, weight_decay=run.weight_decay)
+
+
+def _finish(model: Any, out: Path) -> None:
+    """Write the adapter, if there is one, and the model with it merged."""
+    if isinstance(model, peft.PeftModel):
+        adapter = out / ADAPTER
+        shutil.rmtree(adapter, ignore_errors=True)
+        model.save_pretrained(str(adapter))
+        if (out / NEW_ROWS).is_file():
+            shutil.copyfile(out / NEW_ROWS, adapter / NEW_ROWS)
+        _copy_tokenizer(out, adapter)
+        model = model.merge_and_unload()
+    model.config.use_cache = True
+    with finishing(out) as partial:
+        model.to(torch.float16).save_pretrained(partial)
+        _copy_tokenizer(out, partial)
+
+
+def _copy_tokenizer(out: Path, folder: Path) -> None:
+    for file in (out / run_folder.TOKENIZER).iterdir():
+        shutil.copyfile(file, folder / file.name)

@@ -1,0 +1,155 @@
+"""What tuning will take, from the headers of the base's files and a few records; without torch."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from avalan.data.record_files import read_records
+from avalan.errors import ConfigurationError
+from avalan.hub.headers import read_headers
+from avalan.model.entities import EngineSettings
+from avalan.model.load import find_folder
+from avalan.model.prompt import load_tokenizer, read_json
+from avalan.model.vocabulary import add_tokens
+from avalan.reflection.tokens import PROFILES
+from avalan.train.tuning_recipe import TuningRecipe
+from avalan.train.tuning_tokens import all_tokens
+
+_SAMPLED = 200
+"""Records whose tokens are counted."""
+_FILLED = 0.93
+"""Of a row, by records that are packed in their order."""
+_KEPT = 34
+"""Bytes of activations that a layer keeps for each token and unit of width; Korthikanti et al.,
+2022, arXiv:2205.05198, §4.1, of 16 bits and without attention's own: twice that in float32."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Counts and bytes of a run."""
+
+    num_parameters: int
+    num_trained: int
+    memory_bytes: int
+    num_steps: int
+    tokens_per_step: int
+    checkpoint_bytes: int
+
+
+def activation_bytes(num_tokens: int, num_layers: int, width: int, vocab_size: int) -> int:
+    """About what is kept of `num_tokens` for the backward pass, in float32, logits included."""
+    return num_tokens * (2 * _KEPT * num_layers * width + 3 * 4 * vocab_size)
+
+
+def tuning_sizes(recipe: TuningRecipe) -> Sizes:
+    """The sizes of a run; steps from the records' mean length, where epochs count them.
+
+    Raises:
+        ConfigurationError: the data cannot be read.
+        ModelError: the base cannot be found.
+    """
+    folder = base_folder(recipe)
+    config = read_json(folder / "config.json")
+    config = {**config, **config.get("text_config", {})}
+    shapes = {name: tensor.shape for name, tensor in read_headers(folder).items()}
+    num = sum(math.prod(shape) for shape in shapes.values())
+    trained = num_trained(recipe, shapes, is_tied=bool(config.get("tie_word_embeddings")))
+    tokens = recipe.run.rows_per_step * recipe.lessons.max_tokens
+    layers, width = int(config["num_hidden_layers"]), int(config["hidden_size"])
+    at_once = recipe.run.rows_at_once or recipe.run.rows_per_step
+    activations = activation_bytes(
+        at_once * recipe.lessons.max_tokens, layers, width, int(config["vocab_size"])
+    )
+    copies = 2 if recipe.change.method == "full" and recipe.loss.kl else 1
+    return Sizes(
+        num_parameters=num,
+        num_trained=trained,
+        memory_bytes=4 * copies * num + 12 * trained + activations,
+        num_steps=recipe.run.num_steps or _steps(recipe, folder),
+        tokens_per_step=tokens,
+        checkpoint_bytes=12 * trained,
+    )
+
+
+def base_folder(recipe: TuningRecipe) -> Path:
+    """Where the base lies, downloaded if need be.
+
+    Raises:
+        ConfigurationError: the recipe names none.
+        ModelError: there is none.
+    """
+    if not recipe.base.model:
+        raise ConfigurationError(
+            "The recipe {name} names no base; give one with: --set base.model=Qwen/Qwen3-0.6B",
+            name=recipe.name,
+        )
+    settings = EngineSettings(engine="transformers", revision=recipe.base.revision or None)
+    return find_folder(recipe.base.model, settings)
+
+
+def num_trained(
+    recipe: TuningRecipe, shapes: Mapping[str, tuple[int, ...]], *, is_tied: bool
+) -> int:
+    """Weights that learn.
+
+    Args:
+        shapes: of the base's tensors, by name.
+        is_tied: whether the head is the embedding.
+    """
+    change = recipe.change
+    if change.method == "full":
+        return sum(math.prod(shape) for shape in shapes.values())
+    embedding = next(s for name, s in shapes.items() if _is_token_matrix(name))
+    matrices = 1 if is_tied and change.ensure_weight_tying else 2
+    rows = len(PROFILES[recipe.tokens.profile]) * embedding[1] * matrices
+    if change.method == "rows":
+        return rows
+    inside = [
+        shape
+        for name, shape in shapes.items()
+        if len(shape) == 2 and not _is_token_matrix(name) and _is_target(name, recipe)
+    ]
+    lora = change.rank * sum(sum(shape) for shape in inside)
+    match change.embeddings:
+        case "whole":
+            return lora + matrices * math.prod(embedding)
+        case "rows":
+            return lora + rows
+    return lora
+
+
+def _is_token_matrix(name: str) -> bool:
+    return "embed" in name or "lm_head" in name
+
+
+def _is_target(name: str, recipe: TuningRecipe) -> bool:
+    targets = recipe.change.target_modules
+    return targets == ("all-linear",) or name.removesuffix(".weight").endswith(targets)
+
+
+def _steps(recipe: TuningRecipe, folder: Path) -> int:
+    """Steps of all epochs, from the length of the first records."""
+    place = Path(recipe.lessons.data).expanduser()
+    known = load_tokenizer(folder).added_tokens
+    new = [text for text in PROFILES[recipe.tokens.profile] if text not in known]
+    tokenizer = load_tokenizer(folder, change=lambda text: add_tokens(text, (), new))
+    first = islice(read_records(place, "train"), _SAMPLED)
+    lengths = [len(each.input_ids) for each in all_tokens(recipe, first, tokenizer)]
+    if not lengths:
+        return 0
+    num = _num_records(place)
+    num = min(num, recipe.lessons.num) if recipe.lessons.num else num
+    rows = num * sum(lengths) / len(lengths) / (_FILLED * recipe.lessons.max_tokens)
+    return max(1, round(recipe.run.num_epochs * rows / recipe.run.rows_per_step))
+
+
+def _num_records(place: Path) -> int:
+    """Of the training split."""
+    if place.is_dir():
+        told: dict[str, Any] = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+        return sum(row["num"] for row in told["kept"] if row["split"] == "train")
+    return sum(1 for _ in read_records(place, "train"))

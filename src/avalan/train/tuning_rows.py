@@ -1,0 +1,144 @@
+"""Rows of tokens for tuning: made once, kept with the run, and read in a new order each epoch.
+
+They lie in files that are mapped into memory, so that a large data set needs none, and a run that
+goes on reads the same rows.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from avalan.data.record_files import read_records
+from avalan.errors import ConfigurationError
+from avalan.model.prompt import Tokenizer
+from avalan.reflection.record import Record, Split
+from avalan.train.tuning_recipe import TuningRecipe
+from avalan.train.tuning_tokens import Tokens, all_tokens, end_of_turn
+
+_COLUMNS = {
+    "input_ids": np.int32,
+    "position_ids": np.int32,
+    "weights": np.float32,
+    "is_plain": np.bool_,
+    "is_inside": np.bool_,
+}
+_COUNTS = "rows.json"
+
+
+def packed(
+    found: Iterable[Tokens], *, row_length: int, pad_id: int, alone: bool
+) -> Iterator[dict[str, list[Any]]]:
+    """Rows of whole records, each blind to the others in its row, in their order.
+
+    Args:
+        alone: one record to a row, for models with a state that runs through a row.
+    """
+    row = _empty()
+    for each in found:
+        if len(each.input_ids) > row_length:
+            continue
+        is_full = len(row["input_ids"]) + len(each.input_ids) > row_length
+        if row["input_ids"] and (is_full or alone):
+            yield _padded(row, row_length, pad_id)
+            row = _empty()
+        row["position_ids"] += range(len(each.input_ids))
+        for name in ("input_ids", "weights", "is_plain", "is_inside"):
+            row[name] += getattr(each, name)
+    if row["input_ids"]:
+        yield _padded(row, row_length, pad_id)
+
+
+def _empty() -> dict[str, list[Any]]:
+    return {name: [] for name in _COLUMNS}
+
+
+def _padded(row: dict[str, list[Any]], length: int, pad_id: int) -> dict[str, list[Any]]:
+    num = length - len(row["input_ids"])
+    filling = {"input_ids": [pad_id] * num, "position_ids": list(range(num))}
+    return {name: values + filling.get(name, [0] * num) for name, values in row.items()}
+
+
+class Rows(Dataset[dict[str, Tensor]]):
+    """Rows on disk, read in an order that each epoch shuffles anew from the seed."""
+
+    def __init__(self, folder: Path, *, num_read: int, seed: int) -> None:
+        """
+        Args:
+            num_read: how many rows a run reads in all; see `order`.
+            seed: of the order.
+        """
+        self._columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _COLUMNS}
+        self._order = order(len(self._columns["input_ids"]), num_read, seed)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        number = self._order[index]
+        row = {name: torch.from_numpy(np.array(c[number])) for name, c in self._columns.items()}
+        return row | {name: row[name].long() for name in ("input_ids", "position_ids")}
+
+
+def order(num_rows: int, num_read: int, seed: int) -> list[int]:
+    """Which row is read when: all of them in a new order, again and again."""
+    found: list[int] = []
+    epoch = 0
+    while len(found) < num_read:
+        rows = list(range(num_rows))
+        Random(f"{seed}:{epoch}").shuffle(rows)
+        found += rows
+        epoch += 1
+    return found[:num_read]
+
+
+def made_rows(
+    recipe: TuningRecipe, split: Split, tokenizer: Tokenizer, folder: Path, *, alone: bool
+) -> int:
+    """Write the rows of one split into `folder`, unless they are there; how many there are.
+
+    Raises:
+        ConfigurationError: the data cannot be read, or no record fits a row.
+    """
+    if (folder / _COUNTS).is_file():
+        return int(json.loads((folder / _COUNTS).read_text(encoding="utf-8"))["num_rows"])
+    num = recipe.lessons.num if split == "train" else recipe.lessons.held_out
+    records = _first(read_records(Path(recipe.lessons.data).expanduser(), split), num)
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
+    for row in packed(
+        all_tokens(recipe, records, tokenizer),
+        row_length=recipe.lessons.max_tokens,
+        # Any token will do: nothing sees it and nothing is asked of it.
+        pad_id=end_of_turn(tokenizer),
+        alone=alone,
+    ):
+        for name, kind in _COLUMNS.items():
+            columns[name].append(np.array(row[name], kind))
+    num_rows = len(columns["input_ids"])
+    if num_rows == 0 and split == "train":
+        raise ConfigurationError(
+            "No record of {data} fits a row of {tokens:,} tokens; raise lessons.max_tokens, or "
+            "give other data.",
+            data=recipe.lessons.data,
+            tokens=recipe.lessons.max_tokens,
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in columns.items():
+        if values:
+            np.save(folder / f"{name}.npy", np.stack(values))
+    (folder / _COUNTS).write_text(json.dumps({"num_rows": num_rows}) + "\n", encoding="utf-8")
+    return num_rows
+
+
+def _first(records: Iterator[Record], num: int) -> Iterator[Record]:
+    for count, record in enumerate(records, 1):
+        yield record
+        if count == num:
+            return
