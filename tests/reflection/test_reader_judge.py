@@ -18,8 +18,7 @@ from avalan.retrieval.entities import Passage
 @pytest.fixture
 def reader(tmp_path: Path) -> PairReader:
     """Points at every "mat", the last one most, and finds everything relevant."""
-    tokenizer = read_tokenizer(testing.pico_bert(tmp_path), 64)
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(testing.pico_bert(tmp_path))
     mat = tokenizer.token_to_id("mat")
 
     def run(
@@ -55,8 +54,7 @@ def test_a_quote_stands_in_the_passage_whatever_its_heading(
     [("5.1. the cat", True), ("the cat\nD.3.4. the mat", True), ("5.1 the cat", False)],
 )
 def test_no_answer_is_the_number_of_a_section(tmp_path: Path, text: str, is_number: bool) -> None:
-    tokenizer = read_tokenizer(testing.pico_bert(tmp_path), 64)
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(testing.pico_bert(tmp_path))
 
     def first_of_the_page(
         ids: NDArray[np.int64], _mask: NDArray[np.int64], kinds: NDArray[np.int64]
@@ -74,8 +72,7 @@ def test_no_answer_is_the_number_of_a_section(tmp_path: Path, text: str, is_numb
 
 
 def test_where_the_words_are_unclear_the_sentence_is_quoted(tmp_path: Path) -> None:
-    tokenizer = read_tokenizer(testing.pico_bert(tmp_path), 64)
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(testing.pico_bert(tmp_path))
     reader = PairReader(
         tokenizer, lambda ids, *_: np.zeros((*ids.shape, NUM_HEADS), np.float32), longest=64
     )

@@ -53,9 +53,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tokenizer(base: Path) -> tokenizers.Tokenizer:
-    found = read_tokenizer(base, 48)
-    found.no_truncation()
-    return found
+    return read_tokenizer(base)
 
 
 def small() -> Textbook:

@@ -11,6 +11,7 @@ from avalan.hub.headers import read_header, read_headers
 from avalan.locale import _
 from avalan.model.prompt import read_json
 
+CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
 NEW_ROWS = "new_rows.safetensors"
 """Of tokens that the base lacks, as they were before the adapter was trained."""
@@ -68,7 +69,7 @@ def check_fits(folder: Path, model: Path) -> int:
         made = (*tensors.get(f"{name}.lora_B.weight", ())[:1], *shape[1:])
         if places.get(name, made) != made:
             raise foreign(folder, _("its matrices have other shapes"))
-    settings = read_json(folder / "adapter_config.json")
+    settings = read_json(folder / CONFIG)
     used = first.keys() & places.keys()
     if isinstance(settings.get("target_modules"), list) and not any(map(settings.get, _CHOOSING)):
         ends = {name.rpartition(".")[2] for name in first}

@@ -7,7 +7,6 @@ only those can be switched off while a document's text is encoded.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from avalan.errors import ModelError
 
@@ -33,8 +32,7 @@ AVALON = (RETRIEVAL, NO_RETRIEVAL, *UTILITY)
 """Of the profile avalon."""
 
 
-Profile = Literal["avalon", "self-rag", "none"]
-PROFILES: Mapping[Profile, tuple[str, ...]] = {"avalon": AVALON, "self-rag": ALL, "none": ()}
+PROFILES: Mapping[str, tuple[str, ...]] = {"avalon": AVALON, "self-rag": ALL, "none": ()}
 """The tokens of each."""
 DESCRIPTIONS: Mapping[str, str] = {
     RETRIEVAL: "look it up, search the documents, retrieval needed",

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from statistics import median
 
 from avalan.retrieval.entities import Passage
 
@@ -40,7 +39,8 @@ def fuse(
     """
     if not dense:
         return {number: score / most_lexical for number, score in lexical.items()}
-    middle, likest = median(dense.values()), max(dense.values())
+    ranked = sorted(dense.values())
+    middle, likest = (ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2, ranked[-1]
     best_found = max(lexical.values(), default=0.0) or 1.0
 
     def cosine(number: int) -> float:

@@ -21,7 +21,7 @@ from avalan.errors import ConfigurationError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
-from avalan.model.nlp.sentence import load, padded, read_pooling, read_tokenizer
+from avalan.model.nlp.sentence import load, padded, read_pooling, read_tokenizer, token_ids
 from avalan.model.prompt import read_json
 from avalan.train import run_folder
 from avalan.train.embedder_recipe import EmbedderRecipe
@@ -170,8 +170,8 @@ def distil(
     _check_teacher(folder)
     found = texts(recipe.corpus, seed=recipe.run.seed)
     vectors = _taught(found, folder, settings, out, show)
-    tokenizer = read_tokenizer(folder, recipe.corpus.max_tokens)
-    rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(found)]
+    tokenizer = read_tokenizer(folder)
+    rows = token_ids(tokenizer, found, recipe.corpus.max_tokens)
     steps = Steps(recipe, rows, vectors)
     student = _student(recipe, folder, rows, tokenizer)
     progress = Progress(out, steps.mean_tokens(), show)

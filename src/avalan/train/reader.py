@@ -126,8 +126,7 @@ def teach(
             most=config.get("max_position_embeddings", 0),
         )
     book = textbook.read(Path(recipe.lessons.textbook).expanduser()).part("train")
-    tokenizer = read_tokenizer(folder, recipe.lessons.max_tokens)
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(folder)
     steps = Steps(recipe, book, tokenizer)
     # Claimed only now: a recipe that cannot begin may be mended, and then is another one.
     uses_cpu = begin(recipe, out, device)

@@ -25,6 +25,7 @@ from transformers import (
     TrainingArguments,
     default_data_collator,
 )
+from transformers.trainer import TRAINING_ARGS_NAME
 
 from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
@@ -122,6 +123,15 @@ class TuningTrainer(RowTrainer):
         inner.train(was_training)
         return found
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Of what PEFT trains, that alone: it would write a grown embedding as a whole."""
+        if not isinstance(self.model, peft.PeftModel):
+            super()._save(output_dir, state_dict)
+            return
+        folder = output_dir or self.args.output_dir
+        self.model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
+        torch.save(self.args, Path(folder) / TRAINING_ARGS_NAME)
+
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], *_args: Any, **_kwargs: Any
     ) -> tuple[Tensor, None, None]:
@@ -180,11 +190,11 @@ def tune(
     model = _loaded(recipe, folder, uses_cpu=uses_cpu)
     num_old = model.get_input_embeddings().weight.shape[0]
     num_old = min([num_old, *(tokenizer.added_tokens[t] for t in _new(recipe, folder))])
-    frozen = _frozen(model) if _wants_copy(recipe) else None
     tokens = PROFILES[recipe.tokens.profile]
     token_ids = new_tokens.prepare(
         model, tokenizer, _new(recipe, folder), start=recipe.tokens.start, seed=recipe.run.seed
     )
+    frozen = _frozen(model) if _wants_copy(recipe) else None
     if token_ids and state.is_main_process:
         save_rows(model, token_ids, out)
     changed = _changed(model, recipe, token_ids)
@@ -425,7 +435,7 @@ def _finish(model: Any, out: Path) -> None:
     if isinstance(model, peft.PeftModel):
         adapter = out / ADAPTER
         shutil.rmtree(adapter, ignore_errors=True)
-        model.save_pretrained(str(adapter))
+        model.save_pretrained(str(adapter), save_embedding_layers=False)
         if (out / NEW_ROWS).is_file():
             shutil.copyfile(out / NEW_ROWS, adapter / NEW_ROWS)
         _copy_tokenizer(out, adapter)

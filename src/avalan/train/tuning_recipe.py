@@ -4,10 +4,10 @@ The docstrings of the fields, with their units, are the documentation of the TOM
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 from avalan.errors import ConfigurationError
-from avalan.reflection.tokens import Profile
+from avalan.reflection.tokens import PROFILES
 from avalan.train.recipe import RUN_RANGES, check_ranges, read_sections
 from avalan.train.schedules import SCHEDULES
 
@@ -49,7 +49,7 @@ class Lessons:
 class Tokens:
     """Reflection tokens, which the base's vocabulary is given where it lacks them."""
 
-    profile: Profile = "avalon"
+    profile: str = "avalon"
     """avalon (seven), self-rag (all fifteen), or none."""
     start: str = "description"
     """New rows begin as the mean of the tokens of their description, or as the mean of all."""
@@ -190,7 +190,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     },
 }
 _CHOICES = {
-    "tokens.profile": get_args(Profile),
+    "tokens.profile": tuple(PROFILES),
     "tokens.start": STARTS,
     "change.method": METHODS,
     "change.embeddings": EMBEDDINGS,

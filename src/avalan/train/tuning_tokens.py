@@ -11,7 +11,7 @@ from avalan.reflection import avalon_judge
 from avalan.reflection.reading import prompt_ids
 from avalan.reflection.record import Record
 from avalan.reflection.render import AnyIds, Kind, Piece, render
-from avalan.reflection.tokens import Profile, avalon_ids, reflection_ids
+from avalan.reflection.tokens import avalon_ids, reflection_ids
 from avalan.train.tuning_recipe import SYSTEM_PROMPT, Loss, TuningRecipe
 
 
@@ -28,8 +28,8 @@ class Tokens:
     """Whether it stands inside a text, where no reflection token could."""
 
 
-def ids_of(profile: Profile, tokenizer: Tokenizer) -> AnyIds | None:
-    """The ids of a profile's tokens; None for none."""
+def ids_of(profile: str, tokenizer: Tokenizer) -> AnyIds | None:
+    """The ids of the tokens of a profile, see `PROFILES`; None for none."""
     match profile:
         case "avalon":
             return avalon_ids(tokenizer.token_id)

@@ -31,9 +31,7 @@ PAGE = "the cat sat on the mat at the garden. " * 12
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> tokenizers.Tokenizer:
-    found = read_tokenizer(testing.pico_bert(tmp_path_factory.mktemp("bert")), 32)
-    found.no_truncation()
-    return found
+    return read_tokenizer(testing.pico_bert(tmp_path_factory.mktemp("bert")))
 
 
 @pytest.mark.parametrize("longest", [12, 40, 400])

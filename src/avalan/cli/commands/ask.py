@@ -97,6 +97,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with as_usage():
         weights = Weights() if args.weights is None else Weights.parse(args.weights)
     settings = from_args(AskSettings, args, weights=weights)
+    if args.model is None:
+        extras.load("avalan.model.bundled").look_ahead("reader", "bundled", "embedder")
     loop = extras.load("avalan.reflection.loop")
     if args.questions is not None:
         with opened(args.questions) as lines:

@@ -11,6 +11,7 @@ COMMANDS = {
     "train": (_n("Train a model by a recipe"), "avalan.cli.commands.train"),
     "evaluate": (_n("Measure models on a task"), "avalan.cli.commands.evaluate"),
     "export": (_n("Write a model as ONNX or GGUF"), "avalan.cli.commands.model_export"),
+    "merge": (_n("Put an adapter into the weights of its base"), "avalan.cli.commands.model_merge"),
     "profile": (
         _n("Compare the engines that can run a model"),
         "avalan.cli.commands.model_profile",

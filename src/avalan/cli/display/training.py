@@ -56,10 +56,16 @@ def step_line(report: StepReport) -> str:
     parts = [
         _("step {step:,}/{total:,}", step=report.step, total=report.num_steps),
         _("loss {loss:.3f}", loss=report.loss),
+        *_held_out(report),
         _("{speed:,.0f} tokens/s", speed=report.tokens_per_s),
         _("{time} left", time=seconds_text(left)) if left else _("done"),
     ]
     return " · ".join(parts)
+
+
+def _held_out(report: StepReport) -> list[str]:
+    loss = report.held_out_loss
+    return [] if loss is None else [_("{loss:.3f} on what is held out", loss=loss)]
 
 
 def loss_chart(reports: Sequence[StepReport], *, width: int) -> list[str]:

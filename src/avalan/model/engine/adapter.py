@@ -31,7 +31,7 @@ def merged(model: Any, folder: Path) -> Any:
         raise foreign(folder, reason_of(error)) from error
     with safe_open(weights, "pt") as file:
         num_stored = len(file.keys())
-    num_used = len(peft.get_peft_model_state_dict(adapted))
+    num_used = len(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if num_used != num_stored:
         raise foreign(folder, _("{num} tensors, but {used} places", num=num_stored, used=num_used))
     return adapted.merge_and_unload()

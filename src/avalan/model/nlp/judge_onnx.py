@@ -18,8 +18,7 @@ def open_reader(folder: Path, settings: EngineSettings | None = None) -> PairRea
         ModelError: there is none, or its files are broken.
     """
     longest = read_longest(folder)
-    tokenizer = read_tokenizer(folder, longest)
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(folder)
     session = open_session(folder / "model.onnx", settings or EngineSettings())
 
     def run(

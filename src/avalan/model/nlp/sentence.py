@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -135,7 +136,7 @@ def load(
     return LocalEmbedder(
         name,
         encoder,
-        read_tokenizer(folder, pooling.longest),
+        read_tokenizer(folder),
         pooling,
         # The number format changes the vectors too, if little.
         fingerprint=fingerprint(*hashes, repr(pooling), engine, settings.weight_type),
@@ -182,7 +183,7 @@ class LocalEmbedder:
         del self._encoder
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        return token_ids(self._tokenizer, texts, self._pooling.longest)
 
     def _vectors(self, rows: Sequence[Sequence[int]]) -> Vectors:
         token_ids, mask = padded(rows)
@@ -297,19 +298,38 @@ def _read_modules(folder: Path) -> list[dict[str, Any]]:
     return content if is_list else []
 
 
-def read_tokenizer(folder: Path, longest: int) -> tokenizers.Tokenizer:
-    """The tokenizer, which puts its control tokens around a text and spells out those in it."""
+def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    """The tokenizer, which puts its control tokens around a text and spells out those in it.
+
+    It cuts nothing. Models with the same file share it: nobody changes it.
+    """
     path = folder / "tokenizer.json"
     try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        return _parsed(path.read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises bare Exception
         raise ModelError(
             "The tokenizer in {path} cannot be read ({error}); download the model again.",
             path=path,
             error=reason_of(error),
         ) from error
+
+
+def token_ids(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[str], longest: int
+) -> list[list[int]]:
+    """Token ids of each text, the control tokens around it among at most `longest`."""
+    found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    room = longest - tokenizer.num_special_tokens_to_add(is_pair=False)
+    for encoding in found:
+        encoding.truncate(room)
+    return [tokenizer.post_process(encoding).ids for encoding in found]
+
+
+@lru_cache(maxsize=2)
+def _parsed(definition: str) -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer.from_str(definition)
     tokenizer.no_padding()
-    tokenizer.enable_truncation(longest)
+    tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True
     return tokenizer
 
