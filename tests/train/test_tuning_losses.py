@@ -1,0 +1,54 @@
+"""The sums that tuning minimises, against torch's own and by hand."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from avalan.train.tuning_losses import cross_entropy_sum, kl_sum, without
+
+
+def test_cross_entropy_by_hand() -> None:
+    # The targets have probability 3/4 and 1/2, and count once and three times.
+    logits = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]])
+    found = cross_entropy_sum(logits, torch.tensor([0, 1]), torch.tensor([1.0, 3.0]))
+    assert float(found) == pytest.approx(math.log(4 / 3) + 3 * math.log(2))
+
+
+def test_rows_may_be_summed_in_any_parts() -> None:
+    torch.manual_seed(0)
+    logits, targets, weights = torch.randn(9, 5), torch.randint(0, 5, (9,)), torch.rand(9)
+    parts = [slice(0, 2), slice(2, 9)]
+    whole = cross_entropy_sum(logits, targets, weights)
+    split = sum(cross_entropy_sum(logits[p], targets[p], weights[p]) for p in parts)
+    assert torch.allclose(whole, torch.as_tensor(split))
+
+
+def test_the_distance_to_the_base_is_torchs_and_nothing_to_itself() -> None:
+    torch.manual_seed(0)
+    ours, base, weights = torch.randn(6, 5), torch.randn(6, 5), torch.rand(6)
+    rows = F.kl_div(
+        ours.log_softmax(-1), base.log_softmax(-1), reduction="none", log_target=True
+    ).sum(-1)
+    assert torch.allclose(kl_sum(ours, base, weights), (rows * weights).sum())
+    assert float(kl_sum(base, base, weights)) == pytest.approx(0, abs=1e-6)
+
+
+def test_what_a_new_token_takes_from_the_old_ones_is_a_distance() -> None:
+    # The base has two tokens at 1/2 each; the model gives a third one 1/2, and the two 1/4 each.
+    base = torch.tensor([[0.0, 0.0, -torch.inf]])
+    ours = torch.log(torch.tensor([[0.25, 0.25, 0.5]])).requires_grad_()
+    found = kl_sum(ours, base, torch.ones(1))
+    assert float(found.detach()) == pytest.approx(math.log(2))
+    found.backward()
+    assert ours.grad is not None
+    assert torch.isfinite(ours.grad).all()
+
+
+def test_tokens_that_may_not_be_said_do_not_compete() -> None:
+    logits = torch.zeros(2, 4)
+    masked = without(logits, torch.tensor([True, False]), [1, 3])
+    assert masked.softmax(-1)[0].tolist() == pytest.approx([0.5, 0.0, 0.5, 0.0])
+    assert torch.equal(masked[1], logits[1])
+    assert without(logits, torch.tensor([True, True]), []) is logits
