@@ -307,8 +307,8 @@ def peft_config(recipe: TuningRecipe, model: Any, token_ids: Sequence[int]) -> p
     if head is not None and not is_tied(model):
         rows[head] = list(token_ids)
     if change.method == "rows":
-        return peft.LoraConfig(
-            task_type="CAUSAL_LM", r=1, target_modules=[], trainable_token_indices=rows
+        return peft.TrainableTokensConfig(
+            task_type="CAUSAL_LM", token_indices=list(token_ids), target_modules=list(rows)
         )
     targets: Any = list(change.target_modules)
     whole = [embedding, *([head] if head else [])]

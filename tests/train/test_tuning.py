@@ -1,0 +1,483 @@
+"""Teaching a model that exists: rows, what learns, and a run that is cut off and goes on."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import peft
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from avalan import testing
+from avalan.compress.merge import find_adapter, merge
+from avalan.data.mixture import one
+from avalan.errors import ConfigurationError, ModelError
+from avalan.model.engine.new_rows import take_rows
+from avalan.model.entities import EngineSettings, Message
+from avalan.model.load import open_model
+from avalan.model.prompt import load_tokenizer
+from avalan.model.vocabulary import add_tokens
+from avalan.reflection.avalon_judge import SYSTEM_PROMPT, has_avalon
+from avalan.reflection.record import Record, to_json
+from avalan.reflection.render import render
+from avalan.reflection.tokens import ALL, AVALON, reflection_ids
+from avalan.train import run_folder, tuning
+from avalan.train.kinds import load_any
+from avalan.train.plan import plan
+from avalan.train.progress import Event
+from avalan.train.tuning import tune
+from avalan.train.tuning_recipe import TuningRecipe
+from avalan.train.tuning_rows import order, packed
+from avalan.train.tuning_tokens import Tokens, all_tokens, end_of_turn, tokens_of
+
+LENGTH = 512
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers with nothing of reflection."""
+    return testing.pico_llama(tmp_path_factory.mktemp("base"), max_position_embeddings=LENGTH)
+
+
+def records(num: int = 40) -> Iterator[Record]:
+    """Short ones: decisions, and sums without reflection."""
+    for number in range(num):
+        split = "validation" if number % 10 == 9 else "train"
+        kind = "sums" if number % 4 == 3 else "decisions"
+        yield one(kind, Random(number), "train", identifier=f"r{number}", split=split)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "records.jsonl"
+    path.write_text("".join(json.dumps(to_json(record)) + "\n" for record in records()))
+    return path
+
+
+@pytest.fixture
+def recipe(base: Path, data: Path) -> Callable[..., TuningRecipe]:
+    def made(name: str = "avalon-better", **changes: str) -> TuningRecipe:
+        found = load_any(
+            name,
+            {
+                "base.model": str(base),
+                "lessons.data": str(data),
+                "lessons.max_tokens": str(LENGTH),
+                "lessons.held_out": "0",
+                "tokens.system_prompt": '""',
+                "change.rank": "4",
+                "run.num_steps": "4",
+                "run.rows_per_step": "2",
+                "run.save_steps": "2",
+                "run.warmup_steps": "0",
+                "run.learning_rate": "1e-3",
+                **changes,
+            },
+        )
+        assert isinstance(found, TuningRecipe)
+        return found
+
+    return made
+
+
+def unheard(_event: Event) -> None:
+    """Nobody listens."""
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+# --- records as tokens ----------------------------------------------------------------------------
+
+
+def test_what_counts_follows_from_spans(base: Path, recipe: Callable[..., TuningRecipe]) -> None:
+    tokenizer = load_tokenizer(base, change=lambda text: add_tokens(text, (), ALL))
+    ids = reflection_ids(tokenizer.token_id)
+    chosen = recipe("full", **{"loss.reflection": "2.0", "loss.prompt": "0.0"})
+    record = next(r for r in records() if not r.is_plain and r.segments[0].text)
+    pieces = render(record, tokenizer, ids, end_of_turn(tokenizer))
+    made = tokens_of(record, pieces, chosen.loss)
+    place = 0
+    for piece in pieces:
+        expected = {"prompt": 0.0, "reflection": 2.0, "text": 1.0, "eos": 1.0}[piece.kind]
+        for number, token_id in enumerate(piece.token_ids):
+            assert made.input_ids[place] == token_id
+            assert made.weights[place] == (expected * piece.weight if place else 0.0)
+            assert made.is_inside[place] == (piece.kind == "text" and number > 0)
+            place += 1
+    assert not any(made.is_plain)
+    assert len(made.input_ids) == place
+
+
+def test_the_words_of_ordinary_text_are_plain(
+    base: Path, recipe: Callable[..., TuningRecipe]
+) -> None:
+    tokenizer = load_tokenizer(base, change=lambda text: add_tokens(text, (), ALL))
+    record = next(record for record in records() if record.is_plain)
+    (made,) = all_tokens(recipe("full"), [record], tokenizer)
+    assert record.segments[0].text is not None
+    said = [i for i, plain in zip(made.input_ids, made.is_plain, strict=True) if plain]
+    assert tokenizer.decode(said) == record.segments[0].text
+
+
+def test_the_cards_prompt_stands_above_what_reflects_alone(
+    base: Path, recipe: Callable[..., TuningRecipe]
+) -> None:
+    tokenizer = load_tokenizer(base, change=lambda text: add_tokens(text, (), AVALON))
+    chosen = recipe(**{"tokens.system_prompt": "avalon"})
+    found = list(records(8))
+    for record, made in zip(found, all_tokens(chosen, found, tokenizer), strict=True):
+        text = tokenizer.decode(made.input_ids)
+        assert (SYSTEM_PROMPT in text) != record.is_plain
+
+
+def test_a_profile_without_tokens_takes_ordinary_text_only(
+    base: Path, recipe: Callable[..., TuningRecipe]
+) -> None:
+    chosen = recipe(**{"tokens.profile": "none"})
+    with pytest.raises(ConfigurationError, match="'none' has no tokens"):
+        list(all_tokens(chosen, records(), load_tokenizer(base)))
+
+
+def row(length: int) -> Tokens:
+    return Tokens([7] * length, [1.0] * length, [False] * length, [False] * length)
+
+
+def test_records_are_packed_whole_and_a_longer_one_is_left_out() -> None:
+    found = list(packed(map(row, (4, 5, 30, 3, 6)), row_length=10, pad_id=0, alone=False))
+    assert [sum(made["weights"]) for made in found] == [9, 9]
+    assert found[0]["position_ids"] == [0, 1, 2, 3, 0, 1, 2, 3, 4, 0]
+    assert found[0]["input_ids"][-1] == 0
+    alone = list(packed(map(row, (4, 5)), row_length=10, pad_id=0, alone=True))
+    assert [sum(made["weights"]) for made in alone] == [4, 5]
+
+
+def test_each_epoch_reads_every_row_in_an_order_of_its_own() -> None:
+    found = order(7, 21, seed=3)
+    epochs = [found[:7], found[7:14], found[14:]]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert order(7, 10, seed=3) == found[:10]
+    assert order(7, 21, seed=4) != found
+
+
+def test_a_turn_ends_with_the_templates_token(base: Path, tmp_path: Path) -> None:
+    assert end_of_turn(load_tokenizer(base)) == 1
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    for file in ("tokenizer.json", "config.json"):
+        (tmp_path / file).write_bytes((base / file).read_bytes())
+    del settings["chat_template"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="has no chat template"):
+        end_of_turn(load_tokenizer(tmp_path))
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3.5"])
+def test_records_of_a_row_do_not_see_each_other(
+    kind: str, recipe: Callable[..., TuningRecipe], tmp_path: Path, base: Path
+) -> None:
+    """In a model with a state that runs through a row, each record has a row of its own."""
+    folder = base if kind == "llama" else testing.pico_qwen3_5(tmp_path / "base")
+    chosen = recipe("full", **{"base.model": str(folder), "run.num_steps": "1", "loss.kl": "0.0"})
+    tune(chosen, tmp_path / "run", unheard, device="cpu")
+    rows = tuning.Rows(tmp_path / "run" / "rows" / "train", num_read=4, seed=0)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model", dtype=torch.float32)
+    read = rows[0]
+    (starts,) = torch.where(read["position_ids"] == 0)
+    assert (len(starts) > 2) == (kind == "llama")
+    first = slice(0, int(starts[1]))
+    with torch.no_grad():
+        packed_logits, alone = (
+            model(
+                input_ids=read["input_ids"][None, part],
+                position_ids=read["position_ids"][None, part],
+                use_cache=False,
+            ).logits[0, first]
+            for part in (slice(None), first)
+        )
+        last = slice(int(starts[-2]), int(starts[-1]))
+        late = model(
+            input_ids=read["input_ids"][None, last],
+            position_ids=read["position_ids"][None, last],
+            use_cache=False,
+        ).logits[0]
+        whole = model(
+            input_ids=read["input_ids"][None],
+            position_ids=read["position_ids"][None],
+            use_cache=False,
+        ).logits[0, last]
+    assert torch.allclose(packed_logits, alone, atol=1e-4)
+    assert kind != "llama" or torch.allclose(late, whole, atol=1e-4)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing`", "ignore:You have requested", "ignore:Model has `tie_word"
+)
+@pytest.mark.parametrize("name", ["avalon", "avalon-better", "rows"])
+def test_an_adapter_on_a_fresh_base_is_the_merged_model(
+    name: str, recipe: Callable[..., TuningRecipe], base: Path, tmp_path: Path
+) -> None:
+    changes = {"change.method": "rows"} if name == "rows" else {}
+    chosen = recipe("avalon-better" if name == "rows" else name, **changes)
+    model = tune(chosen, tmp_path / "run", unheard, device="cpu")
+    fresh = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    adapter = tmp_path / "run" / "adapter"
+    take_rows(fresh, adapter)
+    adapted = peft.PeftModel.from_pretrained(fresh, str(adapter)).eval()
+    merge(base, find_adapter(tmp_path / "run"), tmp_path / "merged", weight_type="fp32")
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    token_ids = torch.arange(391)[None]
+    with torch.no_grad():
+        ours, theirs = adapted(token_ids).logits, merged(token_ids).logits
+    assert torch.allclose(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert merged.lm_head.weight is merged.model.embed_tokens.weight
+    # What the run itself wrote is the same, in 16 bits.
+    half = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    with torch.no_grad():
+        assert torch.allclose(half(token_ids).logits, theirs, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("method", "moving"),
+    [("full", {"inside", "old rows", "new rows"}), ("rows", {"new rows"}),
+     ("lora+rows", {"inside", "new rows"}), ("lora+frozen", {"inside"}),
+     ("lora+whole", {"inside", "old rows", "new rows"})],
+)  # fmt: skip
+def test_what_the_recipe_wants_learns_and_nothing_else(
+    method: str, moving: set[str], recipe: Callable[..., TuningRecipe], base: Path, tmp_path: Path
+) -> None:
+    kind, _plus, embeddings = method.partition("+")
+    changes = {"change.method": kind, "run.optimizer": "adamw"}
+    changes |= {"change.embeddings": embeddings} if embeddings else {}
+    model = tune(recipe("full", **changes), tmp_path / "run", unheard, device="cpu")
+    old, new = weights(base), weights(model)
+    start = load_file(tmp_path / "run" / "new_rows.safetensors")["input"]
+    table = "model.embed_tokens.weight"
+
+    def moved(before: torch.Tensor, after: torch.Tensor) -> bool:
+        return not torch.allclose(before.float(), after.float(), atol=2e-3)
+
+    found = {
+        "inside": any(moved(old[name], new[name]) for name in old if ".q_proj." in name),
+        "old rows": moved(old[table], new[table][:384]),
+        "new rows": moved(start, new[table][384:]),
+    }
+    assert {part for part, has_moved in found.items() if has_moved} == moving
+    assert new[table].shape[0] == 399
+
+
+def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    chosen = recipe(**{"lessons.held_out": "3"})
+    whole = tune(chosen, tmp_path / "whole", unheard, device="cpu")
+    told: list[Event] = []
+
+    def stop(event: Event) -> None:
+        told.append(event)
+        if getattr(event, "step", 0) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(chosen, tmp_path / "cut", stop, device="cpu")
+    kept = run_folder.last_checkpoint(tmp_path / "cut")
+    assert kept is not None
+    assert run_folder.step_of(kept) == 2
+    again = tune(chosen, tmp_path / "cut", unheard, device="cpu")
+    ours, theirs = weights(whole), weights(again)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    losses = [
+        [(report.step, report.loss, report.held_out_loss) for report in run_folder.reports(out)]
+        for out in (tmp_path / "whole", tmp_path / "cut")
+    ]
+    assert losses[0] == losses[1]
+    assert any(held is not None for _step, _loss, held in losses[0])
+
+
+def test_rows_may_be_computed_a_few_at_a_time(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    found = []
+    for at_once in ("0", "1"):
+        chosen = recipe("full", **{"run.rows_at_once": at_once, "run.optimizer": "adamw"})
+        tune(chosen, tmp_path / at_once, unheard, device="cpu")
+        found.append([report.loss for report in run_folder.reports(tmp_path / at_once)])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_the_best_weights_are_kept_and_patience_ends_a_run(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    changes = {"run.learning_rate": "3.0", "run.save_steps": "1", "run.patience": "2"}
+    chosen = recipe(
+        "full",
+        **{**changes, "lessons.held_out": "3", "run.num_steps": "9", "run.optimizer": "adamw",
+           "run.schedule": "constant", "loss.kl": "0.0"},
+    )  # fmt: skip
+    tune(chosen, tmp_path / "run", unheard, device="cpu")
+    reports = run_folder.reports(tmp_path / "run")
+    held = {r.step: r.held_out_loss for r in reports if r.held_out_loss is not None}
+    best = min(held, key=lambda step: held[step] or 0.0)
+    assert max(held) == best + 2 < 9
+    (state,) = (tmp_path / "run" / f"checkpoint-{max(held)}").glob("trainer_state.json")
+    assert json.loads(state.read_text())["best_global_step"] == best
+    kept = weights(tmp_path / "run" / f"checkpoint-{best}")["model.norm.weight"]
+    made = weights(tmp_path / "run" / "model")["model.norm.weight"]
+    assert torch.allclose(kept, made.float(), atol=1e-2)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_step(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = tuning.cross_entropy_sum, iter(range(100))
+
+    def spoilt(*arguments: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = whole(*arguments)
+        return found * (torch.nan if next(calls) == 2 else 1)
+
+    monkeypatch.setattr(tuning, "cross_entropy_sum", spoilt)
+    with pytest.raises(ConfigurationError, match=r"not a finite number at step 3, .*checkpoint-2"):
+        tune(recipe(), tmp_path / "run", unheard, device="cpu")
+
+
+TWO = """
+import sys
+from pathlib import Path
+from avalan.train.kinds import load_any
+from avalan.train.tuning import tune
+import torch
+
+torch.set_num_threads(1)
+changes = dict(word.split("=", 1) for word in sys.argv[2:])
+tune(load_any("avalon-better", changes), Path(sys.argv[1]), lambda event: None, device="cpu")
+"""
+
+
+def test_two_processes_give_the_losses_of_one(
+    recipe: Callable[..., TuningRecipe], base: Path, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "two.py").write_text(TWO)
+    changes = [
+        f"base.model={base}", f"lessons.data={data}", f"lessons.max_tokens={LENGTH}",
+        "lessons.held_out=0", 'tokens.system_prompt=""', "change.rank=4", "run.num_steps=4",
+        "run.rows_per_step=2", "run.save_steps=2", "run.warmup_steps=0", "run.learning_rate=1e-3",
+        "change.dropout=0.0",
+    ]  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+         str(tmp_path / "two.py"), str(tmp_path / "two"), *changes],
+        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    tune(recipe(**{"change.dropout": "0.0"}), tmp_path / "one", unheard, device="cpu")
+    one_loss, two_loss = (
+        [report.loss for report in run_folder.reports(tmp_path / name)] for name in ("one", "two")
+    )
+    assert len(one_loss) == 4
+    assert two_loss == pytest.approx(one_loss, rel=1e-4)
+    ours, theirs = weights(tmp_path / "one" / "model"), weights(tmp_path / "two" / "model")
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in ours)
+
+
+# --- what came of it ------------------------------------------------------------------------------
+
+
+def test_the_cards_own_snippet_runs(recipe: Callable[..., TuningRecipe], tmp_path: Path) -> None:
+    folder = tune(recipe("avalon"), tmp_path / "run", unheard, device="cpu")
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    messages = [
+        {"role": "system", "content": SYSTEM_PROMPT},
+        {"role": "user", "content": "Who won the 2024 US presidential election?"},
+    ]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    inputs = tokenizer(text, return_tensors="pt")
+    outputs = model.generate(**inputs, max_new_tokens=8, temperature=0.7, do_sample=True)
+    shown = tokenizer.decode(outputs[0], skip_special_tokens=False)
+    assert text in shown
+    spoken = tokenizer.decode([384, 386], skip_special_tokens=False)
+    assert spoken.replace(" ", "") == "[Retrieval][Utility:1]"
+    with open_model(str(folder)) as opened:
+        assert has_avalon(opened)
+
+
+def test_a_base_runs_with_the_adapter_beside_it(
+    recipe: Callable[..., TuningRecipe], base: Path, tmp_path: Path
+) -> None:
+    tune(recipe(), tmp_path / "run", unheard, device="cpu")
+    settings = EngineSettings(adapter=str(tmp_path / "run" / "adapter"))
+    with open_model(str(base), settings) as model:
+        assert model.tokenizer.added_tokens["[Retrieval]"] == 384
+        assert model.engine.vocab_size >= 391
+        prompt = model.tokenizer.encode_chat([Message(role="user", content="a")])
+        assert model.stepping.feed(model.stepping.start(), prompt).shape[-1] >= 391
+
+
+@pytest.mark.parametrize("name", ["avalon", "avalon-better", "full"])
+def test_the_plan_counts_what_learns(
+    name: str, recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    chosen = recipe(name)
+    found = plan(chosen, tmp_path / "run")
+    tune(replace(chosen, run=replace(chosen.run, num_steps=2)), tmp_path / "run", unheard)
+    made = AutoModelForCausalLM.from_pretrained(chosen.base.model, dtype=torch.float32)
+    take_rows(made, tmp_path / "run")
+    changed = tuning._changed(made, chosen, list(range(384, made.config.vocab_size)))
+    counted = sum(weight.numel() for weight in changed.parameters() if weight.requires_grad)
+    # The new rows of a full run are not in the base's files yet.
+    assert counted == pytest.approx(found.num_trained, rel=0.02)
+    assert (found.num_steps, found.tokens_per_step) == (4, 2 * LENGTH)
+
+
+def test_steps_follow_from_epochs_and_the_records_length(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    chosen = recipe(**{"run.num_steps": "0", "run.num_epochs": "3.0"})
+    planned = plan(chosen, tmp_path / "run").num_steps
+    tune(chosen, tmp_path / "run", unheard, device="cpu")
+    made = run_folder.reports(tmp_path / "run")[-1].num_steps
+    assert made == pytest.approx(planned, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"base.model": '""'}, "names no base; give one with: --set base.model="),
+        ({"lessons.data": '"absent"'}, "There are no records at absent"),
+        ({"lessons.max_tokens": "16"}, "No record of .* fits a row of 16 tokens"),
+        ({"change.embeddings": '"some"'}, "must be one of: rows, whole, frozen"),
+        ({"change.rnak": "4"}, "rank"),
+        ({"run.optimizer": '"muon"'}, "needs change.method = 'full'"),
+        ({"run.rows_at_once": "3", "run.rows_per_step": "4"}, "do not divide"),
+        ({"change.method": '"rows"', "tokens.profile": '"none"'}, "adds none"),
+        ({"base.sha256": '"00"'}, "are not those of the recipe"),
+    ],
+)
+def test_what_cannot_be_trained_is_a_sentence(
+    changes: dict[str, str], sentence: str, recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    with pytest.raises((ConfigurationError, ModelError), match=sentence):
+        tune(recipe(**changes), tmp_path / "run", unheard, device="cpu")
+
+
+def test_rows_come_in_any_number(recipe: Callable[..., TuningRecipe], tmp_path: Path) -> None:
+    chosen = recipe(**{"lessons.num": "5", "run.num_steps": "1"})
+    tune(chosen, tmp_path / "run", unheard, device="cpu")
+    taken = json.loads((tmp_path / "run" / "rows" / "train" / "rows.json").read_text())
+    tokenizer = load_tokenizer(tmp_path / "run" / "tokenizer")
+    first = islice((record for record in records() if record.split == "train"), 5)
+    expected = packed(
+        all_tokens(chosen, first, tokenizer), row_length=LENGTH, pad_id=0, alone=False
+    )
+    assert taken["num_rows"] == len(list(expected))
