@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import peft
 import pytest
 import torch
@@ -481,3 +482,23 @@ def test_rows_come_in_any_number(recipe: Callable[..., TuningRecipe], tmp_path: 
         all_tokens(chosen, first, tokenizer), row_length=LENGTH, pad_id=0, alone=False
     )
     assert taken["num_rows"] == len(list(expected))
+
+
+def test_texts_are_read_on_from_row_to_row(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "b.md").write_text("river bank " * 200)
+    (folder / "a.txt").write_text("The old town.")
+    (folder / "c.bin").write_bytes(b"\xff")
+    changes = {"lessons.texts": f'["{folder}"]', "lessons.data": '""', "run.num_epochs": "1.0"}
+    chosen = recipe("cpt", **{**changes, "run.num_steps": "0", "run.rows_per_step": "1"})
+    planned = plan(chosen, tmp_path / "run").num_steps
+    tune(chosen, tmp_path / "run", unheard, device="cpu")
+    tokenizer = load_tokenizer(tmp_path / "run" / "tokenizer")
+    rows = np.load(tmp_path / "run" / "rows" / "train" / "input_ids.npy")
+    text = "".join(tokenizer.decode(row) for row in rows.tolist())
+    assert "The old town.</s>" in text
+    assert text.count("river bank") == 200
+    assert planned == pytest.approx(run_folder.reports(tmp_path / "run")[-1].num_steps, abs=1)

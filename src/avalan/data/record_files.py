@@ -1,7 +1,7 @@
 """Records from wherever they lie: a synthetic data set, or a file of JSON lines."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from avalan import extras
 from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _
 from avalan.reflection.record import Record, Split, from_json
+
+_TEXTS = (".txt", ".md")
 
 
 def read_records(place: Path, split: Split) -> Iterator[Record]:
@@ -36,6 +38,41 @@ def read_records(place: Path, split: Split) -> Iterator[Record]:
             yield record
 
 
+def read_texts(places: Sequence[Path]) -> Iterator[str]:
+    """The text of each file, and of each .txt and .md in a folder, in the order of their names.
+
+    Raises:
+        ConfigurationError: there is no such place, or a file is not UTF-8.
+    """
+    for place in places:
+        found = [place]
+        if place.is_dir():
+            found = sorted(path for path in place.rglob("*") if path.suffix in _TEXTS)
+        if not found or not all(path.is_file() for path in found):
+            raise ConfigurationError(
+                "There are no texts at {place}; give a text file, or a folder with some that end "
+                "in {endings}.",
+                place=place,
+                endings=", ".join(_TEXTS),
+            )
+        yield from (_text(path) for path in found)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from None
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> ConfigurationError:
+    return ConfigurationError(
+        "{path} is not UTF-8 text ({reason}); convert it first.",
+        path=path,
+        reason=reason_of(error),
+    )
+
+
 def _lines(path: Path) -> Iterator[Record]:
     try:
         with path.open(encoding="utf-8") as file:
@@ -43,11 +80,7 @@ def _lines(path: Path) -> Iterator[Record]:
                 if line.strip():
                     yield _record(line, path, number)
     except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            "{path} is not UTF-8 text ({reason}); convert it first.",
-            path=path,
-            reason=reason_of(error),
-        ) from None
+        raise _not_utf8(path, error) from None
 
 
 def _record(line: str, path: Path, number: int) -> Record:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from avalan.data.record_files import read_records
+from avalan.data.record_files import read_records, read_texts
 from avalan.errors import ConfigurationError
 from avalan.hub.headers import read_headers
 from avalan.model.entities import EngineSettings
@@ -133,6 +133,8 @@ def _is_target(name: str, recipe: TuningRecipe) -> bool:
 
 def _steps(recipe: TuningRecipe, folder: Path) -> int:
     """Steps of all epochs, from the length of the first records."""
+    if recipe.lessons.texts:
+        return _steps_of_texts(recipe, folder)
     place = Path(recipe.lessons.data).expanduser()
     known = load_tokenizer(folder).added_tokens
     new = [text for text in PROFILES[recipe.tokens.profile] if text not in known]
@@ -144,6 +146,16 @@ def _steps(recipe: TuningRecipe, folder: Path) -> int:
     num = _num_records(place)
     num = min(num, recipe.lessons.num) if recipe.lessons.num else num
     rows = num * sum(lengths) / len(lengths) / (_FILLED * recipe.lessons.max_tokens)
+    return max(1, round(recipe.run.num_epochs * rows / recipe.run.rows_per_step))
+
+
+def _steps_of_texts(recipe: TuningRecipe, folder: Path) -> int:
+    """Steps over texts, from how many characters a token of the first ones has."""
+    tokenizer = load_tokenizer(folder)
+    texts = list(read_texts([Path(place).expanduser() for place in recipe.lessons.texts]))
+    sample = "".join(text[:_SAMPLED] for text in texts[:_SAMPLED])
+    per_character = len(tokenizer.encode(sample)) / max(len(sample), 1)
+    rows = per_character * sum(map(len, texts)) / recipe.lessons.max_tokens
     return max(1, round(recipe.run.num_epochs * rows / recipe.run.rows_per_step))
 
 

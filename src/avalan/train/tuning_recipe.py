@@ -37,10 +37,13 @@ class Lessons:
 
     data: str = ""
     """A folder of `avalan data synthesize`, or a file of `selfref/1` records, one JSON a line."""
+    texts: tuple[str, ...] = ()
+    """Text files, or folders of .txt and .md, that are read as they are, instead of records."""
     num: int = 0
     """Records that are taken, from the first on; 0 takes all."""
     max_tokens: int = 1024
-    """Tokens of a row, into which whole records are packed; a longer record is left out."""
+    """Tokens of a row, into which whole records are packed; a longer record is left out, and a
+    longer text goes on in the next row."""
     held_out: int = 200
     """Records of the validation split that tell how a run stands; 0 for none."""
 
@@ -212,6 +215,11 @@ def _check(recipe: TuningRecipe) -> None:
                 value=value,
                 known=", ".join(known),
             )
+    if recipe.lessons.texts and (recipe.tokens.profile != "none" or recipe.lessons.held_out):
+        raise ConfigurationError(
+            "Texts have no reflection and no validation split, so lessons.texts needs "
+            "tokens.profile = 'none' and lessons.held_out = 0."
+        )
     if not recipe.loss.text + recipe.loss.reflection:
         raise ConfigurationError("The recipe's loss must give text or reflection a weight.")
     if not recipe.run.num_steps and not recipe.run.num_epochs:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from avalan.data.record_files import read_records
+from avalan.data.record_files import read_records, read_texts
 from avalan.errors import ConfigurationError
 from avalan.model.prompt import Tokenizer
 from avalan.reflection.record import Record, Split
 from avalan.train.tuning_recipe import TuningRecipe
-from avalan.train.tuning_tokens import Tokens, all_tokens, end_of_turn
+from avalan.train.tuning_tokens import Tokens, all_tokens, end_of_turn, text_tokens
 
 _COLUMNS = {
     "input_ids": np.int32,
@@ -109,11 +109,9 @@ def made_rows(
     """
     if (folder / _COUNTS).is_file():
         return int(json.loads((folder / _COUNTS).read_text(encoding="utf-8"))["num_rows"])
-    num = recipe.lessons.num if split == "train" else recipe.lessons.held_out
-    records = _first(read_records(Path(recipe.lessons.data).expanduser(), split), num)
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
     for row in packed(
-        all_tokens(recipe, records, tokenizer),
+        _read(recipe, split, tokenizer),
         row_length=recipe.lessons.max_tokens,
         # Any token will do: nothing sees it and nothing is asked of it.
         pad_id=end_of_turn(tokenizer),
@@ -126,7 +124,7 @@ def made_rows(
         raise ConfigurationError(
             "No record of {data} fits a row of {tokens:,} tokens; raise lessons.max_tokens, or "
             "give other data.",
-            data=recipe.lessons.data,
+            data=recipe.lessons.data or ", ".join(recipe.lessons.texts),
             tokens=recipe.lessons.max_tokens,
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,6 +133,17 @@ def made_rows(
             np.save(folder / f"{name}.npy", np.stack(values))
     (folder / _COUNTS).write_text(json.dumps({"num_rows": num_rows}) + "\n", encoding="utf-8")
     return num_rows
+
+
+def _read(recipe: TuningRecipe, split: Split, tokenizer: Tokenizer) -> Iterator[Tokens]:
+    lessons = recipe.lessons
+    if lessons.texts:
+        texts = read_texts([Path(place).expanduser() for place in lessons.texts])
+        length, weight = lessons.max_tokens, recipe.loss.text
+        return text_tokens(texts, tokenizer, row_length=length, weight=weight)
+    num = lessons.num if split == "train" else lessons.held_out
+    records = _first(read_records(Path(lessons.data).expanduser(), split), num)
+    return all_tokens(recipe, records, tokenizer)
 
 
 def _first(records: Iterator[Record], num: int) -> Iterator[Record]:

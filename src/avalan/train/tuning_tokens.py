@@ -73,6 +73,19 @@ def all_tokens(
         yield tokens_of(record, render(shown, encoder, ids, end), recipe.loss)
 
 
+def text_tokens(
+    texts: Iterable[str], tokenizer: Tokenizer, *, row_length: int, weight: float
+) -> Iterator[Tokens]:
+    """Texts as they are, each with its end, in pieces that fill a row."""
+    end = min(tokenizer.eos_ids)
+    for text in texts:
+        token_ids = [*tokenizer.encode(text), end]
+        for start in range(0, len(token_ids), row_length):
+            part = token_ids[start : start + row_length]
+            num = len(part)
+            yield Tokens(part, [0.0, *[weight] * (num - 1)], [True] * num, [True] * num)
+
+
 class _AsAsked:
     """Encodes a conversation as a model is asked: reasoning, where there is any, is closed."""
 
