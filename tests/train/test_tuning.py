@@ -501,4 +501,4 @@ def test_texts_are_read_on_from_row_to_row(
     text = "".join(tokenizer.decode(row) for row in rows.tolist())
     assert "The old town.</s>" in text
     assert text.count("river bank") == 200
-    assert planned == pytest.approx(run_folder.reports(tmp_path / "run")[-1].num_steps, abs=1)
+    assert planned == pytest.approx(run_folder.reports(tmp_path / "run")[-1].num_steps, abs=2)
