@@ -6,17 +6,19 @@ from typing import Any
 
 from avalan.errors import ConfigurationError
 from avalan.train.embedder_recipe import EmbedderRecipe, embedder_from_table
+from avalan.train.preference_recipe import PreferenceRecipe, preference_from_table
 from avalan.train.reader_recipe import ReaderRecipe, reader_from_table
 from avalan.train.recipe import Recipe, read_recipe, recipe_from_table
 from avalan.train.tuning_recipe import TuningRecipe, tuning_from_table
 
-AnyRecipe = Recipe | EmbedderRecipe | ReaderRecipe | TuningRecipe
+AnyRecipe = Recipe | EmbedderRecipe | ReaderRecipe | TuningRecipe | PreferenceRecipe
 
 _KINDS: dict[object, Callable[[dict[str, Any], str], AnyRecipe]] = {
     None: recipe_from_table,
     "embedder": embedder_from_table,
     "reader": reader_from_table,
     "tuning": tuning_from_table,
+    "preference": preference_from_table,
 }
 
 

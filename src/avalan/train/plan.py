@@ -7,9 +7,10 @@ from avalan.model.nlp.judge import NUM_HEADS
 from avalan.train import run_folder
 from avalan.train.embedder_recipe import EmbedderRecipe, Student
 from avalan.train.kinds import AnyRecipe
+from avalan.train.preference_recipe import PreferenceRecipe
 from avalan.train.reader_recipe import ReaderRecipe
 from avalan.train.recipe import ModelShape, Recipe
-from avalan.train.tuning_plan import Sizes, activation_bytes, tuning_sizes
+from avalan.train.tuning_plan import Sizes, activation_bytes, preference_sizes, tuning_sizes
 from avalan.train.tuning_recipe import TuningRecipe
 
 
@@ -78,6 +79,8 @@ def _sizes(recipe: AnyRecipe) -> Sizes:
     match recipe:
         case TuningRecipe():
             return tuning_sizes(recipe)
+        case PreferenceRecipe():
+            return preference_sizes(recipe)
         case EmbedderRecipe():
             num, length = num_student_parameters(recipe.student), recipe.corpus.max_tokens
             return _all_learn(recipe, num, length, shape=(recipe.student.num_layers, 384, 0))

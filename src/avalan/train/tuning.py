@@ -48,7 +48,7 @@ from avalan.train.progress import Event, Phase, Progress
 from avalan.train.schedules import factor_of
 from avalan.train.teacher_vectors import check_weights
 from avalan.train.tuning_losses import cross_entropy_sum, kl_sum, without
-from avalan.train.tuning_plan import base_folder
+from avalan.train.tuning_plan import find_base
 from avalan.train.tuning_recipe import TuningRecipe
 from avalan.train.tuning_rows import Rows, made_rows
 from avalan.train.tuning_tokens import end_of_turn
@@ -175,7 +175,7 @@ def tune(
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE)
     run_folder.check(recipe, out)
-    folder = base_folder(recipe)
+    folder = find_base(recipe.base, recipe.name)
     if recipe.base.sha256:
         check_weights(folder, recipe.base.sha256, part="base")
     tokenizer = load_tokenizer(folder)

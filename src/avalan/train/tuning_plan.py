@@ -16,7 +16,8 @@ from avalan.model.load import find_folder
 from avalan.model.prompt import load_tokenizer, read_json
 from avalan.model.vocabulary import add_tokens
 from avalan.reflection.tokens import PROFILES
-from avalan.train.tuning_recipe import TuningRecipe
+from avalan.train.preference_recipe import PreferenceRecipe
+from avalan.train.tuning_recipe import Base, TuningRecipe
 from avalan.train.tuning_tokens import all_tokens
 
 _SAMPLED = 200
@@ -52,7 +53,7 @@ def tuning_sizes(recipe: TuningRecipe) -> Sizes:
         ConfigurationError: the data cannot be read.
         ModelError: the base cannot be found.
     """
-    folder = base_folder(recipe)
+    folder = find_base(recipe.base, recipe.name)
     config = read_json(folder / "config.json")
     config = {**config, **config.get("text_config", {})}
     shapes = {name: tensor.shape for name, tensor in read_headers(folder).items()}
@@ -75,20 +76,50 @@ def tuning_sizes(recipe: TuningRecipe) -> Sizes:
     )
 
 
-def base_folder(recipe: TuningRecipe) -> Path:
-    """Where the base lies, downloaded if need be.
+def find_base(base: Base, name: str) -> Path:
+    """Where the base of the recipe `name` lies, downloaded if need be.
 
     Raises:
         ConfigurationError: the recipe names none.
         ModelError: there is none.
     """
-    if not recipe.base.model:
+    if not base.model:
         raise ConfigurationError(
             "The recipe {name} names no base; give one with: --set base.model=Qwen/Qwen3-0.6B",
-            name=recipe.name,
+            name=name,
         )
-    settings = EngineSettings(engine="transformers", revision=recipe.base.revision or None)
-    return find_folder(recipe.base.model, settings)
+    settings = EngineSettings(engine="transformers", revision=base.revision or None)
+    return find_folder(base.model, settings)
+
+
+def preference_sizes(recipe: PreferenceRecipe) -> Sizes:
+    """The sizes of a run; of each row, dpo, orpo and reward read two.
+
+    Raises:
+        ModelError: the base cannot be found.
+    """
+    folder = find_base(recipe.base, recipe.name)
+    config = read_json(folder / "config.json")
+    config = {**config, **config.get("text_config", {})}
+    shapes = {name: tensor.shape for name, tensor in read_headers(folder).items()}
+    num = sum(math.prod(shape) for shape in shapes.values())
+    inside = [s for name, s in shapes.items() if len(s) == 2 and not _is_token_matrix(name)]
+    is_full = recipe.change.method == "full"
+    trained = num if is_full else recipe.change.rank * sum(sum(shape) for shape in inside)
+    pairs = 2 if recipe.method.name in ("dpo", "orpo", "reward") else 1
+    tokens = pairs * recipe.run.rows_per_step * recipe.lessons.max_tokens
+    layers, width = int(config["num_hidden_layers"]), int(config["hidden_size"])
+    copies = 2 if is_full and recipe.method.name in ("dpo", "kto", "grpo") else 1
+    return Sizes(
+        num_parameters=num,
+        num_trained=trained,
+        memory_bytes=4 * copies * num
+        + 12 * trained
+        + activation_bytes(tokens, layers, width, int(config["vocab_size"])),
+        num_steps=recipe.run.num_steps,
+        tokens_per_step=tokens,
+        checkpoint_bytes=12 * trained,
+    )
 
 
 def num_trained(
