@@ -170,6 +170,7 @@ def test_the_log_odds_by_hand_and_far_out() -> None:
     assert torch.isfinite(near.grad)
 
 
+@pytest.mark.filterwarnings("ignore:You are importing from 'trl.experimental'")
 def test_the_loss_is_trls() -> None:
     from trl.experimental.orpo import ORPOTrainer
 
