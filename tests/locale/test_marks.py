@@ -30,7 +30,8 @@ LEFT: dict[str, tuple[str, ...]] = {
     "reflection/conversation.py": ("Below are",),
     "reflection/marks.py": ("\n      <",),
     "reflection/signals.py": ("Answer in",),
-    "reflection/tokens.py": ("[",),
+    # … and what a new token means, for the model that gets it.
+    "reflection/tokens.py": ("",),
     "reflection/word_judge.py": ("Decide whether", "Below are", "Answer in"),
     "reflection/writer.py": ("Answer the", "Go on", "A search"),
     "train/tokenizer.py": ("{% for",),
@@ -52,6 +53,7 @@ LEFT: dict[str, tuple[str, ...]] = {
     "retrieval/sqlite.py": ("{} FROM",),
     "train/embedding_texts.py": ("what ", "how ", "why ", "where ", "{} not"),
     "train/rows.py": ("dict[",),
+    "train/tuning_tokens.py": ("dict[",),
     # Commands to copy, and questions for a model that reads English.
     "cli/commands/cache_serve.py": ("export ",),
     "cli/commands/completion.py": ("eval ",),

@@ -136,7 +136,7 @@ def test_the_stage_that_is_shown_to_whoever_has_none_can_be_used(tmp_path: Path)
 
 
 def test_a_recipe_that_is_not_there_names_those_that_ship(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no recipe 'x.toml'.*one of: bundled"):
+    with pytest.raises(ConfigurationError, match=r"no recipe 'x.toml'.*one of: avalon, "):
         load_recipe("x.toml")
     with pytest.raises(ConfigurationError, match="is a folder"):
         load_recipe(str(tmp_path))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from avalan.errors import ConfigurationError
+from avalan.locale import _, _n
 
 FIELDS: Mapping[str, Mapping[str, type]] = {
     "dpo": {"prompt": str, "chosen": str, "rejected": str},
@@ -15,7 +16,7 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
     "grpo": {"prompt": str},
 }
 """What a line must have, by method; grpo's reward is given whatever else it has."""
-_SHOWN = {str: "a text", bool: "true or false"}
+_SHOWN = {str: _n("a text"), bool: _n("true or false")}
 
 
 def read_preferences(path: Path, method: str) -> list[dict[str, Any]]:
@@ -64,7 +65,7 @@ def _row(line: str, path: Path, number: int, method: str) -> dict[str, Any]:
                 number=number,
                 path=path,
                 name=name,
-                what=_SHOWN[kind],
+                what=_(_SHOWN[kind]),
                 method=method,
             )
     return {**row}

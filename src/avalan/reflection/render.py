@@ -127,7 +127,7 @@ def _avalon_segment(segment: Segment, encoder: TextEncoder, ids: AvalonIds) -> l
 
 
 def _text(segment: Segment, encoder: TextEncoder) -> Piece:
-    assert segment.text is not None, "only a decision may stand alone"
+    assert segment.text is not None
     return Piece(tuple(encoder.encode(segment.text)), "text")
 
 

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from avalan.errors import reason_of
+from avalan.locale import _
 from avalan.model.adapter import NEW_ROWS, foreign
 
 _IDS, _INPUT, _OUTPUT = "token_ids", "input", "output"
@@ -62,5 +63,5 @@ def take_rows(model: Any, folder: Path) -> None:
     grow(model, int(ids.max()) + 1)
     for name, matrix in zip((_INPUT, _OUTPUT), matrices(model), strict=False):
         if name not in held or held[name].shape[1:] != matrix.shape[1:]:
-            raise foreign(folder, f"{NEW_ROWS} has rows of another width")
+            raise foreign(folder, _("{file} has rows of another width", file=NEW_ROWS))
         matrix.data[ids] = held[name].to(matrix)
