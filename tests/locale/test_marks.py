@@ -53,6 +53,7 @@ LEFT: dict[str, tuple[str, ...]] = {
     "retrieval/sqlite.py": ("{} FROM",),
     "train/embedding_texts.py": ("what ", "how ", "why ", "where ", "{} not"),
     "train/rows.py": ("dict[",),
+    "train/teacher_logits.py": ("The quick",),
     "train/tuning_tokens.py": ("dict[",),
     # Commands to copy, and questions for a model that reads English.
     "cli/commands/cache_serve.py": ("export ",),

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ def small(words: list[str]) -> list[str]:
         case ["avalan", "model", "train"]:
             tuned = TUNING if words[3].startswith("avalon") else {"lessons.max_tokens": "64"}
             words = [*words, *(f"--set={key}={value}" for key, value in (SMALL | tuned).items())]
+        case ["avalan", "model", "distill"]:
+            shutil.copytree("runs/free/model", "runs/small/model")
+            sets = SMALL | {"lessons.num": "30", "lessons.held_out": "2"}
+            words = [*words, *(f"--set={key}={value}" for key, value in sets.items())]
         case ["avalan", "model", "evaluate"]:
             words = [*words, "--level", "G0", "--num", "2"]
     return words[1:]
@@ -40,7 +45,7 @@ def test_the_guides_commands_run(
     Path("pairs.jsonl").write_text(4 * (json.dumps(pair) + "\n"))
     blocks = re.findall(r"```bash run\n(.*?)```", GUIDE, re.DOTALL)
     commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
-    assert len(commands) == 10
+    assert len(commands) == 11
     for words in commands:
         assert main(small(words)) == 0, (words, capsys.readouterr().err)
     assert Path("merged/model.safetensors").is_file()

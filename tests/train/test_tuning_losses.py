@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avalan.train.tuning_losses import cross_entropy_sum, kl_sum, without
+from avalan.train.tuning_losses import cross_entropy_sum, divergence_sum, kl_sum, without
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -52,3 +52,43 @@ def test_tokens_that_may_not_be_said_do_not_compete() -> None:
     assert masked.softmax(-1)[0].tolist() == pytest.approx([0.5, 0.0, 0.5, 0.0])
     assert torch.equal(masked[1], logits[1])
     assert without(logits, torch.tensor([True, True]), []) is logits
+
+
+def topped(teacher: torch.Tensor, top_k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    found = teacher.log_softmax(-1).topk(top_k, dim=-1)
+    return found.indices, found.values
+
+
+@pytest.mark.parametrize("kind", ["forward", "reverse", "jsd"])
+def test_with_every_token_kept_the_divergence_is_the_whole_one(kind: str) -> None:
+    torch.manual_seed(0)
+    logits, teacher, weights = torch.randn(6, 5), torch.randn(6, 5), torch.rand(6)
+    p, q = teacher.softmax(-1), logits.softmax(-1)
+
+    def kl(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a * (a / b).log()).sum(-1)
+
+    middle = (p + q) / 2
+    expected = {
+        "forward": kl(p, q),
+        "reverse": kl(q, p),
+        "jsd": (kl(p, middle) + kl(q, middle)) / 2,
+    }
+    found = divergence_sum(logits, *topped(teacher, 5), weights, kind=kind)
+    assert float(found) == pytest.approx(float((expected[kind] * weights).sum()), abs=1e-4)
+
+
+def test_what_is_not_kept_is_one_token_by_hand() -> None:
+    # The teacher has 1/2, 1/4, 1/8, 1/8 and the model 1/4 each; one is kept, three are the rest.
+    teacher = torch.log(torch.tensor([[0.5, 0.25, 0.125, 0.125]]))
+    found = divergence_sum(torch.zeros(1, 4), *topped(teacher, 1), torch.ones(1), kind="forward")
+    assert float(found) == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(0.5 / 0.75), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["forward", "reverse", "jsd"])
+def test_a_teacher_is_no_distance_from_itself_at_its_temperature(kind: str) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(6, 5)
+    ids, logprobs = topped(logits / 2.0, 3)
+    found = divergence_sum(logits, ids, logprobs, torch.ones(6), kind=kind, temperature=2.0)
+    assert float(found) == pytest.approx(0, abs=1e-5)

@@ -125,15 +125,16 @@ def prefer(
     quieten()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TRL's remarks are for those who call it by hand.
-        tokenizer = _tokenizer(folder)
+        tokenizer = read_tokenizer(folder)
         trainer = _trainer(recipe, folder, tokenizer, rows, reward, out, uses_cpu=uses_cpu)
         trainer.add_callback(progress)
         trainer.remove_callback(PrinterCallback)
         train_to_end(trainer, out, progress, show)
-    return _finished(trainer, tokenizer, out)
+    return finished(trainer, tokenizer, out)
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer as TRL wants it: with something to pad with."""
     found = AutoTokenizer.from_pretrained(folder)
     if found.pad_token is None:
         found.pad_token = found.eos_token
@@ -304,7 +305,8 @@ def _arguments(recipe: PreferenceRecipe, out: Path, *, uses_cpu: bool) -> dict[s
     }
 
 
-def _finished(trainer: Any, tokenizer: PreTrainedTokenizerBase, out: Path) -> Path:
+def finished(trainer: Any, tokenizer: PreTrainedTokenizerBase, out: Path) -> Path:
+    """Write what was trained, merged where it was an adapter; its folder."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if PartialState().is_main_process:
         if isinstance(model, peft.PeftModel):

@@ -46,11 +46,12 @@ from avalan.train.pretrain import (
 )
 from avalan.train.progress import Event, Phase, Progress
 from avalan.train.schedules import factor_of
+from avalan.train.teacher_logits import ask_teacher
 from avalan.train.teacher_vectors import check_weights
-from avalan.train.tuning_losses import cross_entropy_sum, kl_sum, without
+from avalan.train.tuning_losses import cross_entropy_sum, divergence_sum, kl_sum, without
 from avalan.train.tuning_plan import find_base
 from avalan.train.tuning_recipe import TuningRecipe
-from avalan.train.tuning_rows import Rows, made_rows
+from avalan.train.tuning_rows import TAUGHT, Rows, made_rows
 from avalan.train.tuning_tokens import end_of_turn
 
 ADAPTER = "adapter"
@@ -104,6 +105,16 @@ class TuningTrainer(RowTrainer):
         if loss.mask_reflection:
             logits = without(logits, inputs["is_inside"][:, 1:][graded], self.reflection_ids)
         total = cross_entropy_sum(logits, targets, weights)
+        if "teacher_ids" in inputs and self.model.training:
+            likeliest, logprobs = (inputs[name][:, :-1][graded] for name in TAUGHT)
+            total = total + loss.teacher * divergence_sum(
+                logits,
+                likeliest,
+                logprobs,
+                weights,
+                kind=loss.divergence,
+                temperature=self.recipe.teacher.temperature,
+            )
         plain = inputs["is_plain"][:, 1:][graded]
         if loss.kl and self.model.training and bool(plain.any()):
             base = self._base_logits(model, read)[graded][plain]
@@ -186,6 +197,9 @@ def tune(
     with state.main_process_first():
         tell(Phase(text=_("Reading the records")))
         tokenizer, num_rows, num_held = _prepared(recipe, folder, out)
+        if recipe.teacher.model:
+            tell(Phase(text=_("Asking the teacher")))
+            ask_teacher(recipe, tokenizer, out / _ROWS / "train", uses_cpu=uses_cpu)
     torch.manual_seed(recipe.run.seed)
     model = _loaded(recipe, folder, uses_cpu=uses_cpu)
     num_old = model.get_input_embeddings().weight.shape[0]

@@ -4,11 +4,15 @@ Sums, so that the same rows give the same loss however they are spread over devi
 accumulation.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_LEAST = 1e-6
+"""Probability of what is not among the likeliest; 16 bits do not tell less."""
 
 
 def without(logits: Tensor, where: Tensor, token_ids: Sequence[int]) -> Tensor:
@@ -36,6 +40,52 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, weights: Tensor) -> Tenso
     """
     losses = F.cross_entropy(logits.float(), targets, reduction="none")
     return (losses * weights).sum()
+
+
+def divergence_sum(
+    logits: Tensor,
+    teacher_ids: Tensor,
+    teacher_logprobs: Tensor,
+    weights: Tensor,
+    *,
+    kind: str,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Σ weight · divergence between teacher and model, in nats, over the teacher's likeliest tokens
+    and all others as one.
+
+    Hinton et al., 2015, arXiv:1503.02531; both directions: Gu et al., 2023, arXiv:2306.08543; the
+    Jensen-Shannon divergence lies between them, Agarwal et al., 2023, arXiv:2306.13649.
+
+    Args:
+        logits: of the model, (num_targets, vocab_size).
+        teacher_ids: the likeliest tokens, (num_targets, top_k).
+        teacher_logprobs: their log-probabilities at that temperature, (num_targets, top_k).
+        weights: (num_targets,).
+        kind: forward, reverse or jsd.
+    """
+    logprobs = F.log_softmax(logits.float() / temperature, dim=-1)
+    ours = _with_rest(logprobs.gather(-1, teacher_ids))
+    theirs = _with_rest(teacher_logprobs.float())
+    match kind:
+        case "forward":
+            each = _kl(theirs, ours)
+        case "reverse":
+            each = _kl(ours, theirs)
+        case _:
+            middle = torch.logaddexp(ours, theirs) - math.log(2)
+            each = (_kl(theirs, middle) + _kl(ours, middle)) / 2
+    return (each * weights).sum()
+
+
+def _with_rest(logprobs: Tensor) -> Tensor:
+    """With one more column: the log-probability of everything else, at least `_LEAST`."""
+    rest = (1 - logprobs.exp().sum(dim=-1, keepdim=True)).clamp(min=_LEAST)
+    return torch.cat([logprobs, rest.log()], dim=-1)
+
+
+def _kl(first: Tensor, second: Tensor) -> Tensor:
+    return (first.exp() * (first - second)).sum(dim=-1)
 
 
 def kl_sum(logits: Tensor, base: Tensor, weights: Tensor) -> Tensor:

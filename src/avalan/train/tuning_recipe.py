@@ -15,6 +15,7 @@ METHODS = ("lora", "rows", "full")
 EMBEDDINGS = ("rows", "whole", "frozen")
 STARTS = ("description", "mean")
 OPTIMIZERS = ("adamw", "muon")
+DIVERGENCES = ("forward", "reverse", "jsd")
 SYSTEM_PROMPT = "avalon"
 """Stands for the card's."""
 
@@ -29,6 +30,20 @@ class Base:
     """Branch, tag or commit on the hub."""
     sha256: str = ""
     """Of its model.safetensors; where it is given, other weights are refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """A model whose probabilities are learned beside the records' words."""
+
+    model: str = ""
+    """A folder, or a model on the hub, with the base's vocabulary; empty for none."""
+    revision: str = ""
+    """Branch, tag or commit on the hub."""
+    top_k: int = 64
+    """Of each place the likeliest tokens are kept; all others are one."""
+    temperature: float = 1.0
+    """Both models' logits are divided by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +113,10 @@ class Loss:
     """The end of the answer."""
     kl: float = 0.0
     """Of KL(base ‖ model), in nats, on the words of plain records, beside their cross-entropy."""
+    teacher: float = 1.0
+    """Of the divergence from the teacher, in nats, beside their cross-entropy."""
+    divergence: str = "forward"
+    """forward, KL(teacher ‖ model); reverse, KL(model ‖ teacher); or jsd, between them."""
     mask_reflection: bool = False
     """Inside a text, where no reflection token may be said, none competes with the words."""
 
@@ -149,6 +168,7 @@ class TuningRecipe:
     name: str
     kind: str = "tuning"
     base: Base = field(default_factory=Base)
+    teacher: Teacher = field(default_factory=Teacher)
     lessons: Lessons = field(default_factory=Lessons)
     tokens: Tokens = field(default_factory=Tokens)
     change: Change = field(default_factory=Change)
@@ -164,6 +184,7 @@ def tuning_from_table(table: dict[str, Any], name: str) -> TuningRecipe:
     """
     sections = {
         "base": Base,
+        "teacher": Teacher,
         "lessons": Lessons,
         "tokens": Tokens,
         "change": Change,
@@ -181,6 +202,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "run.num_epochs": (0, 10**4),
     "run.rows_at_once": (0, 10**5),
     "run.patience": (0, 10**6),
+    "teacher.top_k": (1, 2**16),
+    "teacher.temperature": (0.01, 100),
     "lessons.num": (0, 10**9),
     "lessons.max_tokens": (16, 2**20),
     "lessons.held_out": (0, 10**6),
@@ -189,7 +212,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "change.dropout": (0, 0.99),
     **{
         f"loss.{key}": (0, 1_000)
-        for key in ("prompt", "passage", "markup", "text", "reflection", "eos", "kl")
+        for key in ("prompt", "passage", "markup", "text", "reflection", "eos", "kl", "teacher")
     },
 }
 _CHOICES = {
@@ -197,6 +220,7 @@ _CHOICES = {
     "tokens.start": STARTS,
     "change.method": METHODS,
     "change.embeddings": EMBEDDINGS,
+    "loss.divergence": DIVERGENCES,
     "run.schedule": SCHEDULES,
     "run.optimizer": OPTIMIZERS,
 }

@@ -31,6 +31,8 @@ _COLUMNS = {
     "is_inside": np.bool_,
 }
 _COUNTS = "rows.json"
+TAUGHT = ("teacher_ids", "teacher_logprobs")
+"""Columns that a teacher adds, (num_rows, row_length, top_k): what may come after each token."""
 
 
 def packed(
@@ -75,7 +77,10 @@ class Rows(Dataset[dict[str, Tensor]]):
             num_read: how many rows a run reads in all; see `order`.
             seed: of the order.
         """
-        self._columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _COLUMNS}
+        taught = [name for name in TAUGHT if (folder / f"{name}.npy").is_file()]
+        self._columns = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*_COLUMNS, *taught)
+        }
         self._order = order(len(self._columns["input_ids"]), num_read, seed)
 
     def __len__(self) -> int:
@@ -84,7 +89,8 @@ class Rows(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         number = self._order[index]
         row = {name: torch.from_numpy(np.array(c[number])) for name, c in self._columns.items()}
-        return row | {name: row[name].long() for name in ("input_ids", "position_ids")}
+        whole = [name for name in row if name.endswith("_ids")]
+        return row | {name: row[name].long() for name in whole}
 
 
 def order(num_rows: int, num_read: int, seed: int) -> list[int]:

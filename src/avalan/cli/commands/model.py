@@ -9,6 +9,7 @@ COMMANDS = {
     "install": (_n("Download a model, ready to run"), "avalan.cli.commands.model_install"),
     "uninstall": (_n("Delete a model from this machine"), "avalan.cli.commands.model_uninstall"),
     "train": (_n("Train a model by a recipe"), "avalan.cli.commands.train"),
+    "distill": (_n("Teach a small model by a larger one"), "avalan.cli.commands.model_distill"),
     "evaluate": (_n("Measure models on a task"), "avalan.cli.commands.evaluate"),
     "export": (_n("Write a model as ONNX or GGUF"), "avalan.cli.commands.model_export"),
     "merge": (_n("Put an adapter into the weights of its base"), "avalan.cli.commands.model_merge"),

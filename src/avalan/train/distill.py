@@ -1,0 +1,270 @@
+"""Distillation: a student learns from a teacher, and is compared with itself without one.
+
+By logits (Hinton et al., 2015, arXiv:1503.02531) where both read texts alike: the teacher's
+probabilities are asked once for each place and kept. By sequences (Kim and Rush, 2016,
+arXiv:1606.07947) otherwise: the teacher, which any engine may run, writes the answers. On-policy
+(Agarwal et al., 2023, arXiv:2306.13649) through TRL: the teacher grades what the student writes.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import trl
+from transformers import PrinterCallback
+
+from avalan.data.record_files import read_records
+from avalan.errors import ConfigurationError
+from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
+from avalan.locale import _
+from avalan.model.entities import GenerationReport, GenerationSettings
+from avalan.model.generate import generate
+from avalan.model.load import Model, open_model
+from avalan.model.prompt import load_tokenizer
+from avalan.model.uri import parse_uri
+from avalan.reflection.matching import exact_match
+from avalan.reflection.reading import prompt_of
+from avalan.reflection.record import Record, Segment, to_json
+from avalan.reflection.tokens import ALL, AVALON
+from avalan.train import run_folder
+from avalan.train.preference import finished, read_tokenizer
+from avalan.train.pretrain import begin, quieten, train_to_end
+from avalan.train.progress import Event, Phase, Progress
+from avalan.train.schedules import factor_of
+from avalan.train.teacher_logits import check_vocabulary, reads_alike
+from avalan.train.tuning import tune
+from avalan.train.tuning_plan import find_base
+from avalan.train.tuning_recipe import Base, Teacher, TuningRecipe
+
+METHODS = ("auto", "sequence", "logits", "on-policy")
+_WRITTEN = "written.jsonl"
+_MOST_TOKENS = 160
+"""Of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """How often each of three models answers as the held-out records do."""
+
+    teacher: Estimate | None
+    alone: Estimate | None
+    """The student on the records' words alone, for as many steps."""
+    distilled: Estimate | None
+    gain: Estimate | None
+    """Of the distilled one above it, paired by record."""
+    method: str
+    num: int
+    """Records."""
+    folder: str
+    """Of the distilled model."""
+
+
+def choose_method(method: str, teacher: str, student: Path) -> str:
+    """The method to use: `auto` is logits where both read texts alike, and sequence elsewhere.
+
+    Raises:
+        ConfigurationError: the method needs one vocabulary, and there are two.
+        ModelError: a model cannot be found.
+    """
+    if method == "sequence":
+        return method
+    if not parse_uri(teacher).is_local:
+        if method == "auto":
+            return "sequence"
+        raise ConfigurationError(
+            "A served teacher tells no probabilities of all tokens; let it write answers, with: "
+            "--method sequence"
+        )
+    theirs = load_tokenizer(find_base(Base(model=teacher), "distill"))
+    ours = load_tokenizer(student)
+    if method == "auto":
+        return "logits" if reads_alike(theirs, ours) else "sequence"
+    check_vocabulary(theirs, ours, teacher)
+    return method
+
+
+def distill(
+    recipe: TuningRecipe,
+    teacher: str,
+    method: str,
+    out: Path,
+    show: Callable[[Event], None],
+    *,
+    device: str | None = None,
+) -> Compared:
+    """Train the student of `recipe` with and without the teacher, and compare all three.
+
+    Both runs lie in `out`, as `distilled` and `alone`, and go on after a kill.
+
+    Raises:
+        ConfigurationError: as `tune` and `choose_method`.
+        ModelError: a model cannot be found or run.
+        StateError: `out` cannot be written.
+    """
+    student = find_base(recipe.base, recipe.name)
+    method = choose_method(method, teacher, student)
+    recipe = replace(recipe, tokens=replace(recipe.tokens, profile=_profile(student)))
+    show(Phase(text=_("The student on the records alone")))
+    alone = tune(recipe, out / "alone", show, device=device)
+    num_steps = run_folder.reports(out / "alone")[-1].num_steps
+    same = replace(recipe, run=replace(recipe.run, num_steps=num_steps))
+    show(Phase(text=_("The student with its teacher ({method})", method=method)))
+    match method:
+        case "logits":
+            taught = replace(same, teacher=replace(same.teacher, model=teacher))
+            distilled = tune(taught, out / "distilled", show, device=device)
+        case "sequence":
+            written = _written(recipe, teacher, out / _WRITTEN)
+            taught = replace(same, lessons=replace(same.lessons, data=str(written), held_out=0))
+            distilled = tune(taught, out / "distilled", show, device=device)
+        case _:
+            distilled = _on_policy(same, teacher, student, out / "distilled", show, device=device)
+    show(Phase(text=_("Comparing")))
+    return _compared(recipe, teacher, alone, distilled, method)
+
+
+def _profile(student: Path) -> str:
+    """The reflection tokens that a student has."""
+    known = load_tokenizer(student).added_tokens
+    for name, tokens in (("self-rag", ALL), ("avalon", AVALON)):
+        if all(text in known for text in tokens):
+            return name
+    return "none"
+
+
+# --- sequences ------------------------------------------------------------------------------------
+
+
+def _written(recipe: TuningRecipe, teacher: str, path: Path) -> Path:
+    """A file of the training records with the teacher's answers; kept, and gone on with."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
+    place = Path(recipe.lessons.data).expanduser()
+    records = _answerable(read_records(place, "train"), recipe.lessons.num)
+    with open_model(teacher) as model, path.open("a", encoding="utf-8") as file:
+        for record in islice(records, done, None):
+            said = _said(model, record)
+            (segment,) = record.segments
+            made = replace(record, segments=(_with_text(segment, said),), answers=())
+            file.write(json.dumps(to_json(made)) + "\n")
+            file.flush()
+    return path
+
+
+def _with_text(segment: Segment, text: str) -> Segment:
+    return Segment(decision=segment.decision, text=text)
+
+
+def _answerable(records: Iterator[Record], num: int) -> Iterator[Record]:
+    """Those that are answered from the prompt alone, with words."""
+    found = (
+        record
+        for record in records
+        if len(record.segments) == 1
+        and record.segments[0].text is not None
+        and not record.segments[0].passages
+    )
+    return islice(found, num or None)
+
+
+def _said(model: Model, record: Record) -> str:
+    """What a model answers, greedily, without control tokens."""
+    settings = GenerationSettings(max_new_tokens=_MOST_TOKENS, skip_special_tokens=True)
+    prompt = prompt_of(model, record.messages)
+    said = generate(model, prompt, settings=settings, report=GenerationReport())
+    return "".join(token.text for token in said).strip()
+
+
+# --- on-policy ------------------------------------------------------------------------------------
+
+
+def _on_policy(
+    recipe: TuningRecipe,
+    teacher: str,
+    student: Path,
+    out: Path,
+    show: Callable[[Event], None],
+    *,
+    device: str | None,
+) -> Path:
+    taught = replace(recipe, teacher=Teacher(model=teacher))
+    uses_cpu = begin(taught, out, device)
+    place = Path(recipe.lessons.data).expanduser()
+    prompts = [
+        {"prompt": [{"role": each.role, "content": each.content} for each in record.messages]}
+        for record in _answerable(read_records(place, "train"), recipe.lessons.num)
+    ]
+    run = recipe.run
+    progress = Progress(out, run.rows_per_step * _MOST_TOKENS, show)
+    quieten()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tokenizer = read_tokenizer(student)
+        trainer: Any = trl.DistillationTrainer(
+            model=str(student),
+            teacher_model=str(find_base(Base(model=teacher), "distill")),
+            args=trl.DistillationConfig(
+                output_dir=str(out),
+                max_steps=run.num_steps,
+                per_device_train_batch_size=run.rows_per_step,
+                learning_rate=run.learning_rate,
+                max_completion_length=_MOST_TOKENS,
+                save_steps=run.save_steps,
+                save_total_limit=2,
+                logging_steps=1,
+                use_cpu=uses_cpu,
+                bf16=False,
+                seed=run.seed,
+                report_to="none",
+                gradient_checkpointing=False,
+                model_init_kwargs={"dtype": "float32"},
+            ),
+            train_dataset=datasets.Dataset.from_list(prompts),
+            processing_class=tokenizer,
+        )
+        trainer.create_optimizer()
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            trainer.optimizer,
+            lambda step: factor_of(run.schedule, step, num_steps=run.num_steps, run=run),
+        )
+        trainer.add_callback(progress)
+        trainer.remove_callback(PrinterCallback)
+        train_to_end(trainer, out, progress, show)
+    return finished(trainer, tokenizer, out)
+
+
+# --- the comparison -------------------------------------------------------------------------------
+
+
+def _compared(
+    recipe: TuningRecipe, teacher: str, alone: Path, distilled: Path, method: str
+) -> Compared:
+    place = Path(recipe.lessons.data).expanduser()
+    records = list(_answerable(read_records(place, "validation"), recipe.lessons.held_out))
+    found = {name: _rights(name, records) for name in (teacher, str(alone), str(distilled))}
+    ours, before = found[str(distilled)], found[str(alone)]
+    gains = [float(after) - float(first) for after, first in zip(ours, before, strict=True)]
+    return Compared(
+        teacher=proportion(found[teacher]),
+        alone=proportion(before),
+        distilled=proportion(ours),
+        gain=bootstrap_mean(gains, seed=recipe.run.seed) if gains else None,
+        method=method,
+        num=len(records),
+        folder=str(distilled),
+    )
+
+
+def _rights(name: str, records: Sequence[Record]) -> list[bool]:
+    """Whether a model answers as each record does, words for words."""
+    with open_model(name) as model:
+        return [
+            exact_match(_said(model, record), record.segments[0].text or "") == 1
+            for record in records
+        ]
