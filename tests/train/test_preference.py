@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(
     recipe: Callable[..., PreferenceRecipe], tmp_path: Path
 ) -> None:
     chosen = recipe("orpo", **{"run.learning_rate": "1e30", "change.method": "full"})
-    with pytest.raises(ConfigurationError, match=r"no.* a finite number at step \d, .*is kept"):
+    with pytest.raises(ConfigurationError, match="A weight is not a finite number at step"):
         prefer(chosen, tmp_path / "run", unheard, device="cpu")
 
 

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from avalan import testing
 from avalan.compress.merge import find_adapter, merge
 from avalan.data.mixture import one
-from avalan.errors import ConfigurationError, ModelError
+from avalan.errors import ConfigurationError, ModelError, StateError
 from avalan.model.engine.new_rows import take_rows
 from avalan.model.entities import EngineSettings, Message
 from avalan.model.load import open_model
@@ -502,3 +502,38 @@ def test_texts_are_read_on_from_row_to_row(
     assert "The old town.</s>" in text
     assert text.count("river bank") == 200
     assert planned == pytest.approx(run_folder.reports(tmp_path / "run")[-1].num_steps, abs=2)
+
+
+def test_a_full_disk_at_a_checkpoint_keeps_the_last_good_one(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = peft.PeftModel.save_pretrained
+
+    def full(self: peft.PeftModel, folder: str, **others: object) -> None:
+        if folder.endswith("checkpoint-4"):
+            Path(folder).mkdir(exist_ok=True)
+            raise OSError(28, "No space left on device")
+        whole(self, folder, **others)
+
+    monkeypatch.setattr(peft.PeftModel, "save_pretrained", full)
+    with pytest.raises(StateError, match=r"checkpoint of step 4 could not be written .*No space"):
+        tune(recipe(), tmp_path / "run", unheard, device="cpu")
+    kept = run_folder.last_checkpoint(tmp_path / "run")
+    assert kept is not None
+    assert kept.name == "checkpoint-2"
+    assert not (tmp_path / "run" / "checkpoint-4").exists()
+    monkeypatch.undo()
+    assert (tune(recipe(), tmp_path / "run", unheard, device="cpu") / "config.json").is_file()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("changes", [{}, {"run.compile": "true"}, {"run.attention": '"eager"'}])
+def test_a_run_on_cuda_computes_in_16_bits(
+    changes: dict[str, str], recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    tune(recipe(**changes), tmp_path / "cuda", unheard, device="cuda")
+    tune(recipe(), tmp_path / "cpu", unheard, device="cpu")
+    ours, theirs = (
+        [report.loss for report in run_folder.reports(tmp_path / name)] for name in ("cuda", "cpu")
+    )
+    assert ours == pytest.approx(theirs, rel=0.05)

@@ -34,7 +34,7 @@ from avalan.reflection.record import Record, Segment, to_json
 from avalan.reflection.tokens import ALL, AVALON
 from avalan.train import run_folder
 from avalan.train.preference import finished, read_tokenizer
-from avalan.train.pretrain import begin, quieten, train_to_end
+from avalan.train.pretrain import Saving, begin, quieten, train_to_end
 from avalan.train.progress import Event, Phase, Progress
 from avalan.train.schedules import factor_of
 from avalan.train.teacher_logits import check_vocabulary, reads_alike
@@ -63,6 +63,10 @@ class Compared:
     """Records."""
     folder: str
     """Of the distilled model."""
+
+
+class OnPolicyTrainer(Saving, trl.DistillationTrainer):
+    """TRL's, which saves as ours do."""
 
 
 def choose_method(method: str, teacher: str, student: Path) -> str:
@@ -206,7 +210,7 @@ def _on_policy(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tokenizer = read_tokenizer(student)
-        trainer: Any = trl.DistillationTrainer(
+        trainer: Any = OnPolicyTrainer(
             model=str(student),
             teacher_model=str(find_base(Base(model=teacher), "distill")),
             args=trl.DistillationConfig(

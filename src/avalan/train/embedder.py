@@ -73,7 +73,7 @@ class EmbeddingTrainer(RowTrainer):
             student, teacher, bank, temperature=weights.temperature
         )
         if not torch.isfinite(loss):
-            raise self._diverged(_("The loss is not a finite number"), self._step)
+            raise self._diverged(_("The loss is not a finite number"), self._now)
         return (loss, None) if return_outputs else loss
 
 

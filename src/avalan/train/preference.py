@@ -37,7 +37,14 @@ from avalan.train import run_folder
 from avalan.train.optimizer import has_bf16
 from avalan.train.orpo import mean_logprobs, orpo_loss
 from avalan.train.preference_recipe import PreferenceRecipe
-from avalan.train.pretrain import PRIMITIVE_CACHE, begin, finishing, quieten, train_to_end
+from avalan.train.pretrain import (
+    PRIMITIVE_CACHE,
+    Saving,
+    begin,
+    finishing,
+    quieten,
+    train_to_end,
+)
 from avalan.train.progress import Event, Phase, Progress
 from avalan.train.schedules import factor_of
 from avalan.train.teacher_vectors import check_weights
@@ -69,7 +76,7 @@ class Stopping(Progress):
         super().on_log(args, state, control, logs)
 
 
-class OrpoTrainer(Trainer):
+class OrpoTrainer(Saving, Trainer):
     """Minimises `orpo_loss` over pairs that lie one above the other: the chosen, the rejected."""
 
     beta: float
@@ -85,6 +92,22 @@ class OrpoTrainer(Trainer):
         nll = -(chosen * num_said).sum() / num_said.sum()
         loss = orpo_loss(chosen, rejected, nll, beta=self.beta)
         return (loss, None) if return_outputs else loss
+
+
+class DpoTrainer(Saving, trl.DPOTrainer):
+    """TRL's, which saves as ours do; so are those below."""
+
+
+class KtoTrainer(Saving, trl.KTOTrainer):
+    """See `DpoTrainer`."""
+
+
+class GrpoTrainer(Saving, trl.GRPOTrainer):
+    """See `DpoTrainer`."""
+
+
+class RewardTrainer(Saving, trl.RewardTrainer):
+    """See `DpoTrainer`."""
 
 
 def prefer(
@@ -186,13 +209,13 @@ def _trainer(
     match method.name:
         case "dpo":
             config = trl.DPOConfig(**given, **longest, beta=method.beta)
-            trainer: Any = trl.DPOTrainer(args=config, **shared)
+            trainer: Any = DpoTrainer(args=config, **shared)
         case "kto":
             config = trl.KTOConfig(**given, **longest, beta=method.beta)
-            trainer = trl.KTOTrainer(args=config, **shared)
+            trainer = KtoTrainer(args=config, **shared)
         case "reward":
             config = trl.RewardConfig(**given, **longest)
-            trainer = trl.RewardTrainer(args=config, **shared)
+            trainer = RewardTrainer(args=config, **shared)
         case "grpo":
             config = trl.GRPOConfig(
                 **given,
@@ -201,7 +224,7 @@ def _trainer(
                 max_completion_length=method.max_new_tokens,
                 temperature=method.temperature,
             )
-            trainer = trl.GRPOTrainer(args=config, reward_funcs=reward, **shared)
+            trainer = GrpoTrainer(args=config, reward_funcs=reward, **shared)
         case _:
             return _orpo_trainer(recipe, folder, tokenizer, rows, given)
     trainer.create_optimizer()

@@ -98,35 +98,11 @@ def new_model(recipe: Recipe, *, pad_id: int, eos_id: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-class RowTrainer(Trainer):
-    """A Trainer that reads rows in their order, weighs each target, and stops at nonsense."""
+class Saving:
+    """Of a Trainer: what it saves is whole and sound, and what stops it is a sentence."""
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_kwargs: Any
-    ) -> Any:
-        weights = inputs["weights"][:, 1:]
-        graded = weights > 0
-        if not graded.any():
-            raise ConfigurationError(
-                "No record fits the rows of step {step}; raise model.context_length or "
-                "model.vocab_size, and start in another folder with --out.",
-                step=self._step,
-            )
-        # Accelerate casts only inside `model.forward`, which is passed by here: all logits at once
-        # would cost more than the rest of the step.
-        with self.accelerator.autocast():
-            # No cache: with one, transformers would let packed records see each other.
-            hidden = model.model(
-                input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
-            ).last_hidden_state
-            logits = model.lm_head(hidden[:, :-1][graded])
-        loss = weighted_cross_entropy(logits, inputs["input_ids"][:, 1:][graded], weights[graded])
-        if not torch.isfinite(loss):
-            raise self._diverged(_("The loss is not a finite number"), self._step)
-        return (loss, None) if return_outputs else loss
-
-    def _get_train_sampler(self, *_: Any) -> Any:
-        return torch.utils.data.SequentialSampler(self.train_dataset)
+    args: Any
+    state: Any
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save, unless the weights are spoilt: the last good checkpoint stays the last."""
@@ -134,10 +110,10 @@ class RowTrainer(Trainer):
             raise self._diverged(_("A weight is not a finite number"), self.state.global_step)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         with writing(_("The checkpoint of step {step}", step=self.state.global_step), folder):
-            super()._save_checkpoint(model, trial)
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
 
     @property
-    def _step(self) -> int:
+    def _now(self) -> int:
         return int(self.state.global_step) + 1
 
     def _diverged(self, what: str, step: int) -> ConfigurationError:
@@ -156,6 +132,37 @@ class RowTrainer(Trainer):
             step=step,
             kept=kept,
         )
+
+
+class RowTrainer(Saving, Trainer):
+    """A Trainer that reads rows in their order, weighs each target, and stops at nonsense."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_kwargs: Any
+    ) -> Any:
+        weights = inputs["weights"][:, 1:]
+        graded = weights > 0
+        if not graded.any():
+            raise ConfigurationError(
+                "No record fits the rows of step {step}; raise model.context_length or "
+                "model.vocab_size, and start in another folder with --out.",
+                step=self._now,
+            )
+        # Accelerate casts only inside `model.forward`, which is passed by here: all logits at once
+        # would cost more than the rest of the step.
+        with self.accelerator.autocast():
+            # No cache: with one, transformers would let packed records see each other.
+            hidden = model.model(
+                input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
+            ).last_hidden_state
+            logits = model.lm_head(hidden[:, :-1][graded])
+        loss = weighted_cross_entropy(logits, inputs["input_ids"][:, 1:][graded], weights[graded])
+        if not torch.isfinite(loss):
+            raise self._diverged(_("The loss is not a finite number"), self._now)
+        return (loss, None) if return_outputs else loss
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
 def pretrain(

@@ -90,7 +90,7 @@ class ReaderTrainer(RowTrainer):
             + weights.need * binary_loss(pair[:, NEED], inputs["retrieve"])
         )
         if not torch.isfinite(loss):
-            raise self._diverged(_("The loss is not a finite number"), self._step)
+            raise self._diverged(_("The loss is not a finite number"), self._now)
         return (loss, None) if return_outputs else loss
 
 

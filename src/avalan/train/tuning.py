@@ -91,7 +91,7 @@ class TuningTrainer(RowTrainer):
             # Gradients are averaged over devices; what is wanted is their sum.
             loss = total / num_items_in_batch * self.accelerator.num_processes
         if not torch.isfinite(loss):
-            raise self._diverged(_("The loss is not a finite number"), self._step)
+            raise self._diverged(_("The loss is not a finite number"), self._now)
         return (loss, None) if return_outputs else loss
 
     def _sum(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -276,9 +276,11 @@ def _loaded(recipe: TuningRecipe, folder: Path, *, uses_cpu: bool) -> Any:
     coarse = recipe.run.bf16 and recipe.change.method != "full" and not uses_cpu
     try:
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.bfloat16 if coarse else torch.float32
+            folder,
+            dtype=torch.bfloat16 if coarse else torch.float32,
+            attn_implementation=None if recipe.run.attention == "auto" else recipe.run.attention,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ModelError(
             "The base in {folder} cannot be loaded ({reason}); give another.",
             folder=folder,
@@ -422,6 +424,7 @@ def _arguments(
         save_total_limit=2,
         logging_steps=max(1, min(10, num_steps // 10)),
         seed=run.seed,
+        torch_compile=run.compile,
         report_to=_report_to(),
         remove_unused_columns=False,
         label_names=["weights"],

@@ -15,6 +15,7 @@ METHODS = ("lora", "rows", "full")
 EMBEDDINGS = ("rows", "whole", "frozen")
 STARTS = ("description", "mean")
 OPTIMIZERS = ("adamw", "muon")
+ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
 DIVERGENCES = ("forward", "reverse", "jsd")
 SYSTEM_PROMPT = "avalon"
 """Stands for the card's."""
@@ -151,6 +152,10 @@ class Run:
     """Gradients are clipped to this norm."""
     bf16: bool = True
     """Compute in bfloat16 where the machine can (what is trained stays float32)."""
+    attention: str = "auto"
+    """auto, sdpa, eager, or on CUDA flash_attention_2 where it is installed."""
+    compile: bool = False
+    """Compile the model, which pays on CUDA over many steps."""
     checkpointing: bool = False
     """Compute activations again in the backward pass, which saves memory and costs time."""
     save_steps: int = 100
@@ -223,6 +228,7 @@ _CHOICES = {
     "loss.divergence": DIVERGENCES,
     "run.schedule": SCHEDULES,
     "run.optimizer": OPTIMIZERS,
+    "run.attention": ATTENTIONS,
 }
 
 
