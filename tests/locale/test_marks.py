@@ -27,6 +27,14 @@ LEFT: dict[str, tuple[str, ...]] = {
     "model/profile.py": ("the quick brown",),
     "model/nlp/reasoning.py": ("Here is my",),
     "reflection/avalon_judge.py": ("You are AVALON",),
+    "data/authored.py": (
+        "Below is",
+        "Below are",
+        "not in the",
+        "told by",
+        "the reviewer",
+        "the adjudicator",
+    ),
     "reflection/conversation.py": ("Below are",),
     "reflection/marks.py": ("\n      <",),
     "reflection/signals.py": ("Answer in",),
@@ -58,6 +66,8 @@ LEFT: dict[str, tuple[str, ...]] = {
     # Commands to copy, and questions for a model that reads English.
     "cli/commands/cache_serve.py": ("export ",),
     "cli/commands/completion.py": ("eval ",),
+    # Keys of what is counted.
+    "cli/commands/data_synthesize.py": ("not in", "told by", "the reviewer", "the adjudicator"),
     "cli/commands/tokenizer.py": ("echo ",),
     "cli/demonstration.py": ("What ", "When ", "How ", 'ask "'),
     # Styles.

@@ -10,7 +10,7 @@ from avalan.cli.console import Console
 from avalan.cli.options import as_usage
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
-from avalan.locale import _
+from avalan.locale import _, _n
 
 
 def configure(parser: Parser) -> None:
@@ -28,6 +28,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
+        nargs="?",
+        default="avalon",
         help=_("a TOML file, or the recipe of the package: avalon"),
     )
     parser.add_argument("--n", type=int, metavar="N", help=_("records, all splits together"))
@@ -44,11 +46,32 @@ def configure(parser: Parser) -> None:
         action="append",
         help=_("leave out what shares a run of words with these tests [the checkout's]"),
     )
+    documents = parser.add_argument_group(_("Documents"))
+    documents.add_argument(
+        "--docs",
+        metavar="PATH",
+        action="append",
+        help=_("make records of these documents instead; may be repeated"),
+    )
+    documents.add_argument(
+        "--generator", metavar="MODEL", help=_("who asks a question of each passage and quotes")
+    )
+    documents.add_argument("--reviewer", metavar="MODEL", help=_("who looks whether that holds"))
+    documents.add_argument(
+        "--adjudicator", metavar="MODEL", help=_("who decides where the reviewer is of two minds")
+    )
+    documents.add_argument(
+        "--student",
+        metavar="MODEL",
+        help=_("whose answers without and with the passage say whether a look-up is needed"),
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Draw, clean, write; or go on with that."""
+    if args.docs:
+        return _from_documents(args, console)
     synthesis = extras.load("avalan.data.synthesis")
     shards = extras.load("avalan.data.shards", extra="data")
     with as_usage():
@@ -88,6 +111,54 @@ def run(args: argparse.Namespace, console: Console) -> int:
     else:
         _show(told, folder, console)
     return 0
+
+
+def _from_documents(args: argparse.Namespace, console: Console) -> int:
+    if not args.generator:
+        raise UsageError("Records of documents are written by a model; add: --generator MODEL")
+    authored = extras.load("avalan.data.authored_files")
+    cast = authored.Cast(
+        generator=args.generator,
+        reviewer=args.reviewer,
+        adjudicator=args.adjudicator,
+        student=args.student,
+    )
+    folder = Path(args.out or "data/documents").expanduser()
+    tally = authored.write(
+        args.docs,
+        cast,
+        folder,
+        num=args.n,
+        seed=7 if args.seed is None else args.seed,
+        tell=lambda done, total: console.progress(
+            _("{done:,} of {total:,} passages", done=done, total=total)
+        ),
+    )
+    if console.as_json:
+        console.json({"kept": dict(tally.kept), "dropped": dict(tally.dropped)})
+        return 0
+    for reason, num in sorted(tally.dropped.items()):
+        console.print(_("Left out {num:,}: {why}.", num=num, why=_(_REASONS[reason])))
+    console.print(
+        _(
+            "{num:,} records are in {file}.",
+            num=sum(tally.kept.values()),
+            file=folder / authored.RECORDS,
+        )
+    )
+    return 0
+
+
+_REASONS = {
+    "short": _n("the passage is too short"),
+    "unreadable": _n("the generator did not write what it was asked for"),
+    "empty": _n("question or answer is empty"),
+    "not in the passage": _n("the answer is not in the passage"),
+    "told by its question": _n("the question tells the answer"),
+    "the reviewer says no": _n("the reviewer says no"),
+    "doubtful": _n("the reviewer is of two minds"),
+    "the adjudicator says no": _n("the adjudicator says no"),
+}
 
 
 def _share(text: str | None, shards: Any) -> Any:

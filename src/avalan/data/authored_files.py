@@ -1,0 +1,190 @@
+"""Records from documents on disk: a line for each passage as it is done, then a card.
+
+DIR/records.jsonl    the records, in the passages' order
+DIR/progress.jsonl   what became of each passage, so that the same command goes on after a kill
+DIR/README.md        the card, written last
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avalan.data.authored import Chooses, Roles, Says, Tally, author
+from avalan.errors import ConfigurationError
+from avalan.model.entities import GenerationReport, GenerationSettings, Message
+from avalan.model.generate import generate
+from avalan.model.load import Model, open_model
+from avalan.reflection.choice import Chooser
+from avalan.reflection.reading import prompt_of
+from avalan.reflection.record import to_json
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.index import NO_EMBEDDER, SyncIndex
+
+RECORDS, PROGRESS, CARD = "records.jsonl", "progress.jsonl", "README.md"
+_MOST_TOKENS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """The models that play the roles, by name."""
+
+    generator: str
+    reviewer: str | None = None
+    adjudicator: str | None = None
+    student: str | None = None
+
+
+def write(
+    places: Sequence[str],
+    cast: Cast,
+    folder: Path,
+    *,
+    num: int | None = None,
+    seed: int = 7,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Tally:
+    """Author records from the documents in `places` into `folder`; what became of the passages.
+
+    Args:
+        num: passages that are taken, from the first on; None takes all.
+        tell: is told how many are done, and of how many.
+
+    Raises:
+        ConfigurationError: `folder` has something else.
+        RetrievalError: there are no documents.
+        ModelError: a model cannot be opened, or cannot choose.
+    """
+    passages = _passages(places)[:num]
+    key = json.dumps({"cast": asdict(cast), "seed": seed, "passages": len(passages)})
+    done, tally = _done(folder, key)
+    with ExitStack() as stack:
+        roles = _roles(cast, stack) if done < len(passages) else None
+        records = stack.enter_context((folder / RECORDS).open("a", encoding="utf-8"))
+        progress = stack.enter_context((folder / PROGRESS).open("a", encoding="utf-8"))
+        if roles is not None:
+            found = author(passages, roles, tally, seed=seed, start=done)
+            for number, record in enumerate(found, done + 1):
+                if record is not None:
+                    records.write(json.dumps(to_json(record), ensure_ascii=False) + "\n")
+                    records.flush()
+                counts = {"kept": dict(tally.kept), "dropped": dict(tally.dropped)}
+                progress.write(json.dumps({"size": records.tell(), **counts}) + "\n")
+                progress.flush()
+                tell(number, len(passages))
+    (folder / CARD).write_text(card(places, cast, tally, seed), encoding="utf-8")
+    return tally
+
+
+def _done(folder: Path, key: str) -> tuple[int, Tally]:
+    """How many passages are done in a folder, and what became of them; a torn end is cut off."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, records = folder / PROGRESS, folder / RECORDS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if (lines and lines[0] != key) or (not lines and any(folder.iterdir())):
+        raise ConfigurationError(
+            "The folder {folder} has something else than these documents by these models; name "
+            "another with: --out DIR",
+            folder=folder,
+        )
+    whole: list[dict[str, Any]] = []
+    for line in lines[1:]:
+        try:
+            whole.append(json.loads(line))
+        except ValueError:
+            break
+    tally, size = Tally(), 0
+    if whole:
+        tally.kept.update(whole[-1]["kept"])
+        tally.dropped.update(whole[-1]["dropped"])
+        size = whole[-1]["size"]
+    path.write_text("".join(f"{line}\n" for line in [key, *map(json.dumps, whole)]))
+    with records.open("ab") as file:
+        file.truncate(size)
+    return len(whole), tally
+
+
+def _passages(places: Sequence[str]) -> list[Passage]:
+    """The passages of all documents, in the order of their files."""
+    with SyncIndex.temporary(embedder=NO_EMBEDDER) as index:
+        for _event in index.add(places):
+            pass
+        sources = sorted(document.source for document in index.documents())
+        return [passage for source in sources for passage in index.passages(source)]
+
+
+def _roles(cast: Cast, stack: ExitStack) -> Roles:
+    models: dict[str, Model] = {}
+
+    def opened(name: str) -> Model:
+        if name not in models:
+            models[name] = stack.enter_context(open_model(name))
+        return models[name]
+
+    def chooser(name: str | None) -> Chooses | None:
+        return None if name is None else _chooses(opened(name))
+
+    return Roles(
+        generator=_says(opened(cast.generator), sampled=False),
+        reviewer=chooser(cast.reviewer),
+        adjudicator=chooser(cast.adjudicator),
+        student=None if cast.student is None else _says(opened(cast.student), sampled=True),
+    )
+
+
+def _says(model: Model, *, sampled: bool) -> Says:
+    """A model's answers; drawn ones are drawn with seeds in turn."""
+    seeds = _numbers()
+
+    def said(messages: Sequence[Message], schema: Any) -> str:
+        can_keep = "grammar" in model.engine.capabilities
+        settings = GenerationSettings(
+            max_new_tokens=_MOST_TOKENS,
+            schema=schema if can_keep else None,
+            temperature=0.7 if sampled else 0.0,
+            seed=next(seeds) if sampled else None,
+            skip_special_tokens=True,
+        )
+        prompt = prompt_of(model, messages)
+        tokens = generate(model, prompt, settings=settings, report=GenerationReport())
+        return "".join(token.text for token in tokens if not token.reasoning)
+
+    return said
+
+
+def _numbers() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def _chooses(model: Model) -> Chooses:
+    chooser = Chooser(model)
+    return lambda messages, options: [float(p) for p in chooser.choose(messages, options)]
+
+
+def card(places: Sequence[str], cast: Cast, tally: Tally, seed: int) -> str:
+    """The data card."""
+    kept = "\n".join(f"| {kind} | {num:,} |" for kind, num in sorted(tally.kept.items()))
+    dropped = "\n".join(f"| {reason} | {num:,} |" for reason, num in sorted(tally.dropped.items()))
+    roles = ", ".join(f"{role} {name}" for role, name in asdict(cast).items() if name)
+    return f"""# Records from documents
+
+{sum(tally.kept.values()):,} records `selfref/1`, made by `avalan data synthesize --docs` from
+{", ".join(places)}, with the seed {seed}. By models: {roles}. No person has read them. The licence
+is that of the documents.
+
+| kind | records |
+|---|---|
+{kept}
+
+| left out, because | passages |
+|---|---|
+{dropped}
+
+`asked`: the answer stands in the passage, word for word. `strange`: the question beside another
+passage, which does not answer it. `known`: the student is right without the passage.
+"""
