@@ -83,7 +83,8 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     # 600·32 in the embedding, 6,144 in the block's matrices, 96 in norms; the optimizer holds one
     # value more for each matrix weight and two for each other, all of 4 bytes.
     assert lines == {
-        "parameters": "25.4k",
+        "parameters": "25.4k, all of them learn",
+        "memory": "about 5.2 MB",
         "tokens": "512k, 512 a step",
         "steps": "1,000",
         "checkpoints": "281 kB every 2 steps, the last two are kept",
@@ -155,6 +156,7 @@ def test_json_lines_tell_every_event(recipe: str, train: Callable[..., Said]) ->
     assert kinds == ["phase", "phase", "phase", "step", "step", "done"]
     assert set(events[3]) == {
         "event", "step", "num_steps", "loss", "learning_rate", "tokens_per_s", "remaining_s",
+        "held_out_loss",
     }  # fmt: skip
     assert events[-1] == {"event": "done", "model": "run/model"}
 
