@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -161,9 +162,29 @@ def test_json_lines_tell_every_event(recipe: str, train: Callable[..., Said]) ->
     assert events[-1] == {"event": "done", "model": "run/model"}
 
 
-def test_a_terminal_has_one_moving_line_and_then_the_loss(
+def test_a_terminal_has_a_chart_that_moves(
     recipe: str, train: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("avalan.cli.console._is_terminal", lambda stream: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("LINES", "24")
+    said = train(recipe, "--out", "run")
+    assert said.code == 0
+    frames = said.out.split("\x1b[?2026h")[1:]
+    # A frame for each step, and the last one once more, below which the cursor comes back.
+    assert [frame.count("•") for frame in frames] == [0, 2, 3, 4, 4]
+    assert ["step 4/4" in frame for frame in frames] == [False, False, False, True, True]
+    words = [re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", frame) for frame in frames[:-1]]
+    assert all(len(line) < 80 for text in words for line in text.split("\r\n"))
+    assert frames[-1].count("\x1b[?25h") == 1
+    assert said.out.count("loss, nats") == 4
+
+
+def test_a_low_terminal_has_one_moving_line_and_then_the_loss(
+    recipe: str, train: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINES", "12")
     monkeypatch.setattr("avalan.cli.console._is_terminal", lambda stream: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

@@ -83,8 +83,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
             recipe, args.teacher, args.method, out, show, device=args.device
         )
     except KeyboardInterrupt:
+        screen.leave()
         console.note(_("Interrupted. To go on, run the same again."))
         return 130
+    finally:
+        screen.leave()
     _tell(found, console)
     return 0
 

@@ -51,7 +51,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     try:
         return _train(recipe, out, args, console, screen)
     except KeyboardInterrupt:
+        screen.leave()
         return _interrupted(args, out, console, screen)
+    finally:
+        screen.leave()
 
 
 def _check_words(args: argparse.Namespace) -> None:

@@ -6,7 +6,9 @@ from dataclasses import asdict
 from itertools import pairwise
 from statistics import fmean
 
-from avalan.cli.console import Console
+from avalan.cli.console import Console, terminal_size
+from avalan.cli.display import screen as drawing
+from avalan.cli.display.generation import Frame
 from avalan.cli.display.units import bytes_text, count_text, seconds_text
 from avalan.locale import _, number
 from avalan.train.plan import Plan
@@ -16,24 +18,55 @@ CHART_HEIGHT = 9
 
 
 class Screen:
-    """Shows a run's events: a line that moves on a terminal, lines in a pipe, JSON lines."""
+    """Shows a run's events: a chart that moves on a terminal, lines in a pipe, JSON lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        # Where the line cannot move, lines follow each other as in a pipe.
+        # Where a line cannot move, lines follow each other as in a pipe.
         is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         self._moves = console.interactive and not is_plain
+        self._chart: drawing.Screen | None = None
+        self._reports: list[StepReport] = []
         self.step = 0
         """The last step that was told."""
 
     def phase(self, text: str) -> None:
         """A part of the run without steps begins."""
+        self.leave()
         self._tell({"event": "phase", "text": text}, f"{_(text)} …" if self._moves else _(text))
 
     def step_report(self, report: StepReport) -> None:
         """The run has come further."""
         self.step = report.step
-        self._tell({"event": "step", **asdict(report)}, step_line(report))
+        if report.step < (self._reports[-1].step if self._reports else 0):
+            self._reports.clear()  # Another run begins.
+        if report.held_out_loss is not None and self._reports:
+            self._reports.pop()  # The same step, told with more.
+        self._reports.append(report)
+        lines = self._lines(report)
+        if lines is None:
+            self._tell({"event": "step", **asdict(report)}, step_line(report))
+            return
+        if self._chart is None:
+            self._console.clear_progress()
+            self._chart = drawing.Screen(self._console)
+        below = [[(line, "")] for line in lines]
+        self._chart.draw(Frame(size=terminal_size(), below=below))
+
+    def _lines(self, report: StepReport) -> list[str] | None:
+        """The chart so far above the run's line; None where there is no room to move it."""
+        size = terminal_size()
+        if not self._moves or self._console.quiet or size.lines < CHART_HEIGHT + 6:
+            return None
+        chart = loss_chart(self._reports, width=min(self._console.width, 80))
+        line = step_line(report)
+        return [*chart, *([""] if chart else []), line[: max(self._console.width - 1, 1)]]
+
+    def leave(self) -> None:
+        """Let the chart stand as it is, and give the cursor back below it."""
+        if self._chart is not None:
+            self._chart.leave()
+            self._chart = None
 
     def _tell(self, document: Mapping[str, object], text: str) -> None:
         if self._console.as_json:
@@ -44,8 +77,10 @@ class Screen:
             self._console.print(text)
 
     def drawing(self, reports: Sequence[StepReport]) -> None:
-        """The loss of the whole run, for people only."""
-        if self._moves and not self._console.quiet:
+        """The loss of the whole run, for people only; not twice where it moved."""
+        moved = self._chart is not None
+        self.leave()
+        if self._moves and not self._console.quiet and not moved:
             for line in loss_chart(reports, width=min(self._console.width, 80)):
                 self._console.print(line)
 
