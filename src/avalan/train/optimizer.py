@@ -11,6 +11,7 @@ took 4.7 s for that alone, and takes 0.3 s in float32.
 
 import math
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ _NUM_ITERATIONS = 5
 _LEAST_NORM = 1e-7
 
 
+@cache
 def has_bf16(device: torch.device) -> bool:
     """Whether a device multiplies matrices in bfloat16, rather than imitating it."""
     if device.type == "cuda":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from avalan.errors import ConfigurationError
-from avalan.train.recipe import RUN_RANGES, check_ranges, read_sections
+from avalan.train.recipe import RUN_RANGES, check_choices, check_ranges, read_sections
 from avalan.train.schedules import SCHEDULES
 from avalan.train.tuning_recipe import Base
 
@@ -124,23 +124,13 @@ _RANGES: dict[str, tuple[float, float]] = {
     "method.temperature": (0.01, 100),
 }
 
+_CHOICES = {"method.name": METHODS, "change.method": CHANGES, "run.schedule": SCHEDULES}
+
 
 def _check(recipe: PreferenceRecipe) -> None:
     """Raise for the first value that no run could use."""
     check_ranges(recipe, _RANGES, ("run.learning_rate", "run.max_grad_norm"))
-    choices = (
-        ("method.name", recipe.method.name, METHODS),
-        ("change.method", recipe.change.method, CHANGES),
-        ("run.schedule", recipe.run.schedule, SCHEDULES),
-    )
-    for name, value, known in choices:
-        if value not in known:
-            raise ConfigurationError(
-                "The recipe's {name} is {value!r}, but it must be one of: {known}.",
-                name=name,
-                value=value,
-                known=", ".join(known),
-            )
+    check_choices(recipe, _CHOICES)
     if recipe.method.name == "grpo":
         if not recipe.method.reward:
             raise ConfigurationError(

@@ -312,6 +312,20 @@ def check_ranges(
             raise _impossible(recipe, name, demand)
 
 
+def check_choices(recipe: Any, choices: Mapping[str, Iterable[str]]) -> None:
+    """Raise for the first word of a recipe, by dotted key, that is none of those it may be."""
+    for name, known in choices.items():
+        section, _dot, key = name.partition(".")
+        value = getattr(getattr(recipe, section), key)
+        if value not in known:
+            raise ConfigurationError(
+                "The recipe's {name} is {value!r}, but it must be one of: {known}.",
+                name=name,
+                value=value,
+                known=", ".join(known),
+            )
+
+
 def _value(recipe: Any, name: str) -> float:
     section, _, key = name.partition(".")
     value: float = getattr(getattr(recipe, section), key)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from avalan.errors import ConfigurationError
 from avalan.reflection.tokens import PROFILES
-from avalan.train.recipe import RUN_RANGES, check_ranges, read_sections
+from avalan.train.recipe import RUN_RANGES, check_choices, check_ranges, read_sections
 from avalan.train.schedules import SCHEDULES
 
 METHODS = ("lora", "rows", "full")
@@ -235,16 +235,7 @@ _CHOICES = {
 def _check(recipe: TuningRecipe) -> None:
     """Raise for the first value that no run could use."""
     check_ranges(recipe, _RANGES, ("run.learning_rate", "run.max_grad_norm"))
-    for name, known in _CHOICES.items():
-        section, _dot, key = name.partition(".")
-        value = getattr(getattr(recipe, section), key)
-        if value not in known:
-            raise ConfigurationError(
-                "The recipe's {name} is {value!r}, but it must be one of: {known}.",
-                name=name,
-                value=value,
-                known=", ".join(known),
-            )
+    check_choices(recipe, _CHOICES)
     if recipe.lessons.texts and (recipe.tokens.profile != "none" or recipe.lessons.held_out):
         raise ConfigurationError(
             "Texts have no reflection and no validation split, so lessons.texts needs "
