@@ -121,8 +121,24 @@ def test_the_textbooks_records_have_its_pages_and_its_answers() -> None:
     assert {record.source["kind"] for record in made if record.split != "train"} == {"reading"}
 
 
-def test_without_a_textbook_its_records_are_refused() -> None:
-    recipe = replace(RECIPE, parts={"selfrag": {"textbook": 1.0}, "general": {"sums": 1.0}})
+def test_the_textbooks_prompts_are_a_decision_each() -> None:
+    recipe = Recipe(
+        name="book",
+        size=Size(validation=0.0, test=0.0),
+        mix={"written": 1.0},
+        parts={"written": {"prompts": 1.0}},
+    )
+    made_by = makers(recipe, BOOK)
+    made = [drawn(recipe, index, made_by) for index in range(20)]
+    assert {record.messages[-1].content for record in made} == {
+        prompt.prompt for prompt in BOOK.part("train").prompts
+    }
+    assert not any(record.segments[0].passages or record.segments[0].text for record in made)
+
+
+@pytest.mark.parametrize("kind", ["textbook", "prompts"])
+def test_without_a_textbook_its_records_are_refused(kind: str) -> None:
+    recipe = replace(RECIPE, parts={"selfrag": {kind: 1.0}, "general": {"sums": 1.0}})
     with pytest.raises(ConfigurationError, match="--textbook DIR"):
         makers(recipe, None)
 

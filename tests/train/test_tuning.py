@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import peft
@@ -361,34 +362,114 @@ from avalan.train.tuning import tune
 import torch
 
 torch.set_num_threads(1)
-changes = dict(word.split("=", 1) for word in sys.argv[2:])
-tune(load_any("avalon-better", changes), Path(sys.argv[1]), lambda event: None, device="cpu")
+name, out, *words = sys.argv[1:]
+changes = dict(word.split("=", 1) for word in words)
+tune(load_any(name, changes), Path(out), lambda event: None, device="cpu")
 """
+# accelerate lets FSDP spread a model over cards alone; torch's own does it over processes, too.
+SPREAD = """
+from accelerate import state
+from accelerate.utils import DistributedType
+
+began = state.AcceleratorState.__init__
 
 
-def test_two_processes_give_the_losses_of_one(
-    recipe: Callable[..., TuningRecipe], base: Path, data: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "two.py").write_text(TWO)
-    changes = [
-        f"base.model={base}", f"lessons.data={data}", f"lessons.max_tokens={LENGTH}",
-        "lessons.held_out=0", 'tokens.system_prompt=""', "change.rank=4", "run.num_steps=4",
-        "run.rows_per_step=2", "run.save_steps=2", "run.warmup_steps=0", "run.learning_rate=1e-3",
-        "change.dropout=0.0",
-    ]  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
-         str(tmp_path / "two.py"), str(tmp_path / "two"), *changes],
-        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    tune(recipe(**{"change.dropout": "0.0"}), tmp_path / "one", unheard, device="cpu")
+def spread(self, *words, fsdp_plugin=None, **named):
+    began(self, *words, fsdp_plugin=fsdp_plugin, **named)
+    plugin = fsdp_plugin or self.__dict__.get("fsdp_plugin")
+    if self.distributed_type == DistributedType.MULTI_CPU and plugin is not None:
+        self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, plugin
+
+
+state.AcceleratorState.__init__ = spread
+"""
+FSDP = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
+}
+
+
+@pytest.fixture
+def two(base: Path, data: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a recipe in two processes, into the folder `two`."""
+
+    def run(
+        name: str, script: str = TWO, variables: Mapping[str, str] | None = None, **changes: str
+    ) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "two.py").write_text(script)
+        told = {
+            "base.model": base, "lessons.data": data, "lessons.max_tokens": LENGTH,
+            "lessons.held_out": 0, "tokens.system_prompt": '""', "change.rank": 4,
+            "run.num_steps": 4, "run.rows_per_step": 2, "run.save_steps": 2,
+            "run.warmup_steps": 0, "run.learning_rate": "1e-3", "change.dropout": 0.0, **changes,
+        }  # fmt: skip
+        words = [f"{key}={value}" for key, value in told.items()]
+        return subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+             str(tmp_path / "two.py"), name, str(tmp_path / "two"), *words],
+            check=False, capture_output=True, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})},
+        )  # fmt: skip
+
+    return run
+
+
+def same_runs(tmp_path: Path) -> None:
     one_loss, two_loss = (
         [report.loss for report in run_folder.reports(tmp_path / name)] for name in ("one", "two")
     )
     assert len(one_loss) == 4
     assert two_loss == pytest.approx(one_loss, rel=1e-4)
     ours, theirs = weights(tmp_path / "one" / "model"), weights(tmp_path / "two" / "model")
+    assert ours.keys() == theirs.keys()
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in ours)
+
+
+def test_two_processes_give_the_losses_of_one(
+    recipe: Callable[..., TuningRecipe], two: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert two("avalon-better").returncode == 0
+    tune(recipe(**{"change.dropout": "0.0"}), tmp_path / "one", unheard, device="cpu")
+    same_runs(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["avalon", "full"])
+def test_weights_that_are_spread_over_two_processes_give_the_losses_of_one(
+    name: str, recipe: Callable[..., TuningRecipe], two: Callable[..., Any], tmp_path: Path
+) -> None:
+    changes = {"change.dropout": "0.0"} if name == "avalon" else {"run.optimizer": "adamw"}
+    changes["loss.kl"] = "0.0"
+    assert two(name, SPREAD + TWO, FSDP, **changes).returncode == 0
+    tune(recipe(name, **changes), tmp_path / "one", unheard, device="cpu")
+    same_runs(tmp_path)
+
+
+def test_rows_of_a_tied_matrix_are_not_spread(two: Callable[..., Any]) -> None:
+    assert "FSDP cannot spread the rows" in two("avalon-better", SPREAD + TWO, FSDP).stderr
+
+
+# --- TensorBoard ----------------------------------------------------------------------------------
+
+
+def test_a_run_writes_for_tensorboard_where_its_variable_says_so(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
+    tune(recipe(), tmp_path / "run", unheard, device="cpu")
+    (events,) = (tmp_path / "board").glob("events.out.tfevents.*")
+    assert b"train/loss" in events.read_bytes()
+
+
+def test_without_a_writer_for_tensorboard_nothing_starts(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
+    monkeypatch.setattr(tuning, "is_tensorboard_available", lambda: False)
+    with pytest.raises(ConfigurationError, match="install tensorboardX, or unset the variable"):
+        tune(recipe(), tmp_path / "run", unheard, device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 # --- what came of it ------------------------------------------------------------------------------

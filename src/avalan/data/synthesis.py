@@ -19,7 +19,7 @@ from typing import Any
 from avalan.data.general import GENERAL
 from avalan.data.mixture import one, rng_for
 from avalan.data.textbook import Textbook
-from avalan.data.textbook_records import textbook_maker
+from avalan.data.textbook_records import prompts_maker, textbook_maker
 from avalan.data.worlds import Level
 from avalan.errors import ConfigurationError
 from avalan.locale import _
@@ -30,8 +30,9 @@ GENERATOR = 1
 """Raised when the same recipe comes to give other records."""
 
 REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill")
-WRITTEN = ("textbook",)
-"""Kinds of records: made of invented worlds, ordinary text, and what was written one by one."""
+WRITTEN = ("textbook", "prompts")
+"""Kinds of records: made of invented worlds, ordinary text, and what was written one by one (the
+textbook's questions and prompts, or its prompts alone)."""
 KINDS = (*REFLECTIVE, *GENERAL, *WRITTEN)
 
 
@@ -202,14 +203,15 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
     """
     wanted = {kind for shares in recipe.parts.values() for kind, share in shares.items() if share}
     found: dict[str, Maker] = {kind: partial(one, kind) for kind in (*REFLECTIVE, *GENERAL)}
-    if "textbook" in wanted:
+    if wanted & set(WRITTEN):
         if book is None:
             raise ConfigurationError(
                 "The recipe {name} has records of the textbook; name the data/textbook of a "
                 "checkout with: --textbook DIR",
                 name=recipe.name,
             )
-        found["textbook"] = textbook_maker(book.part("train"))
+        lessons = book.part("train")
+        found |= {"textbook": textbook_maker(lessons), "prompts": prompts_maker(lessons)}
     return {kind: make for kind, make in found.items() if kind in wanted}
 
 

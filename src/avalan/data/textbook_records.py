@@ -25,6 +25,15 @@ def textbook_maker(book: Textbook) -> Callable[..., Record]:
     return make
 
 
+def prompts_maker(book: Textbook) -> Callable[..., Record]:
+    """Makes records of the decision alone, one of the textbook's prompts each."""
+
+    def make(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+        return _decided(rng.choice(book.prompts), identifier, split)
+
+    return make
+
+
 def _decided(prompt: Prompt, identifier: str, split: Split) -> Record:
     return Record(
         id=identifier,

@@ -162,10 +162,15 @@ def _said(model: Model, messages: Sequence[Message]) -> tuple[list[str], bool]:
     prompt = prompt_ids(model.tokenizer, messages)
     settings = GenerationSettings(max_new_tokens=MAX_TOKENS, skip_special_tokens=False)
     report = GenerationReport()
-    tokens = list(generate(model, prompt, settings=settings, report=report))
     ends = model.tokenizer.eos_ids
-    said = [token.token_id for token in tokens if token.token_id not in ends]
-    return [model.tokenizer.decode([each]) for each in said], report.finish_reason == "stop"
+    said: list[str] = []
+    for token in generate(model, prompt, settings=settings, report=report):
+        if token.token_id not in ends:
+            said.append(model.tokenizer.decode([token.token_id]))
+        if said == [RETRIEVAL]:
+            # What a model goes on to say alone is not judged, see `follows`.
+            return said, False
+    return said, report.finish_reason == "stop"
 
 
 def summarise(

@@ -25,6 +25,7 @@ from transformers import (
     TrainingArguments,
     default_data_collator,
 )
+from transformers.integrations import is_tensorboard_available
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from avalan.errors import ConfigurationError, ModelError
@@ -68,6 +69,29 @@ class TuningTrainer(RowTrainer):
     frozen: Any = None
     """The base, where the model is trained as a whole and its loss wants one."""
 
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """When the Trainer asks for it: under FSDP it does so in its own time."""
+        run, model = self.recipe.run, model or self.model
+        given = {"lr": run.learning_rate, "weight_decay": run.weight_decay}
+        if run.optimizer == "muon":
+            self.optimizer = MuonWithAdamW(model, **given)
+        else:
+            learned = [weight for weight in model.parameters() if weight.requires_grad]
+            self.optimizer = torch.optim.AdamW(learned, **given)
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """The recipe's schedule."""
+        run = self.recipe.run
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer or self.optimizer,
+            lambda step: factor_of(run.schedule, step, num_steps=num_training_steps, run=run),
+        )
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor]:
@@ -93,6 +117,16 @@ class TuningTrainer(RowTrainer):
         if not torch.isfinite(loss):
             raise self._diverged(_("The loss is not a finite number"), self._now)
         return (loss, None) if return_outputs else loss
+
+    def gathered(self) -> dict[str, Tensor]:
+        """The weights, where FSDP has spread them over the processes; all must ask, one gets them.
+
+        Empty elsewhere.
+        """
+        found: dict[str, Tensor] = {}
+        if self.is_fsdp_enabled:
+            found = self.accelerator.get_state_dict(self.model)
+        return found
 
     def _sum(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The sum over the graded targets, and their weight."""
@@ -138,6 +172,8 @@ class TuningTrainer(RowTrainer):
         """Of what PEFT trains, that alone: it would write a grown embedding as a whole."""
         if not isinstance(self.model, peft.PeftModel):
             super()._save(output_dir, state_dict)
+            return
+        if not self.args.should_save:
             return
         folder = output_dir or self.args.output_dir
         self.model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
@@ -185,6 +221,7 @@ def tune(
         KeyboardInterrupt: it was interrupted.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE)
+    _report_to()
     run_folder.check(recipe, out)
     folder = find_base(recipe.base, recipe.name)
     if recipe.base.sha256:
@@ -200,14 +237,9 @@ def tune(
         if recipe.teacher.model:
             tell(Phase(text=_("Asking the teacher")))
             ask_teacher(recipe, tokenizer, out / _ROWS / "train", uses_cpu=uses_cpu)
-    torch.manual_seed(recipe.run.seed)
-    model = _loaded(recipe, folder, uses_cpu=uses_cpu)
-    num_old = model.get_input_embeddings().weight.shape[0]
-    num_old = min([num_old, *(tokenizer.added_tokens[t] for t in _new(recipe, folder))])
-    tokens = PROFILES[recipe.tokens.profile]
-    token_ids = new_tokens.prepare(
-        model, tokenizer, _new(recipe, folder), start=recipe.tokens.start, seed=recipe.run.seed
-    )
+    model, token_ids = _begun(recipe, folder, tokenizer, uses_cpu=uses_cpu)
+    # Rows from the first new one on, spare ones too, say nothing in the base.
+    num_old = min([model.get_input_embeddings().weight.shape[0], *token_ids])
     frozen = _frozen(model) if _wants_copy(recipe) else None
     if token_ids and state.is_main_process:
         save_rows(model, token_ids, out)
@@ -225,13 +257,48 @@ def tune(
     trainer = _trainer(
         recipe, changed, (rows, held), out, progress, num_steps=num_steps, uses_cpu=uses_cpu
     )
+    _check_spread(trainer)
     trainer.num_old, trainer.frozen = num_old, frozen
-    trainer.reflection_ids = [tokenizer.added_tokens[text] for text in tokens]
+    trainer.reflection_ids = [
+        tokenizer.added_tokens[text] for text in PROFILES[recipe.tokens.profile]
+    ]
     train_to_end(trainer, out, progress, tell)
+    whole = trainer.gathered()
     if state.is_main_process:
-        _finish(trainer.accelerator.unwrap_model(changed), out)
+        finished = trainer.accelerator.unwrap_model(changed)
+        if whole:
+            finished = _changed(
+                _begun(recipe, folder, tokenizer, uses_cpu=uses_cpu)[0], recipe, token_ids
+            )
+            finished.load_state_dict(whole)
+        _finish(finished, out)
     state.wait_for_everyone()
     return out / run_folder.MODEL
+
+
+def _begun(
+    recipe: TuningRecipe, folder: Path, tokenizer: Tokenizer, *, uses_cpu: bool
+) -> tuple[Any, tuple[int, ...]]:
+    """The base with rows for the new tokens, and these tokens' ids."""
+    torch.manual_seed(recipe.run.seed)
+    model = _loaded(recipe, folder, uses_cpu=uses_cpu)
+    token_ids = new_tokens.prepare(
+        model, tokenizer, _new(recipe, folder), start=recipe.tokens.start, seed=recipe.run.seed
+    )
+    return model, token_ids
+
+
+def _check_spread(trainer: TuningTrainer) -> None:
+    """Raise ConfigurationError where FSDP cannot spread what PEFT made."""
+    change, config = trainer.recipe.change, trainer.model.config
+    learns_rows = change.method == "rows" or (
+        change.method == "lora" and change.embeddings == "rows"
+    )
+    if trainer.is_fsdp_enabled and learns_rows and config.tie_word_embeddings:
+        raise ConfigurationError(
+            "FSDP cannot spread the rows of an embedding that is the head, too; set "
+            "change.embeddings to 'whole' or 'frozen', or use several processes without FSDP."
+        )
 
 
 def is_recurrent(folder: Path) -> bool:
@@ -362,7 +429,6 @@ def _trainer(
     arguments = _arguments(
         recipe, out, num_steps=num_steps, has_held_out=held is not None, uses_cpu=uses_cpu
     )
-    optimizer = _optimizer(model, recipe)
     callbacks: list[TrainerCallback] = [progress]
     if run.patience and held is not None:
         callbacks.append(EarlyStoppingCallback(run.patience))
@@ -372,13 +438,6 @@ def _trainer(
         train_dataset=train,
         eval_dataset=held,
         data_collator=default_data_collator,
-        optimizers=(
-            optimizer,
-            torch.optim.lr_scheduler.LambdaLR(
-                optimizer,
-                lambda step: factor_of(run.schedule, step, num_steps=num_steps, run=run),
-            ),
-        ),
         callbacks=callbacks,
     )
     trainer.recipe = recipe
@@ -436,15 +495,14 @@ def _arguments(
 
 def _report_to() -> str:
     """TensorBoard where its own variable says so."""
-    return "tensorboard" if os.environ.get("TENSORBOARD_LOGGING_DIR") else "none"
-
-
-def _optimizer(model: nn.Module, recipe: TuningRecipe) -> torch.optim.Optimizer:
-    run = recipe.run
-    if run.optimizer == "muon":
-        return MuonWithAdamW(model, lr=run.learning_rate, weight_decay=run.weight_decay)
-    learned = [weight for weight in model.parameters() if weight.requires_grad]
-    return torch.optim.AdamW(learned, lr=run.learning_rate, weight_decay=run.weight_decay)
+    if not os.environ.get("TENSORBOARD_LOGGING_DIR"):
+        return "none"
+    if not is_tensorboard_available():
+        raise ConfigurationError(
+            "TENSORBOARD_LOGGING_DIR is set, but nothing here writes for TensorBoard; install "
+            "tensorboardX, or unset the variable."
+        )
+    return "tensorboard"
 
 
 def _finish(model: Any, out: Path) -> None:

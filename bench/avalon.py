@@ -1,0 +1,423 @@
+"""The claims of AVALON's card on a small base: the arms, seeds and figures of docs/avalon.md.
+
+    python bench/avalon.py run [--arms avalon,better] [--seeds 0,1,2] [--split test]
+    python bench/avalon.py distill [--seeds 0,1,2]
+    python bench/avalon.py table
+
+Each arm is trained by `avalan model train` and measured once; both are kept in --out, so that what
+was cut goes on, and several processes can take different seeds. What an arm did with each example
+is in its JSON file, of which `table` makes the claims' table.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from avalan.data import sums, textbook
+from avalan.data.general import general_record
+from avalan.data.mixture import rng_for
+from avalan.data.worlds import Level
+from avalan.evaluate import gates, token_use
+from avalan.evaluate.examples import Prompt, generated_prompts, textbook_prompts
+from avalan.evaluate.metrics import auroc, expected_calibration_error
+from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
+from avalan.model.decode.batch import Answered, decode_batch
+from avalan.model.entities import GenerationSettings, Message
+from avalan.model.load import Model, open_model
+from avalan.model.prompt import load_tokenizer
+from avalan.reflection.calibrate import logit
+from avalan.reflection.matching import exact_match
+from avalan.reflection.panel import open_panel
+from avalan.reflection.reading import prompt_ids
+from avalan.reflection.record import Record
+from avalan.reflection.tokens import ALL
+from avalan.train import tuning_recipe
+from avalan.train.tuning_tokens import all_tokens
+from mask import graded
+
+ROOT = Path(__file__).parents[1]
+BASE = ROOT / "models" / "base"
+BOOK = ROOT / "data" / "textbook"
+
+SHARED = {
+    "base.model": BASE,
+    "lessons.max_tokens": 512,
+    "tokens.profile": "self-rag",
+    "tokens.system_prompt": "",
+    "run.rows_per_step": 8,
+    "run.num_steps": 183,
+    "run.learning_rate": 1e-3,
+}
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "avalon": ("avalon", {}),
+    "rows": ("avalon", {"change.embeddings": "rows"}),
+    "frozen": ("avalon", {"change.embeddings": "frozen"}),
+    "better": ("avalon-better", {}),
+    "better-no-kl": ("avalon-better", {"loss.kl": 0.0}),
+    "card-rate": ("avalon", {"run.learning_rate": 2e-5}),
+}
+"""Of each arm the recipe, and what it changes beside what is shared."""
+
+NUM_MADE, NUM_SUMS, NUM_PAGES, NUM_TEXTS = 400, 500, 300, 200
+"""Examples: prompts of held-out templates; sums; pages with a question; texts for perplexity."""
+MOST_TOKENS = 160
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("action", choices=("run", "distill", "table"))
+    options.add_argument("--out", type=Path, default=Path("runs/avalon"))
+    options.add_argument("--arms", default="avalon,better,frozen,rows,better-no-kl")
+    options.add_argument("--seeds", default="0,1,2")
+    options.add_argument("--split", default="test", choices=("validation", "test"))
+    options.add_argument("--set", action="append", default=[], help="of every arm, as KEY=VALUE")
+    given = options.parse_args()
+    seeds = [int(seed) for seed in given.seeds.split(",")]
+    match given.action:
+        case "run":
+            keep(given.out / f"base-{given.split}.json", BASE, given.split)
+            for seed in seeds:
+                for arm in given.arms.split(","):
+                    folder = train(arm, seed, given.out, given.set)
+                    keep(given.out / f"{arm}-{seed}-{given.split}.json", folder, given.split)
+        case "distill":
+            for seed in seeds:
+                distill(seed, given.out, given.split)
+        case "table":
+            table(given.out, given.split)
+
+
+# --- what is trained ------------------------------------------------------------------------------
+
+
+def lessons(out: Path) -> Path:
+    """The set that all arms learn from; made where it is missing."""
+    made = out / "set"
+    if not (made / "manifest.json").is_file():
+        recipe = Path(__file__).with_name("avalon.toml")
+        avalan("data", "synthesize", recipe, "--textbook", BOOK, "--out", made)
+    return made
+
+
+def train(arm: str, seed: int, out: Path, changes: Sequence[str] = ()) -> Path:
+    """The folder of the arm's model, trained now or before."""
+    folder = out / f"{arm}-{seed}"
+    if not (folder / "model" / "config.json").is_file():
+        recipe, own = ARMS[arm]
+        table = {"lessons.data": lessons(out), **SHARED, **own, "run.seed": seed}
+        sets = [f"{key}={value}" for key, value in table.items()] + list(changes)
+        avalan("model", "train", recipe, "--out", folder, *(w for s in sets for w in ("--set", s)))
+    return folder / "model"
+
+
+def avalan(*words: object) -> str:
+    """What the command says on stdout."""
+    told = subprocess.run(
+        [sys.executable, "-m", "avalan", *map(str, words)], check=True, stdout=subprocess.PIPE
+    )
+    return told.stdout.decode()
+
+
+def distill(seed: int, out: Path, split: str) -> None:
+    """Half of the layers of the arm `better`, taught on with and without the whole as teacher."""
+    teacher = train("better", seed, out)
+    folder = out / f"distill-{seed}"
+    student = folder / "student"
+    if not student.is_dir():
+        halve(teacher, student)
+    words = ("--teacher", teacher, "--student", student, "--data", lessons(out), "--out", folder)
+    sets = (
+        "run.num_steps=183",
+        "run.rows_per_step=8",
+        "run.learning_rate=1e-3",
+        f"run.seed={seed}",
+    )
+    more = ("lessons.max_tokens=512", *sets)
+    told = folder / "compared.json"
+    if not told.is_file():
+        found = avalan(
+            "model", "distill", *words, "--json", *(w for s in more for w in ("--set", s))
+        )
+        told.write_text(found, encoding="utf-8")
+    for arm in ("alone", "distilled"):
+        keep(out / f"{arm}-{seed}-{split}.json", folder / arm / "model", split)
+
+
+def halve(teacher: Path, student: Path) -> None:
+    """Every second layer of a model, as a model."""
+    model = AutoModelForCausalLM.from_pretrained(teacher)
+    kept = list(model.model.layers)[::2]
+    model.model.layers = torch.nn.ModuleList(kept)
+    model.config.num_hidden_layers = len(kept)
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = model.config.layer_types[::2]
+    model.save_pretrained(student)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (teacher / name).is_file():
+            shutil.copy(teacher / name, student)
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+def keep(file: Path, folder: Path, split: str) -> None:
+    """Measure the model in `folder` into `file`, unless that was done."""
+    if file.is_file():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = {"decisions": list(decisions(folder, split)), **words(folder, split)}
+    file.write_text(json.dumps(found), encoding="utf-8")
+    print(file.name, *(f"{key} {value}" for key, value in brief(found).items()), flush=True)
+
+
+def prompts_of(level: str, split: str) -> tuple[Prompt, ...]:
+    if level == "T":
+        return textbook_prompts(textbook.read(BOOK).part(split))
+    return generated_prompts(level, NUM_MADE, split=split, seed=0)
+
+
+def decisions(folder: Path, split: str) -> Iterator[dict[str, Any]]:
+    """Each prompt's decision: as said freely, and its probability under the constraint.
+
+    Of the textbook's prompts those of validation too, by which the probabilities are calibrated.
+    """
+    with open_panel(str(folder), calibrated=False) as panel:
+        model, judge = panel.model, panel.judge
+        assert model is not None
+        assert judge is not None
+        has_tokens = token_use.profile_of(model) is not None
+        for level, of in dict.fromkeys((("G1", split), ("T", split), ("T", "validation"))):
+            prompts = prompts_of(level, of)
+            wanted = token_use.wanted_of(prompts)
+            used = token_use.use(model, judge, wanted) if has_tokens and of == split else None
+            for prompt in prompts:
+                said = next(used) if used else None
+                yield {
+                    "level": level,
+                    "split": of,
+                    "language": prompt.kind.split()[0] if level == "T" else "en",
+                    "label": prompt.retrieve,
+                    "need": judge.need(prompt.text),
+                    "free": said and said.free,
+                    "valid": said and said.is_valid,
+                }
+
+
+def words(folder: Path, split: str) -> dict[str, list[Any]]:
+    """What became of the rest: sums, pages, and the likelihood of ordinary text.
+
+    Texts have (nats, nats where no reflection token competes, tokens).
+    """
+    random = Random(f"{split} sums")
+    items = [sums.chain(random) for _ in range(NUM_SUMS)]
+    pages = plain("pages", NUM_PAGES, split)
+    with open_model(str(folder)) as model:
+        found = {
+            f"sums {name}": [
+                graded(said, item.answer)[0]
+                for said, item in zip(
+                    answers(model, [item.question for item in items], mask=mask), items, strict=True
+                )
+            ]
+            for name, mask in (("free", False), ("masked", True))
+        }
+        said = answers(model, [page.messages[-1].content for page in pages], mask=True)
+        found["pages"] = [
+            exact_match(text.strip(), page.segments[0].text or "") == 1
+            for text, page in zip(said, pages, strict=True)
+        ]
+    found["texts"] = list(nats(folder, [*plain("prose", NUM_TEXTS, split)]))
+    return found
+
+
+def plain(kind: str, num: int, split: str) -> list[Record]:
+    """Records without reflection, of wordings and names that no training saw."""
+    level: Level = "G1"
+    return [
+        general_record(kind, rng_for(len(kind) + 1, row), level, identifier=str(row), split=split)
+        for row in range(num)
+    ]
+
+
+def answers(model: Model, questions: Sequence[str], *, mask: bool) -> list[str]:
+    """Greedy answers; with `mask` no control token may be said."""
+    tokenizer = model.tokenizer
+    forbidden = tuple(sorted(tokenizer.special_ids - tokenizer.eos_ids)) if mask else ()
+    settings = GenerationSettings(
+        max_new_tokens=MOST_TOKENS, forbidden_ids=forbidden, skip_special_tokens=False
+    )
+    prompts = [prompt_ids(tokenizer, [Message(role="user", content=each)]) for each in questions]
+    said = [""] * len(prompts)
+    for row, answered in decode_batch(
+        model.stepping, prompts, tokenizer=tokenizer, settings=settings
+    ):
+        assert isinstance(answered, Answered)
+        said[row] = "".join(token.text for token in answered.tokens)
+    return said
+
+
+def nats(folder: Path, records: Iterable[Record]) -> Iterator[tuple[float, float, int]]:
+    tokenizer = load_tokenizer(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    new = [tokenizer.added_tokens[text] for text in ALL if text in tokenizer.added_tokens]
+    recipe = tuning_recipe.TuningRecipe(
+        name="nats", tokens=tuning_recipe.Tokens(profile="none"), loss=tuning_recipe.Loss(eos=0.0)
+    )
+    for made in all_tokens(recipe, records, tokenizer):
+        ids = torch.tensor([made.input_ids])
+        counts = torch.tensor(made.weights)[1:] > 0
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, :-1]
+        free = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+        logits[:, new] = -math.inf
+        held = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+        yield float(free[counts].sum()), float(held[counts].sum()), int(counts.sum())
+
+
+# --- what is told ---------------------------------------------------------------------------------
+
+
+def brief(found: dict[str, Any]) -> dict[str, str]:
+    """The means of one model, to follow a run by."""
+    rows = [each for each in found["decisions"] if each["valid"] is not None]
+    shares = {f"DEC {level}": right(found, level, free=True) for level in ("G1", "T")}
+    shares |= {f"DEC {level} of two": right(found, level, free=False) for level in ("G1", "T")}
+    shares |= {key: found[key] for key in ("sums free", "sums masked", "pages")}
+    shares["FVR"] = [each["valid"] for each in rows]
+    means = {key: f"{sum(flags) / len(flags):.3f}" for key, flags in shares.items() if flags}
+    return means | {"perplexity": f"{perplexity(found['texts'], 1):.3f}"}
+
+
+def rows_of(found: dict[str, Any], level: str) -> list[dict[str, Any]]:
+    """The prompts of a level; of the textbook's, those of the split that is measured."""
+    rows = [each for each in found["decisions"] if each["level"] == level]
+    return [each for each in rows if each["split"] == rows[0]["split"]]
+
+
+def right(found: dict[str, Any], level: str, *, free: bool) -> list[bool]:
+    """Whether each decision is right: as said first, or as the likelier of the two."""
+    rows = rows_of(found, level)
+    if free:
+        return [each["free"] == each["label"] for each in rows if each["valid"] is not None]
+    return [(each["need"] >= 0.5) == each["label"] for each in rows]
+
+
+def asked(rows: Iterable[dict[str, Any]]) -> list[gates.Asked]:
+    return [
+        gates.Asked(
+            retrieve=each["label"],
+            language=each["language"],
+            signs={"need": {"need_logit": logit(each["need"])}},
+        )
+        for each in rows
+    ]
+
+
+def calibrated(found: dict[str, Any]) -> list[float]:
+    """P(look-up) of the textbook's prompts, each language fitted on validation (Platt)."""
+    lessons_of = [e for e in found["decisions"] if (e["level"], e["split"]) == ("T", "validation")]
+    gate = gates.fitted(asked(lessons_of), ("need",))
+    rows = asked(rows_of(found, "T"))
+    return [gate.probability(each.features(("need",)), each.language) for each in rows]
+
+
+def perplexity(texts: Sequence[Sequence[float]], which: int) -> float:
+    """Of all tokens; `which` is 0 with reflection tokens among what competes, 1 without."""
+    return math.exp(sum(each[which] for each in texts) / sum(each[2] for each in texts))
+
+
+def table(out: Path, split: str) -> None:
+    """Print the figures of all arms, over all seeds that are measured."""
+    base = json.loads((out / f"base-{split}.json").read_text(encoding="utf-8"))
+    arms: dict[str, list[dict[str, Any]]] = {"base, prompted": [base]}
+    for file in sorted(out.glob(f"*-[0-9]*-{split}.json")):
+        arm = file.name.rsplit("-", 2)[0]
+        arms.setdefault(arm, []).append(json.loads(file.read_text(encoding="utf-8")))
+    for arm, seeds in arms.items():
+        print(f"\n{arm}, {len(seeds)} seed(s)")
+        for name, line in figures(base, seeds).items():
+            print(f"  {name:34} {line}")
+
+
+def figures(base: dict[str, Any], seeds: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Each figure over all seeds, examples drawn together, and that of each seed behind it."""
+    found: dict[str, str] = {}
+    for level in ("G1", "T"):
+        for name, free in (("free", True), ("of two", False)):
+            found[f"DEC {level}, {name}"] = shares(
+                [right(each, level, free=free) for each in seeds]
+            )
+    flags = [[each["label"] for each in rows_of(one, "T")] for one in seeds]
+    said = [calibrated(one) for one in seeds]
+    hits = [
+        [(p >= 0.5) == label for p, label in zip(ps, labels, strict=True)]
+        for ps, labels in zip(said, flags, strict=True)
+    ]
+    found["DEC T, calibrated"] = shares(hits)
+    for language in ("en", "de", "es", "fr"):
+        places = [
+            place for place, each in enumerate(rows_of(base, "T")) if each["language"] == language
+        ]
+        found[f"  {language}"] = shares([[one[place] for place in places] for one in hits])
+    found["AUROC T"] = each_of(auroc(labels, ps) for labels, ps in zip(flags, said, strict=True))
+    found["ECE T, calibrated"] = each_of(
+        expected_calibration_error(labels, ps) for labels, ps in zip(flags, said, strict=True)
+    )
+    found["FVR"] = shares(
+        [[e["valid"] for e in one["decisions"] if e["valid"] is not None] for one in seeds]
+    )
+    for key in ("sums free", "sums masked", "pages"):
+        found[key] = shares([each[key] for each in seeds])
+        against = base["sums masked"] if key.startswith("sums") else base[key]
+        found[f"{key}, above the base"] = gains([each[key] for each in seeds], against)
+    for which, name in ((1, "without tokens"), (0, "with tokens")):
+        found[f"perplexity, {name}"] = each_of(
+            perplexity(each["texts"], which) / perplexity(base["texts"], 1) - 1 for each in seeds
+        )
+    return found
+
+
+def shares(seeds: Sequence[Sequence[bool]]) -> str:
+    """The share of all seeds with its interval, and each seed's."""
+    if not seeds or not seeds[0]:
+        return "–"
+    places = [place for one in seeds for place in range(len(one))]
+    flags = [float(flag) for one in seeds for flag in one]
+    if len(seeds) == 1:
+        return shown(proportion([bool(flag) for flag in flags]))
+    return f"{shown(bootstrap_mean(flags, groups=places))}  {each_of(map(mean, seeds))}"
+
+
+def gains(seeds: Sequence[Sequence[bool]], against: Sequence[bool]) -> str:
+    """The paired difference to the base over all seeds, an example drawn with all of its seeds."""
+    places = [place for one in seeds for place in range(len(one))]
+    differences = [float(a) - float(b) for one in seeds for a, b in zip(one, against, strict=True)]
+    per_seed = each_of(mean(one) - mean(against) for one in seeds)
+    return f"{shown(bootstrap_mean(differences, groups=places), '+.3f')}  {per_seed}"
+
+
+def mean(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags)
+
+
+def each_of(values: Iterable[float]) -> str:
+    return "(" + ", ".join(f"{value:.3f}" for value in values) + ")"
+
+
+def shown(found: Estimate | None, form: str = ".3f") -> str:
+    assert found is not None
+    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}] n {found.n}"
+
+
+if __name__ == "__main__":
+    main()
