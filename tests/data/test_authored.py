@@ -11,6 +11,7 @@ from avalan.data.authored import (
     Roles,
     Tally,
     author,
+    held_out,
     needs_look_up,
     read_pair,
 )
@@ -130,6 +131,33 @@ def test_some_questions_stand_beside_a_passage_that_does_not_answer() -> None:
     assert [record and record.source["kind"] for record in again] == [
         record and record.source["kind"] for record in found[30:]
     ]
+
+
+def test_what_is_held_out_are_whole_documents() -> None:
+    passages = [passage(f"{number // 5}.md") for number in range(100)]
+    held = held_out(passages, seed=3, share=0.1)
+    assert len(held) == 10
+    sources = {passages[number].source for number in held}
+    assert held == {n for n, each in enumerate(passages) if each.source in sources}
+    assert held != held_out(passages, seed=4, share=0.1)
+    # A question beside a strange passage stays among its own.
+    found = author(passages, Roles(generator=says(pair())), Tally(), seed=3)
+    for number, record in enumerate(found):
+        assert record is not None
+        assert (record.split == "validation") == (number in held)
+        shown = record.segments[0].passages[0].pid.split(":")[0]
+        assert (shown in sources) == (number in held)
+
+
+def test_of_one_document_the_end_is_held_out() -> None:
+    assert held_out([passage()] * 20, seed=1, share=0.1) == {18, 19}
+    assert held_out([passage()] * 3, seed=1, share=0.1) == set()
+
+
+def test_a_large_document_is_not_held_out_for_a_small_share() -> None:
+    passages = [passage("large.md")] * 50 + [passage("small.md")] * 4
+    for seed in range(5):
+        assert held_out(passages, seed=seed, share=0.1) <= {50, 51, 52, 53}
 
 
 @pytest.mark.parametrize(

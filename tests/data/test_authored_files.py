@@ -9,6 +9,8 @@ from avalan import testing
 from avalan.cli import main
 from avalan.data import authored_files
 from avalan.data.authored_files import Cast, write
+from avalan.data.record_files import read_records
+from avalan.data.shards import manifest
 from avalan.errors import ConfigurationError, RetrievalError
 from avalan.model.prompt import load_tokenizer
 
@@ -44,13 +46,34 @@ def test_the_generator_writes_and_a_short_passage_is_left_out(
     docs: Path, speaker: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    tally = write([str(docs)], Cast(generator=str(speaker)), out)
+    told = write([str(docs)], Cast(generator=str(speaker)), out)
     rows = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
-    assert len(rows) == sum(tally.kept.values()) == 4
-    assert tally.dropped == {"short": 1}
+    assert len(rows) == 4
+    assert told["without_record"] == {"short": 1}
     assert "| short | 1 |" in (out / "README.md").read_text()
     assert {row["messages"][0]["content"] for row in rows} == {"When does it open?"}
     assert load_tokenizer(speaker).eos_ids
+
+
+def test_what_was_written_becomes_a_data_set_without_what_comes_twice(
+    docs: Path, speaker: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    told = write([str(docs)], Cast(generator=str(speaker)), out)
+    # Each asks the same in the same words, of pages that differ in a number.
+    assert (told["num_kept"], told["dropped"]) == (1, {"alike": 3})
+    (kept,) = [each for split in ("train", "validation") for each in read_records(out, split)]
+    assert kept.messages[0].content == "When does it open?"
+    assert "3 alike" in (out / "README.md").read_text()
+    assert manifest(out) == told
+
+
+def test_no_record_has_what_a_test_has(docs: Path, speaker: Path, tmp_path: Path) -> None:
+    test = tmp_path / "tests.jsonl"
+    test.write_text(json.dumps({"text": TEXT.replace("Ollerby", "Ollerby 0")}) + "\n")
+    told = write([str(docs)], Cast(generator=str(speaker)), tmp_path / "out", tested=[test])
+    assert told["dropped"] == {"tested": 4}
+    assert told["tested"] == ["tests.jsonl"]
 
 
 def test_a_kill_loses_nothing_and_doubles_nothing(
@@ -72,7 +95,9 @@ def test_a_kill_loses_nothing_and_doubles_nothing(
     with (cut / "progress.jsonl").open("a") as file:
         file.write('{"size": 1')
     write([str(docs)], Cast(generator=str(speaker)), cut)
-    assert (cut / "records.jsonl").read_bytes() == (whole / "records.jsonl").read_bytes()
+    names = {path.name for path in whole.iterdir()}
+    assert names == {path.name for path in cut.iterdir()} >= {"manifest.json", "README.md"}
+    assert all((cut / name).read_bytes() == (whole / name).read_bytes() for name in names)
     with pytest.raises(ConfigurationError, match="something else than these documents"):
         write([str(docs)], Cast(generator=str(speaker)), cut, seed=8)
 
@@ -90,13 +115,13 @@ def test_the_command_counts_what_a_random_model_writes(
     words = ["data", "synthesize", "--docs", str(docs), "--out", "made"]
     assert main([*words, "--generator", str(random), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["kept"] == {}
-    assert sum(told["dropped"].values()) == 5
+    assert told["kept"] == []
+    assert sum(told["without_record"].values()) == 5
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     roles = ["--generator", str(speaker), "--reviewer", str(random), "--adjudicator", str(random)]
     assert main([*words[:-1], "other", *roles, "--student", str(speaker)]) == 0
-    assert "records are in other/records.jsonl" in capsys.readouterr().out
+    assert "records are in other." in capsys.readouterr().out
     assert main(words) == 2
     assert "add: --generator MODEL" in capsys.readouterr().err
 

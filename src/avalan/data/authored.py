@@ -30,6 +30,8 @@ Says = Callable[[Sequence[Message], Any], str]
 Chooses = Callable[[Sequence[Message], Sequence[str]], Sequence[float]]
 """A model's probability of each of a few words."""
 
+DOCUMENTS = "documents"
+"""The data set of all these records, in their source."""
 SCHEMA = {
     "type": "object",
     "properties": {"question": {"type": "string"}, "answer": {"type": "string"}},
@@ -101,27 +103,56 @@ def author(
     """A record for each passage from number `start` on, or None where there is none.
 
     Each follows from the seed, its number and what the models say.
+
+    Args:
+        validation: share of the passages, in documents of their own, that is held out (0 to 1).
     """
+    held = held_out(passages, seed=seed, share=validation)
     for number in range(start, len(passages)):
-        yield _record(passages, number, roles, tally, rng_for(seed, number), validation)
+        split: Split = "validation" if number in held else "train"
+        others = [
+            each
+            for place, each in enumerate(passages)
+            if (place in held) == (number in held) and each.source != passages[number].source
+        ]
+        yield _record(passages[number], number, others, roles, tally, rng_for(seed, number), split)
+
+
+def held_out(passages: Sequence[Passage], *, seed: int, share: float) -> set[int]:
+    """The numbers of the passages that are not learned from: whole documents, drawn by the seed.
+
+    Of a single document, its end. Something is always left to learn from.
+    """
+    wanted = share * len(passages)
+    of_source: dict[str, list[int]] = {}
+    for number, passage in enumerate(passages):
+        of_source.setdefault(passage.source, []).append(number)
+    if len(of_source) == 1:
+        return set(range(len(passages) - int(wanted), len(passages)))
+    sources = list(of_source)
+    Random(seed).shuffle(sources)
+    held: set[int] = set()
+    for source in sources[1:]:
+        # A document that would take more than twice what is wanted stays in training.
+        if len(held) < wanted and len(held) + len(of_source[source]) <= max(1, 2 * wanted):
+            held |= set(of_source[source])
+    return held
 
 
 def _record(
-    passages: Sequence[Passage],
+    passage: Passage,
     number: int,
+    others: Sequence[Passage],
     roles: Roles,
     tally: Tally,
     rng: Random,
-    validation: float,
+    split: Split,
 ) -> Record | None:
-    passage = passages[number]
     asked = _asked(passage, roles)
     if isinstance(asked, str):
         tally.dropped[asked] += 1
         return None
     question, answer, start = asked
-    split: Split = "validation" if rng.random() < validation else "train"
-    others = [each for each in passages if each.source != passage.source]
     kind, shown = "asked", passage
     if others and rng.random() < _STRANGE_SHARE:
         kind, shown = "strange", rng.choice(others)
@@ -139,7 +170,7 @@ def _record(
         utility=1 if kind == "strange" else 5,
         answers=() if kind == "strange" else (answer,),
         split=split,
-        source={"dataset": "documents", "kind": kind, "document": passage.source},
+        source={"dataset": DOCUMENTS, "kind": kind, "document": passage.source},
     )
 
 

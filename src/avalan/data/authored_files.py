@@ -1,18 +1,22 @@
-"""Records from documents on disk: a line for each passage as it is done, then a card.
+"""Records from documents on disk: a line for each passage as it is done, then a data set.
 
-DIR/records.jsonl    the records, in the passages' order
-DIR/progress.jsonl   what became of each passage, so that the same command goes on after a kill
-DIR/README.md        the card, written last
+DIR/records.jsonl           the records as they were written, in the passages' order
+DIR/progress.jsonl          what became of each passage, so that the same command goes on after
+                            a kill
+DIR/train-00000.parquet …   what is left of them when what comes twice or stands in a test is
+                            out, by split; card and manifest are written last, see `shards`
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from avalan.data import shards
 from avalan.data.authored import Chooses, Roles, Says, Tally, author
+from avalan.data.record_files import read_lines
 from avalan.errors import ConfigurationError
 from avalan.model.entities import GenerationReport, GenerationSettings, Message
 from avalan.model.generate import generate
@@ -23,7 +27,8 @@ from avalan.reflection.record import to_json
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import NO_EMBEDDER, SyncIndex
 
-RECORDS, PROGRESS, CARD = "records.jsonl", "progress.jsonl", "README.md"
+RECORDS, PROGRESS = "records.jsonl", "progress.jsonl"
+_SHARD_ROWS = 5_000
 _MOST_TOKENS = 200
 
 
@@ -44,12 +49,14 @@ def write(
     *,
     num: int | None = None,
     seed: int = 7,
+    tested: Sequence[Path] = (),
     tell: Callable[[int, int], None] = lambda done, total: None,
-) -> Tally:
-    """Author records from the documents in `places` into `folder`; what became of the passages.
+) -> dict[str, Any]:
+    """Author records from the documents in `places` into `folder`; the manifest.
 
     Args:
         num: passages that are taken, from the first on; None takes all.
+        tested: files of tests, of which no record may have thirteen words in a row.
         tell: is told how many are done, and of how many.
 
     Raises:
@@ -74,8 +81,22 @@ def write(
                 progress.write(json.dumps({"size": records.tell(), **counts}) + "\n")
                 progress.flush()
                 tell(number, len(passages))
-    (folder / CARD).write_text(card(places, cast, tally, seed), encoding="utf-8")
-    return tally
+    if (whole := shards.manifest(folder)) is not None:
+        return whole
+    cleaned = shards.Cleaned(folder, tested, _SHARD_ROWS)
+    for record in read_lines(folder / RECORDS):
+        cleaned.add(record)
+    told = {
+        "documents": list(places),
+        "models": {role: name for role, name in asdict(cast).items() if name},
+        "seed": seed,
+        "num_passages": len(passages),
+        "without_record": dict(sorted(tally.dropped.items())),
+        **cleaned.close(),
+        "licence": "that of the documents",
+    }
+    shards.close(folder, told, card(told))
+    return told
 
 
 def _done(folder: Path, key: str) -> tuple[int, Tally]:
@@ -166,25 +187,31 @@ def _chooses(model: Model) -> Chooses:
     return lambda messages, options: [float(p) for p in chooser.choose(messages, options)]
 
 
-def card(places: Sequence[str], cast: Cast, tally: Tally, seed: int) -> str:
+def card(told: Mapping[str, Any]) -> str:
     """The data card."""
-    kept = "\n".join(f"| {kind} | {num:,} |" for kind, num in sorted(tally.kept.items()))
-    dropped = "\n".join(f"| {reason} | {num:,} |" for reason, num in sorted(tally.dropped.items()))
-    roles = ", ".join(f"{role} {name}" for role, name in asdict(cast).items() if name)
+    kept = "\n".join(f"| {row['split']} | {row['kind']} | {row['num']:,} |" for row in told["kept"])
+    without = "\n".join(f"| {why} | {num:,} |" for why, num in told["without_record"].items())
+    dropped = ", ".join(f"{num:,} {reason}" for reason, num in told["dropped"].items()) or "none"
+    roles = ", ".join(f"{role} {name}" for role, name in told["models"].items())
+    tests = ", ".join(told["tested"]) or "none was given"
     return f"""# Records from documents
 
-{sum(tally.kept.values()):,} records `selfref/1`, made by `avalan data synthesize --docs` from
-{", ".join(places)}, with the seed {seed}. By models: {roles}. No person has read them. The licence
-is that of the documents.
+{told["num_kept"]:,} records `selfref/1`, made by `avalan data synthesize --docs` from
+{", ".join(told["documents"])}, with the seed {told["seed"]}. By models: {roles}. No person has read
+them. The licence is that of the documents.
 
-| kind | records |
-|---|---|
+| split | kind | records |
+|---|---|---|
 {kept}
 
-| left out, because | passages |
-|---|---|
-{dropped}
-
 `asked`: the answer stands in the passage, word for word. `strange`: the question beside another
-passage, which does not answer it. `known`: the student is right without the passage.
+passage, which does not answer it. `known`: the student is right without the passage. Validation has
+documents of its own; of a single document, its end.
+
+| passages without a record, because | |
+|---|---|
+{without}
+
+Of the records, left out: {dropped}. `repeated` is the same as an earlier one, `alike` asks nearly
+the same, `tested` shares thirteen words in a row with a test ({tests}).
 """

@@ -14,6 +14,7 @@ from typing import Literal
 
 from datasketch import MinHash, MinHashLSH
 
+from avalan.data.authored import DOCUMENTS
 from avalan.data.synthesis import WRITTEN
 from avalan.data.textbook import RUN, runs_of, words_of
 from avalan.errors import ConfigurationError, reason_of
@@ -49,7 +50,7 @@ class Cleaner:
             run in self._tested for text in texts(record) for run in runs(text)
         ):
             return "tested"
-        if record.source.get("kind") in WRITTEN:
+        if record.source.get("kind") in WRITTEN or record.source.get("dataset") == DOCUMENTS:
             sketch = _sketch(f"{record.messages[-1].content} {record.answers}")
             if self._near.query(sketch):
                 return "alike"

@@ -33,7 +33,7 @@ def read_records(place: Path, split: Split) -> Iterator[Record]:
             "of records, one JSON a line.",
             place=place,
         )
-    for record in _lines(place):
+    for record in read_lines(place):
         if record.split == split:
             yield record
 
@@ -73,7 +73,12 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> ConfigurationError:
     )
 
 
-def _lines(path: Path) -> Iterator[Record]:
+def read_lines(path: Path) -> Iterator[Record]:
+    """The records of a file, whatever their split.
+
+    Raises:
+        ConfigurationError: a line is no record, or the file is not UTF-8.
+    """
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):

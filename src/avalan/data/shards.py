@@ -141,53 +141,84 @@ def finish(
     """
     if (done := manifest(folder)) is not None:
         return done
-    cleaner = Cleaner(texts_of_tests(tested))
-    writers = {split: _Writer(folder, split, recipe.size.shard_rows) for split in get_args(Split)}
-    dropped: Counter[str] = Counter()
-    kept: Counter[tuple[str, str, str]] = Counter()
-    num_kept = num_drawn = 0
+    cleaned = Cleaned(folder, tested, recipe.size.shard_rows)
+    num_drawn = 0
     for block in count():
-        before = num_kept
+        before = cleaned.num_kept
         for record in _read(_block(recipe, folder, block, made_by)):
             num_drawn += 1
-            if reason := cleaner.reason(record):
-                dropped[reason] += 1
-                continue
-            writers[record.split].add(record)
-            kept[record.split, record.source["part"], record.source["kind"]] += 1
-            num_kept += 1
-            if num_kept == recipe.size.num:
+            cleaned.add(record)
+            if cleaned.num_kept == recipe.size.num:
                 break
-        tell(Step("written", num_kept, recipe.size.num))
-        if num_kept == recipe.size.num:
+        tell(Step("written", cleaned.num_kept, recipe.size.num))
+        if cleaned.num_kept == recipe.size.num:
             break
-        if num_kept - before < _POOR * recipe.size.shard_rows:
+        if cleaned.num_kept - before < _POOR * recipe.size.shard_rows:
             raise ConfigurationError(
                 "The recipe {name} gives {kept:,} different records and hardly more ({drawn:,} "
                 "were drawn); ask for fewer with --n, or give it more kinds.",
                 name=recipe.name,
-                kept=num_kept,
+                kept=cleaned.num_kept,
                 drawn=num_drawn,
             )
-    written = [path for writer in writers.values() for path in writer.close()]
     told = {
         "recipe": recipe.to_json(),
         "num_drawn": num_drawn,
-        "num_kept": num_kept,
-        "dropped": dict(sorted(dropped.items())),
-        "kept": [
-            {"split": split, "part": part, "kind": kind, "num": num}
-            for (split, part, kind), num in sorted(kept.items())
-        ],
-        "tested": sorted(path.name for path in tested),
+        **cleaned.close(),
         "licence": "Apache-2.0",
-        "files": {path.name: _file(path) for path in written},
     }
-    _write(folder / CARD, lambda new: new.write_text(card(told), encoding="utf-8"))
-    text = json.dumps(told, indent=1) + "\n"
-    _write(folder / MANIFEST, lambda new: new.write_text(text, encoding="utf-8"))
+    close(folder, told, card(told))
     shutil.rmtree(folder / BLOCKS)
     return told
+
+
+class Cleaned:
+    """The files of a data set, of records that are looked at one after the other."""
+
+    num_kept = 0
+
+    def __init__(self, folder: Path, tested: Sequence[Path], shard_rows: int) -> None:
+        """
+        Args:
+            tested: files of tests, of which no record may have thirteen words in a row.
+            shard_rows: records in a file.
+        """
+        self._tested = tested
+        self._cleaner = Cleaner(texts_of_tests(tested))
+        self._writers = {split: _Writer(folder, split, shard_rows) for split in get_args(Split)}
+        self._dropped: Counter[str] = Counter()
+        self._kept: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, record: Record) -> None:
+        """Write `record`, or leave it out and count why."""
+        if reason := self._cleaner.reason(record):
+            self._dropped[reason] += 1
+            return
+        self._writers[record.split].add(record)
+        part = record.source.get("part", record.source["dataset"])
+        self._kept[record.split, part, record.source["kind"]] += 1
+        self.num_kept += 1
+
+    def close(self) -> dict[str, Any]:
+        """What a manifest says of the files, which are all written."""
+        written = [path for writer in self._writers.values() for path in writer.close()]
+        return {
+            "num_kept": self.num_kept,
+            "dropped": dict(sorted(self._dropped.items())),
+            "kept": [
+                {"split": split, "part": part, "kind": kind, "num": num}
+                for (split, part, kind), num in sorted(self._kept.items())
+            ],
+            "tested": sorted(path.name for path in self._tested),
+            "files": {path.name: _file(path) for path in written},
+        }
+
+
+def close(folder: Path, told: Mapping[str, Any], card_text: str) -> None:
+    """Write the card, and then the manifest, which says that a data set is whole."""
+    _write(folder / CARD, lambda new: new.write_text(card_text, encoding="utf-8"))
+    text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+    _write(folder / MANIFEST, lambda new: new.write_text(text, encoding="utf-8"))
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _from_documents(args: argparse.Namespace, console: Console) -> int:
     if not args.generator:
         raise UsageError("Records of documents are written by a model; add: --generator MODEL")
-    authored = extras.load("avalan.data.authored_files")
+    authored = extras.load("avalan.data.authored_files", extra="data")
     cast = authored.Cast(
         generator=args.generator,
         reviewer=args.reviewer,
@@ -124,28 +124,24 @@ def _from_documents(args: argparse.Namespace, console: Console) -> int:
         student=args.student,
     )
     folder = Path(args.out or "data/documents").expanduser()
-    tally = authored.write(
+    told = authored.write(
         args.docs,
         cast,
         folder,
         num=args.n,
         seed=7 if args.seed is None else args.seed,
+        tested=_tests(args),
         tell=lambda done, total: console.progress(
             _("{done:,} of {total:,} passages", done=done, total=total)
         ),
     )
     if console.as_json:
-        console.json({"kept": dict(tally.kept), "dropped": dict(tally.dropped)})
+        console.json(told)
         return 0
-    for reason, num in sorted(tally.dropped.items()):
+    for reason, num in told["without_record"].items():
         console.print(_("Left out {num:,}: {why}.", num=num, why=_(_REASONS[reason])))
-    console.print(
-        _(
-            "{num:,} records are in {file}.",
-            num=sum(tally.kept.values()),
-            file=folder / authored.RECORDS,
-        )
-    )
+    _show_dropped(told, console)
+    console.print(_("{num:,} records are in {folder}.", num=told["num_kept"], folder=folder))
     return 0
 
 
@@ -188,13 +184,7 @@ def _tests(args: argparse.Namespace) -> list[Path]:
 def _show(told: dict[str, Any], folder: Path, console: Console) -> None:
     rows = [[row["split"], row["part"], row["kind"], f"{row['num']:,}"] for row in told["kept"]]
     console.table([_("split"), _("part"), _("kind"), _("records")], rows)
-    reasons = {
-        "repeated": _("the same as an earlier one"),
-        "alike": _("nearly the same as an earlier one"),
-        "tested": _("a test has it"),
-    }
-    for reason, num in told["dropped"].items():
-        console.print(_("Left out {num:,}: {why}.", num=num, why=reasons[reason]))
+    _show_dropped(told, console)
     console.print(
         _(
             "{num:,} records of {drawn:,} drawn are in {folder}.",
@@ -203,3 +193,13 @@ def _show(told: dict[str, Any], folder: Path, console: Console) -> None:
             folder=folder,
         )
     )
+
+
+def _show_dropped(told: dict[str, Any], console: Console) -> None:
+    reasons = {
+        "repeated": _("the same as an earlier one"),
+        "alike": _("nearly the same as an earlier one"),
+        "tested": _("a test has it"),
+    }
+    for reason, num in told["dropped"].items():
+        console.print(_("Left out {num:,}: {why}.", num=num, why=reasons[reason]))
