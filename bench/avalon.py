@@ -148,7 +148,7 @@ def distill(seed: int, out: Path, split: str) -> None:
         found = avalan(
             "model", "distill", *words, "--json", *(w for s in more for w in ("--set", s))
         )
-        told.write_text(found, encoding="utf-8")
+        told.write_text(found.splitlines()[-1], encoding="utf-8")
     for arm in ("alone", "distilled"):
         keep(out / f"{arm}-{seed}-{split}.json", folder / arm / "model", split)
 

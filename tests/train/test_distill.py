@@ -133,7 +133,7 @@ def test_a_teacher_of_another_vocabulary_writes(
     lines = path.read_text().splitlines()
     train = [record for record in records() if record.split == "train"][:6]
     assert [json.loads(line)["id"] for line in lines] == [record.id for record in train]
-    path.write_text("\n".join(lines[:2]) + "\n")
+    path.write_text("\n".join(lines[:2]) + "\n" + lines[2][:9])
     distillation._written(chosen, str(models.teacher), path)
     assert path.read_text().splitlines() == lines
 

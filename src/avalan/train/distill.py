@@ -148,7 +148,7 @@ def _profile(student: Path) -> str:
 def _written(recipe: TuningRecipe, teacher: str, path: Path) -> Path:
     """A file of the training records with the teacher's answers; kept, and gone on with."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
+    done = _whole_lines(path)
     place = Path(recipe.lessons.data).expanduser()
     records = _answerable(read_records(place, "train"), recipe.lessons.num)
     with open_model(teacher) as model, path.open("a", encoding="utf-8") as file:
@@ -159,6 +159,16 @@ def _written(recipe: TuningRecipe, teacher: str, path: Path) -> Path:
             file.write(json.dumps(to_json(made)) + "\n")
             file.flush()
     return path
+
+
+def _whole_lines(path: Path) -> int:
+    """How many lines a file has, of which a torn end is cut off."""
+    if not path.is_file():
+        return 0
+    found = path.read_bytes()
+    with path.open("rb+") as file:
+        file.truncate(found.rfind(b"\n") + 1)
+    return found.count(b"\n")
 
 
 def _with_text(segment: Segment, text: str) -> Segment:

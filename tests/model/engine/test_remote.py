@@ -9,15 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from avalan import testing
+from avalan.data.mixture import one
+from avalan.data.record_files import read_lines
 from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
 from avalan.model.entities import EngineSettings, GenerationSettings
 from avalan.model.load import open_model
 from avalan.model.nlp.text import TextGenerationModel
+from avalan.reflection.record import to_json
 
 pytest.importorskip("openai", reason="served models need the package openai")
 
@@ -304,3 +308,32 @@ def test_transformers_serves_what_its_model_says_here(
         answer(transformers_server, max_new_tokens=2, num_alternatives=2)
     with pytest.raises(TruncatedAnswer):
         answer(transformers_server, max_new_tokens=2, schema=SCHEMA)
+
+
+@pytest.mark.slow
+def test_a_served_model_teaches_by_what_it_writes(
+    transformers_server: str, pico_folder: Path, tmp_path: Path
+) -> None:
+    from avalan.train import distill as distillation
+    from avalan.train.kinds import load_any
+
+    data = tmp_path / "records.jsonl"
+    made = [one("talk", Random(n), "train", identifier=f"r{n}", split="train") for n in range(4)]
+    data.write_text("".join(json.dumps(to_json(record)) + "\n" for record in made))
+    changes = {
+        "base.model": pico_folder, "lessons.data": data, "lessons.held_out": 0,
+        "lessons.max_tokens": 256, "run.num_steps": 2, "run.rows_per_step": 1,
+    }  # fmt: skip
+    recipe = load_any("distill", {key: str(value) for key, value in changes.items()})
+    found = distillation.distill(
+        recipe, transformers_server, "auto", tmp_path / "out", lambda event: None, device="cpu"
+    )
+    assert found.method == "sequence"
+    written = list(read_lines(tmp_path / "out" / "written.jsonl"))
+    with open_model(str(pico_folder)) as model:
+        expected = [distillation._said(model, record) for record in made]
+    assert len(written) == len(made)
+    # What a random model says may be no text, of which either side makes its own.
+    clean = [place for place, text in enumerate(expected) if "\ufffd" not in text]
+    assert clean
+    assert all(written[place].segments[0].text == expected[place] for place in clean)
