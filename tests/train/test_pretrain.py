@@ -377,6 +377,22 @@ def test_a_device_that_is_not_there_is_a_sentence(recipe: Recipe, tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
+def test_torchs_own_writer_on_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    """It fails when it closes the file, with whatever its parts say."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with (
+            pytest.raises(StateError, match="the disk takes no more"),
+            training.writing("It", tmp_path / "x"),
+        ):
+            torch.save(torch.zeros(100_000), tmp_path / "weights.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
 def test_what_is_not_about_the_disk_stays_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="a bug"), training.writing("It", tmp_path / "x"):
         raise RuntimeError("a bug")

@@ -305,14 +305,17 @@ def finishing(out: Path) -> Iterator[Path]:
     partial.replace(final)
 
 
+_WRITER = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""How torch's writer, which has no error class of its own, says that the disk refuses."""
+
+
 @contextmanager
 def writing(what: str, folder: Path) -> Iterator[None]:
     """A disk that refuses becomes a sentence, and no half of `folder` stays behind."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        # torch's writer has no error class of its own.
-        if type(error) is RuntimeError and "PytorchStreamWriter" not in str(error):
+        if type(error) is RuntimeError and not any(word in str(error) for word in _WRITER):
             raise
         shutil.rmtree(folder, ignore_errors=True)
         raise StateError(
@@ -320,7 +323,7 @@ def writing(what: str, folder: Path) -> Iterator[None]:
             "same command again to go on from the last checkpoint.",
             what=what,
             folder=folder.parent,
-            reason=reason_of(error),
+            reason=_("the disk takes no more") if type(error) is RuntimeError else reason_of(error),
         ) from error
 
 
