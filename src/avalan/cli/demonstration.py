@@ -24,8 +24,8 @@ from avalan.retrieval.index import SyncIndex
 from avalan.retrieval.place import named
 
 INDEX = "python"
-EMBED_S = 5.0
-"""How long the first question waits for the reference to be searchable by meaning."""
+EMBED_S = 30.0
+"""How long the first question waits, at most, for the reference to be searchable by meaning."""
 QUESTIONS = (
     (
         _n("A question that needs a look-up"),
