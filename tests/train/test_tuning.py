@@ -33,9 +33,11 @@ from avalan.reflection.render import render
 from avalan.reflection.tokens import ALL, AVALON, reflection_ids
 from avalan.train import run_folder, tuning
 from avalan.train.kinds import load_any
+from avalan.train.new_layers import expand
 from avalan.train.plan import plan
 from avalan.train.progress import Event
 from avalan.train.tuning import tune
+from avalan.train.tuning_plan import elders
 from avalan.train.tuning_recipe import TuningRecipe
 from avalan.train.tuning_rows import order, packed
 from avalan.train.tuning_tokens import Tokens, all_tokens, end_of_turn, tokens_of
@@ -448,6 +450,52 @@ def test_weights_that_are_spread_over_two_processes_give_the_losses_of_one(
 
 def test_rows_of_a_tied_matrix_are_not_spread(two: Callable[..., Any]) -> None:
     assert "FSDP cannot spread the rows" in two("avalon-better", SPREAD + TWO, FSDP).stderr
+
+
+# --- more layers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3_5"])
+def test_new_layers_change_nothing_at_first(name: str, base: Path, pico_qwen_folder: Path) -> None:
+    folder = base if name == "llama" else pico_qwen_folder
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    ids = torch.tensor([[5, 9, 2, 40, 7, 3]])
+    num = model.config.get_text_config().num_hidden_layers
+    if name == "qwen3_5":
+        with pytest.raises(ConfigurationError, match=r"layers without self_attn\.o_proj"):
+            expand(model, num + 4)
+        return
+    with torch.no_grad():
+        before = model(ids, use_cache=False).logits
+        expand(model, num + 3)
+        assert torch.equal(model(ids, use_cache=False).logits, before)
+        assert torch.allclose(model(ids, use_cache=True).logits, before, atol=1e-6)
+    assert len(model.model.layers) == model.config.num_hidden_layers == num + 3
+    with pytest.raises(ConfigurationError, match="would take some away"):
+        expand(model, num)
+
+
+def test_copies_stand_behind_their_elders() -> None:
+    assert [number for number, _copy in elders(3, 6)] == [0, 0, 1, 1, 2, 2]
+    assert list(elders(2, 3)) == [(0, False), (1, False), (1, True)]
+    assert [number for number, _copy in elders(6, 8)] == [0, 1, 2, 2, 3, 4, 5, 5]
+
+
+def test_a_taller_model_learns_in_all_of_its_layers(
+    recipe: Callable[..., TuningRecipe], base: Path, tmp_path: Path
+) -> None:
+    chosen = recipe("full", **{"base.layers": "4", "loss.kl": "0.0"})
+    folder = tune(chosen, tmp_path / "run", unheard, device="cpu")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    # A plan counts the base; the fifteen new tokens have a row of 64 each.
+    assert plan(chosen, tmp_path / "run").num_parameters + 15 * 64 == model.num_parameters()
+    assert model.config.num_hidden_layers == 4
+    copies = [number for number, (_elder, is_copy) in enumerate(elders(2, 4)) if is_copy]
+    assert all(model.model.layers[number].self_attn.o_proj.weight.any() for number in copies)
+    with open_model(str(folder)) as opened:
+        assert opened.engine.vocab_size >= 399
+    with pytest.raises(ConfigurationError, match=r"needs change\.method = 'full'"):
+        recipe("avalon", **{"base.layers": "4"})
 
 
 # --- TensorBoard ----------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from avalan.model.prompt import Tokenizer, load_tokenizer, read_json
 from avalan.model.vocabulary import save_tokenizer
 from avalan.reflection.tokens import PROFILES
 from avalan.train import new_tokens, run_folder
+from avalan.train.new_layers import expand
 from avalan.train.optimizer import MuonWithAdamW, has_bf16
 from avalan.train.pretrain import (
     PRIMITIVE_CACHE,
@@ -285,6 +286,8 @@ def _begun(
     token_ids = new_tokens.prepare(
         model, tokenizer, _new(recipe, folder), start=recipe.tokens.start, seed=recipe.run.seed
     )
+    if recipe.base.layers:
+        expand(model, recipe.base.layers)
     return model, token_ids
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -57,10 +57,12 @@ def tuning_sizes(recipe: TuningRecipe) -> Sizes:
     config = read_json(folder / "config.json")
     config = {**config, **config.get("text_config", {})}
     shapes = {name: tensor.shape for name, tensor in read_headers(folder).items()}
+    shapes |= _added(shapes, int(config["num_hidden_layers"]), recipe.base.layers)
     num = sum(math.prod(shape) for shape in shapes.values())
     trained = num_trained(recipe, shapes, is_tied=bool(config.get("tie_word_embeddings")))
     tokens = recipe.run.rows_per_step * recipe.lessons.max_tokens
     layers, width = int(config["num_hidden_layers"]), int(config["hidden_size"])
+    layers = recipe.base.layers or layers
     at_once = recipe.run.rows_at_once or recipe.run.rows_per_step
     activations = activation_bytes(
         at_once * recipe.lessons.max_tokens, layers, width, int(config["vocab_size"])
@@ -151,6 +153,31 @@ def num_trained(
         case "rows":
             return lora + rows
     return lora
+
+
+def elders(num_old: int, num_new: int) -> Iterator[tuple[int, bool]]:
+    """Of each layer from the bottom, its layer in the old model, and whether it is a copy.
+
+    Copies stand right behind their elders, spread evenly.
+    """
+    extra = num_new - num_old
+    for layer in range(num_old):
+        yield layer, False
+        copies = (layer + 1) * extra // num_old - layer * extra // num_old
+        yield from [(layer, True)] * copies
+
+
+def _added(
+    shapes: Mapping[str, tuple[int, ...]], num_old: int, num_new: int
+) -> dict[str, tuple[int, ...]]:
+    """The tensors of the copies of layers."""
+    copies = [number for number, is_copy in elders(num_old, num_new or num_old) if is_copy]
+    return {
+        f"{name} (copy {place})": shape
+        for place, number in enumerate(copies)
+        for name, shape in shapes.items()
+        if f".layers.{number}." in name
+    }
 
 
 def _is_token_matrix(name: str) -> bool:

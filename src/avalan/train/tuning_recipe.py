@@ -31,6 +31,9 @@ class Base:
     """Branch, tag or commit on the hub."""
     sha256: str = ""
     """Of its model.safetensors; where it is given, other weights are refused."""
+    layers: int = 0
+    """How many layers the model gets (with full only); copies are added that change nothing at
+    first (Wu et al., 2024, arXiv:2401.02415). 0 keeps the base's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +210,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "run.num_epochs": (0, 10**4),
     "run.rows_at_once": (0, 10**5),
     "run.patience": (0, 10**6),
+    "base.layers": (0, 1_000),
     "teacher.top_k": (1, 2**16),
     "teacher.temperature": (0.01, 100),
     "lessons.num": (0, 10**9),
@@ -250,6 +254,10 @@ def _check(recipe: TuningRecipe) -> None:
     if recipe.run.optimizer == "muon" and recipe.change.method != "full":
         raise ConfigurationError(
             "Muon is for whole matrices, so run.optimizer = 'muon' needs change.method = 'full'."
+        )
+    if recipe.base.layers and recipe.change.method != "full":
+        raise ConfigurationError(
+            "New layers must learn, so base.layers needs change.method = 'full'."
         )
     if recipe.change.method == "rows" and recipe.tokens.profile == "none":
         raise ConfigurationError(
