@@ -43,6 +43,7 @@ from avalan.train.pretrain import (
     begin,
     finishing,
     quieten,
+    rows_of_each,
     train_to_end,
 )
 from avalan.train.progress import Event, Phase, Progress
@@ -300,17 +301,10 @@ def _peft_config(recipe: PreferenceRecipe) -> peft.PeftConfig | None:
 
 def _arguments(recipe: PreferenceRecipe, out: Path, *, uses_cpu: bool) -> dict[str, Any]:
     run = recipe.run
-    share, rest = divmod(run.rows_per_step, PartialState().num_processes)
-    if rest:
-        raise ConfigurationError(
-            "run.rows_per_step is {rows}, which {num} processes cannot share evenly; change one.",
-            rows=run.rows_per_step,
-            num=PartialState().num_processes,
-        )
     return {
         "output_dir": str(out),
         "max_steps": run.num_steps,
-        "per_device_train_batch_size": share,
+        "per_device_train_batch_size": rows_of_each(run.rows_per_step),
         "learning_rate": run.learning_rate,
         "weight_decay": run.weight_decay,
         "max_grad_norm": run.max_grad_norm,

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers
+from accelerate import PartialState
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
@@ -208,6 +209,23 @@ def begin(recipe: AnyRecipe, out: Path, device: str | None) -> bool:
     run_folder.claim(recipe, out)
     run_folder.remove_broken_checkpoints(out)
     return uses_cpu
+
+
+def rows_of_each(rows_per_step: int) -> int:
+    """The rows of a step that each process computes.
+
+    Raises:
+        ConfigurationError: the processes cannot share them evenly.
+    """
+    num = PartialState().num_processes
+    share, rest = divmod(rows_per_step, num)
+    if rest:
+        raise ConfigurationError(
+            "run.rows_per_step is {rows}, which {num} processes cannot share evenly; change one.",
+            rows=rows_per_step,
+            num=num,
+        )
+    return share
 
 
 def train_to_end(

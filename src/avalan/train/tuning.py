@@ -44,6 +44,7 @@ from avalan.train.pretrain import (
     begin,
     finishing,
     quieten,
+    rows_of_each,
     train_to_end,
 )
 from avalan.train.progress import Event, Phase, Progress
@@ -453,14 +454,7 @@ def _arguments(
     recipe: TuningRecipe, out: Path, *, num_steps: int, has_held_out: bool, uses_cpu: bool
 ) -> TrainingArguments:
     run = recipe.run
-    num_processes = PartialState().num_processes
-    share, rest = divmod(run.rows_per_step, num_processes)
-    if rest:
-        raise ConfigurationError(
-            "run.rows_per_step is {rows}, which {num} processes cannot share evenly; change one.",
-            rows=run.rows_per_step,
-            num=num_processes,
-        )
+    share = rows_of_each(run.rows_per_step)
     at_once = min(run.rows_at_once or share, share)
     quieten()
     looks: dict[str, Any] = {}
