@@ -262,7 +262,8 @@ def answers(model: Model, questions: Sequence[str], *, mask: bool) -> list[str]:
         model.stepping, prompts, tokenizer=tokenizer, settings=settings
     ):
         assert isinstance(answered, Answered)
-        said[row] = "".join(token.text for token in answered.tokens)
+        words = (token.text for token in answered.tokens if token.token_id not in tokenizer.eos_ids)
+        said[row] = "".join(words)
     return said
 
 
