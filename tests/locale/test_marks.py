@@ -59,6 +59,8 @@ LEFT: dict[str, tuple[str, ...]] = {
     "retrieval/formats/man.py": ("\nAd An",),
     "retrieval/query.py": ("\na about",),
     "retrieval/sqlite.py": ("{} FROM",),
+    # What torch's writer says.
+    "train/pretrain.py": ("iostream",),
     "train/embedding_texts.py": ("what ", "how ", "why ", "where ", "{} not"),
     "train/rows.py": ("dict[",),
     "train/teacher_logits.py": ("The quick",),
