@@ -164,6 +164,14 @@ def test_what_cannot_be_shown_is_one_sentence(
     assert err.count("\n") == 1
 
 
+def test_an_empty_split_is_one_sentence(tmp_path: Path, capfd: CAPFD) -> None:
+    (tmp_path / "small.toml").write_text(SMALL.replace("validation = 0.1", "validation = 0"))
+    folder = str(tmp_path / "set")
+    assert main(["data", "synthesize", str(tmp_path / "small.toml"), "--out", folder]) == 0
+    assert main(["data", "inspect", folder, "--split", "validation"]) == 2
+    assert "has no records in validation; choose another" in capfd.readouterr().err
+
+
 def test_a_folder_without_data_is_one_sentence(tmp_path: Path, capfd: CAPFD) -> None:
     assert main(["data", "inspect", str(tmp_path)]) == 1
     assert "no finished data set" in capfd.readouterr().err

@@ -138,6 +138,19 @@ def test_a_teacher_of_another_vocabulary_writes(
     assert path.read_text().splitlines() == lines
 
 
+def test_a_teacher_that_says_nothing_leaves_the_records_own_words(
+    models: SimpleNamespace,
+    recipe: Callable[..., TuningRecipe],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distillation, "_said", lambda model, record: "")
+    path = distillation._written(recipe(), str(models.teacher), tmp_path / "written.jsonl")
+    train = [record for record in records() if record.split == "train"]
+    texts = [json.loads(line)["segments"][0]["text"] for line in path.read_text().splitlines()]
+    assert texts == [record.segments[0].text for record in train]
+
+
 def test_on_policy_the_student_writes(
     models: SimpleNamespace,
     recipe: Callable[..., TuningRecipe],

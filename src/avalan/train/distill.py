@@ -155,7 +155,9 @@ def _written(recipe: TuningRecipe, teacher: str, path: Path) -> Path:
         for record in islice(records, done, None):
             said = _said(model, record)
             (segment,) = record.segments
-            made = replace(record, segments=(_with_text(segment, said),), answers=())
+            # A teacher that says nothing teaches nothing: the record keeps its own words.
+            text = said or segment.text or ""
+            made = replace(record, segments=(_with_text(segment, text),), answers=())
             file.write(json.dumps(to_json(made)) + "\n")
             file.flush()
     return path

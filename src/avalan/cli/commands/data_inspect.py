@@ -59,6 +59,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     grader = extras.load("avalan.data.grading").Grader(tokenizer)
     found = shards.records(Path(args.folder).expanduser(), args.split)
     pool = list(islice((r for r in found if args.kind in (None, r.source.get("kind"))), _POOL))
+    if not pool and args.kind is None:
+        raise UsageError(
+            "{folder} has no records in {split}; choose another with --split.",
+            folder=args.folder,
+            split=args.split,
+        )
     if not pool:
         raise UsageError(
             "{folder} has no records of kind {kind!r} in {split}; leave --kind out to see others.",
