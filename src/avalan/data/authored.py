@@ -108,14 +108,13 @@ def author(
         validation: share of the passages, in documents of their own, that is held out (0 to 1).
     """
     held = held_out(passages, seed=seed, share=validation)
+    sides: dict[Split, list[Passage]] = {"train": [], "validation": []}
+    for number, passage in enumerate(passages):
+        sides["validation" if number in held else "train"].append(passage)
     for number in range(start, len(passages)):
         split: Split = "validation" if number in held else "train"
-        others = [
-            each
-            for place, each in enumerate(passages)
-            if (place in held) == (number in held) and each.source != passages[number].source
-        ]
-        yield _record(passages[number], number, others, roles, tally, rng_for(seed, number), split)
+        rng = rng_for(seed, number)
+        yield _record(passages[number], number, sides[split], roles, tally, rng, split)
 
 
 def held_out(passages: Sequence[Passage], *, seed: int, share: float) -> set[int]:
@@ -142,7 +141,7 @@ def held_out(passages: Sequence[Passage], *, seed: int, share: float) -> set[int
 def _record(
     passage: Passage,
     number: int,
-    others: Sequence[Passage],
+    side: Sequence[Passage],
     roles: Roles,
     tally: Tally,
     rng: Random,
@@ -153,6 +152,7 @@ def _record(
         tally.dropped[asked] += 1
         return None
     question, answer, start = asked
+    others = [each for each in side if each.source != passage.source]
     kind, shown = "asked", passage
     if others and rng.random() < _STRANGE_SHARE:
         kind, shown = "strange", rng.choice(others)
