@@ -1,6 +1,7 @@
 """The textbook: whole, and whatever could be wrong with it would be found."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -22,13 +23,39 @@ def book() -> Textbook:
     return textbook.read(FOLDER)
 
 
+def checked(name: str) -> subprocess.CompletedProcess[str]:
+    script = [
+        sys.executable,
+        str(ROOT / "scripts" / "check_textbook.py"),
+        str(ROOT / "data" / name),
+    ]
+    return subprocess.run(script, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("name", ["textbook", "second-test"])
-def test_nothing_is_wrong_with_it(name: str) -> None:
-    folder = ROOT / "data" / name
-    script = [sys.executable, str(ROOT / "scripts" / "check_textbook.py"), str(folder)]
-    checked = subprocess.run(script, capture_output=True, text=True, check=False)
-    assert checked.stdout.endswith("\n0 problems\n"), checked.stdout + checked.stderr
-    assert checked.returncode == 0
+def test_nothing_is_wrong_with_it_and_it_was_labelled_twice_as_its_card_says(name: str) -> None:
+    found = checked(name)
+    assert found.stdout.endswith("\n0 problems\n"), found.stdout + found.stderr
+    assert found.returncode == 0
+    table = re.findall(r"^  (answered|support|need) .*: (\d+), (.+), (.+)$", found.stdout, re.M)
+    assert len(table) == (3 if name == "textbook" else 0)
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for _kind, num, same, kappa in table:
+        assert f"| {int(num):,} | {same.removeprefix('0')} | {kappa.removeprefix('0')} |" in card
+
+
+def test_a_tenth_of_it_was_labelled_twice(book: Textbook) -> None:
+    said = {row["id"] for row in labelled_again()}
+    asked = [each for each in book.inquiries if each.id in said]
+    pages = {each.passage for each in asked}
+    assert len(pages) >= len(book.pages) // 10
+    assert asked == [each for each in book.inquiries if each.passage in pages]
+    assert sum(each.id in said for each in book.prompts) * 10 >= len(book.prompts)
+
+
+def labelled_again() -> list[dict[str, str | None]]:
+    text = (FOLDER / "again" / "labels.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def test_there_is_as_much_as_its_card_says(book: Textbook) -> None:

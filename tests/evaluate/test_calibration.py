@@ -45,7 +45,8 @@ def few(stage: Any) -> Validation:
     return Validation(
         prompts=stage.prompts * 3,
         recalled=tuple(recalled),
-        written=(stage.questions, stage.questions),
+        written=(stage.questions,),
+        taught=stage.questions,
         made=stage.questions,
         technical=stage.questions,
         book=stage.book,
@@ -138,7 +139,7 @@ def test_the_note_says_what_it_was_fitted_on(few: Validation) -> None:
     assert (note["split"], note["seed"], note["top_k"]) == ("validation", 0, 3)
     assert note["n"] == {
         "need": 12, "memory": 40, "relevance": 6, "span": 2, "abstention": 6, "answer": 9,
-        "reference": 0,
+        "sure": 6, "reference": 0,
         "support": 2,
     }  # fmt: skip
     assert note["data"] == {"decisions.jsonl": "0" * 64}

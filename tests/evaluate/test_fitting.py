@@ -162,6 +162,17 @@ def test_what_documents_a_program_is_trusted_less_where_it_was_right_less_often(
     assert not sure(fitted, 0.6, is_technical=True)
 
 
+def test_pages_like_those_that_were_taught_do_not_move_the_threshold() -> None:
+    cases = [reading(quote(0.95 - i / 40, float(i < 12))) for i in range(30)]
+    easy = [reading(quote(0.4 + i / 100, 1.0)) for i in range(40)]
+    apart, mixed = fit_answer(cases, PLAIN, more=easy), fit_answer([*cases, *easy], PLAIN)
+    assert apart.calibrator == mixed.calibrator
+    given = [case.quotes[0].right for case in cases if sure(apart, case.quotes[0].raw)]
+    assert sum(given) / len(given) >= SURE
+    lax = [case.quotes[0].right for case in cases if sure(mixed, case.quotes[0].raw)]
+    assert sum(lax) / len(lax) < SURE
+
+
 def test_a_passage_without_a_quotation_is_no_rival() -> None:
     cases = [reading(quote(0.3 + i / 40, float(i % 2), rank=2)) for i in range(20)]
     fitted = fit_answer(cases, PLAIN)

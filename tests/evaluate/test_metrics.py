@@ -12,6 +12,7 @@ from avalan.evaluate.metrics import (
     auroc,
     brier,
     calibrated_error,
+    cohens_kappa,
     expected_calibration_error,
     macro_f1,
 )
@@ -36,6 +37,20 @@ def test_macro_f1_gives_both_classes_the_same_weight() -> None:
 def test_macro_f1_leaves_out_a_class_that_occurs_nowhere() -> None:
     assert macro_f1([T, T], [T, T]) == 1.0
     assert macro_f1([T, T], [F, F]) == 0.0
+
+
+def test_cohens_kappa_of_a_table_worked_by_hand() -> None:
+    # Fifty examples: both say yes of 20 and no of 15; .5 is expected by chance, .7 is the same.
+    first = ["yes"] * 25 + ["no"] * 25
+    second = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
+    assert cohens_kappa(first, second) == pytest.approx(0.4)
+
+
+def test_cohens_kappa_at_its_ends() -> None:
+    assert cohens_kappa("abab", "abab") == 1
+    assert cohens_kappa("aabb", "abab") == 0
+    assert cohens_kappa("aaaa", "aaaa") == 1
+    assert cohens_kappa("ab", "ba") == -1
 
 
 def test_auroc_counts_a_tie_as_half() -> None:

@@ -3,8 +3,9 @@
 The gate is fitted on the written prompts; the memory on what the model was taught by heart, beside
 prompts and questions about documents to which it was taught no answer; the reading on written
 questions (G3, the textbook and the invented papers), its weights on made ones (G1) too, as many as
-G3 has; the trust in an answer also on questions about a program's documentation (P), which no judge
-was taught to read: what is said without reserve should hold there too. Judges are compared by
+G3 has; the trust in an answer also on questions about a program's documentation (P). What is said
+without reserve should hold on a user's pages, so that threshold is fitted on all but the textbook:
+on pages whose like no judge was taught. Judges are compared by
 cross-fitting: each example is scored with what was fitted on the folds that it is not in. What
 nothing is fitted for (relevance, quotations, support) is compared on the textbook, and who reads a
 program's reference text on P. The test split is never read.
@@ -13,6 +14,7 @@ program's reference text on P. The test split is never read.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,9 @@ class Validation:
     prompts: tuple[Prompt, ...]
     recalled: tuple[Recalled, ...]
     written: tuple[QuestionSet, ...]
+    """About pages whose like no judge was taught."""
+    taught: QuestionSet
+    """About the textbook's, of which the reader was taught others."""
     made: QuestionSet
     technical: QuestionSet
     book: Textbook
@@ -116,7 +121,8 @@ def validation(folder: Path, book: Path, *, seed: int = 0) -> Validation:
     return Validation(
         prompts=(*prompts, *textbook_prompts(read)),
         recalled=(*known, *cases.untaught(prompts), *unknown),
-        written=(written, textbook_questions(read), house_questions(folder, "validation")),
+        written=(written, house_questions(folder, "validation")),
+        taught=textbook_questions(read),
         made=made,
         technical=python_questions(folder, "validation"),
         book=read,
@@ -151,9 +157,12 @@ def calibrate(
                 "memory": len(data.recalled),
                 "relevance": 2 * len(data.book.inquiries),
                 "span": sum(bool(each.answers) for each in data.book.inquiries),
-                "abstention": sum(len(each.questions) for each in data.written),
+                "abstention": sum(len(each.questions) for each in (*data.written, data.taught)),
                 REFERENCE: max(len(each.reference.scores) for each in found.values()),
-                "answer": sum(len(each.questions) for each in (*data.written, data.technical)),
+                "answer": sum(
+                    len(each.questions) for each in (*data.written, data.taught, data.technical)
+                ),
+                "sure": sum(len(each.questions) for each in (*data.written, data.technical)),
                 "support": len(data.book.claims),
             },
             "data": dict(data.data),
@@ -206,16 +215,16 @@ def _reading(
 ) -> tuple[Part, Part, Fitted]:
     """Quotes, those from a program's reference text, and answers in view of all of them.
 
-    The weights of quotes are from written and made questions, the trust in answers from written
-    and technical ones; all else is from the written questions alone.
+    The weights of quotes are from written and made questions, those of the trust in answers from
+    written and technical ones, whose threshold leaves out the textbook's; all else is from the
+    written questions alone.
     """
-    sets = (*data.written, data.made, data.technical)
+    sets = (*data.written, data.taught, data.made, data.technical)
+    num_asked = sum(len(each.questions) for each in sets)
     read = (cases.reading_cases(judge, each, top_k=top_k) for each in sets)
-    nums = [len(each.questions) for each in sets]
-    found = list(reporter.following((case for each in read for case in each), sum(nums)))
-    num_written, num_made = sum(nums[:-2]), nums[-2]
-    written, made = found[:num_written], found[num_written : num_written + num_made]
-    technical = found[num_written + num_made :]
+    following = reporter.following((case for each in read for case in each), num_asked)
+    *unlike, taught, made, technical = (list(islice(following, len(e.questions))) for e in sets)
+    written = [case for each in (*unlike, taught) for case in each]
     fit = partial(fitting.fit_reading, more=made)
     scores = fitting.cross_fitted(written, fit, fitting.score_reading, seed=data.seed)
     fitted = fit(written)
@@ -227,7 +236,8 @@ def _reading(
         scores=tuple(fitting.f1_of(fitted, case) for case in asked),
         groups=_groups(asked),
     )
-    return part, reference, fitting.fit_answer([*written, *technical], fitted)
+    like_a_users = [case for each in (*unlike, technical) for case in each]
+    return part, reference, fitting.fit_answer(like_a_users, fitted, more=taught)
 
 
 def _groups(found: Iterable[NeedCase | MemoryCase | ReadingCase]) -> tuple[str, ...]:

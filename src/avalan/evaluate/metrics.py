@@ -1,6 +1,7 @@
 """What is computed from labels, predictions and probabilities: pure functions over whole sets."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,22 @@ def macro_f1(labels: Sequence[int], predictions: Sequence[int]) -> float:
         both = int(((truth == kind) & (said == kind)).sum())
         scores.append(2 * both / int((truth == kind).sum() + (said == kind).sum()))
     return float(np.mean(scores))
+
+
+def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+    """How far two annotators agree beyond what chance would have them: 1 always, 0 no further.
+
+    1 where both gave one label to everything, since then nothing was left to disagree about.
+
+    Source: Cohen, 1960, doi:10.1177/001316446002000104.
+
+    Args:
+        first, second: what each of them said of the same examples.
+    """
+    agreed = sum(one == other for one, other in zip(first, second, strict=True)) / len(first)
+    nums, others = Counter(first), Counter(second)
+    by_chance = sum(nums[label] * others[label] for label in nums) / len(first) ** 2
+    return 1.0 if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
 
 
 def auroc(labels: Flags, scores: Numbers) -> float:
