@@ -230,7 +230,7 @@ def test_calibration_writes_what_panels_read(
     assert set(found["judges"]) == {str(pico), "rules"}
     assert found["fitted_on"]["n"] == {
         "need": 5, "memory": 8, "relevance": 2, "span": 1, "abstention": 4, "answer": 5,
-        "support": 2, "reference": 1,
+        "sure": 4, "support": 2, "reference": 1,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from avalan.evaluate.cases import MemoryCase, NeedCase, Quote, ReadingCase
 from avalan.evaluate.fitting import (
+    NUM_SURE,
     SURE,
     Fitted,
     cross_fitted,
@@ -44,6 +45,10 @@ def reading(
     *quotes: Quote, answerable: bool = True, group: str = "g", is_technical: bool = False
 ) -> ReadingCase:
     return ReadingCase(group=group, answerable=answerable, is_technical=is_technical, quotes=quotes)
+
+
+RANKED = [reading(quote(0.95 - i / 120, float(i < 40))) for i in range(100)]
+"""Forty right answers above sixty wrong ones."""
 
 
 def memory(raw: float, right: bool, group: str = "g") -> MemoryCase:
@@ -132,12 +137,21 @@ def test_unanswerable_questions_do_not_move_the_readings_threshold() -> None:
 
 
 def test_what_is_given_without_reserve_is_right_as_often_as_it_should_be() -> None:
-    # Twelve right ones lie above eighteen wrong ones, of which some may be given with them.
-    cases = [reading(quote(0.95 - i / 40, float(i < 12))) for i in range(30)]
-    fitted = fit_answer(cases, Fitted(calibrator=None, threshold=0.0))
-    given = [case.quotes[0].right for case in cases if sure(fitted, case.quotes[0].raw)]
-    assert sum(given) == 12
-    assert len(given) == int(12 / SURE)
+    # Forty right ones lie above sixty wrong ones, of which some may be given with them.
+    fitted = fit_answer(RANKED, Fitted(calibrator=None, threshold=0.0))
+    given = [case.quotes[0].right for case in RANKED if sure(fitted, case.quotes[0].raw)]
+    assert sum(given) == 40
+    assert len(given) == int(40 / SURE)
+
+
+def test_too_few_right_answers_show_no_share() -> None:
+    def given(num: int) -> bool:
+        cases = [reading(quote(0.95 - i / 120, float(i < num))) for i in range(100)]
+        return any(sure(fit_answer(cases, PLAIN), case.quotes[0].raw) for case in cases)
+
+    # One wrong one may be the twentieth.
+    assert given(NUM_SURE - 1)
+    assert not given(NUM_SURE - 2)
 
 
 def sure(fitted: Fitted, *confidences: float, is_technical: bool = False) -> bool:
@@ -163,13 +177,12 @@ def test_what_documents_a_program_is_trusted_less_where_it_was_right_less_often(
 
 
 def test_pages_like_those_that_were_taught_do_not_move_the_threshold() -> None:
-    cases = [reading(quote(0.95 - i / 40, float(i < 12))) for i in range(30)]
-    easy = [reading(quote(0.4 + i / 100, 1.0)) for i in range(40)]
-    apart, mixed = fit_answer(cases, PLAIN, more=easy), fit_answer([*cases, *easy], PLAIN)
+    easy = [reading(quote(0.58 + i / 1e5, 1.0)) for i in range(60)]
+    apart, mixed = fit_answer(RANKED, PLAIN, more=easy), fit_answer([*RANKED, *easy], PLAIN)
     assert apart.calibrator == mixed.calibrator
-    given = [case.quotes[0].right for case in cases if sure(apart, case.quotes[0].raw)]
+    given = [case.quotes[0].right for case in RANKED if sure(apart, case.quotes[0].raw)]
     assert sum(given) / len(given) >= SURE
-    lax = [case.quotes[0].right for case in cases if sure(mixed, case.quotes[0].raw)]
+    lax = [case.quotes[0].right for case in RANKED if sure(mixed, case.quotes[0].raw)]
     assert sum(lax) / len(lax) < SURE
 
 
@@ -183,8 +196,8 @@ def test_a_passage_without_a_quotation_is_no_rival() -> None:
 
 
 def test_what_is_refused_anyhow_does_not_count_for_the_reserve() -> None:
-    right = [reading(quote(0.5 + i / 40, 1.0)) for i in range(10)]
-    wrong = [reading(quote(0.1 + i / 100, 0.0)) for i in range(10)]
+    right = [reading(quote(0.5 + i / 80, 1.0)) for i in range(30)]
+    wrong = [reading(quote(0.1 + i // 2 / 100, 0.0)) for i in range(10)]
     all_, few, fewer = (
         fit_answer([*right, *wrong], Fitted(calibrator=None, threshold=refused)).threshold
         for refused in (0.0, 0.3, 0.5)
@@ -193,7 +206,7 @@ def test_what_is_refused_anyhow_does_not_count_for_the_reserve() -> None:
 
 
 def test_who_is_always_right_is_trusted_as_the_quotation_is() -> None:
-    always = fit_answer([reading(quote(1 - i / 30, 1.0)) for i in range(20)], PLAIN)
+    always = fit_answer([reading(quote(1 - i / 60, 1.0)) for i in range(40)], PLAIN)
     assert always.calibrator is None
     assert always.threshold == pytest.approx(0.5, abs=1e-4)
     assert fit_answer([], PLAIN) == PLAIN

@@ -24,6 +24,8 @@ SURE = 0.95
 """Of what is answered without reserve, on pages whose like no judge was taught, as a user's are. On
 validation that leaves 24 of 333 such answers; of the textbook's all 29 above it are right, while
 the threshold at which .95 of those are gives .90 on the others."""
+NUM_SURE = 20
+"""So many answers it takes to show such a share; who has fewer answers nothing without reserve."""
 _GATE_RIDGE = 1e-3
 _EPSILON = 1e-6
 
@@ -132,7 +134,8 @@ def fit_answer(
     ]
     scores, labels = [score for score, _ in given], [right for _, right in given]
     return Fitted(
-        calibrator=calibrator, threshold=precise_threshold(scores, labels, precision=SURE)
+        calibrator=calibrator,
+        threshold=precise_threshold(scores, labels, precision=SURE, least=NUM_SURE),
     )
 
 
@@ -180,17 +183,23 @@ def _best_quote(fitted: Fitted, case: ReadingCase) -> tuple[float, Quote]:
 
 
 def precise_threshold(
-    scores: Sequence[float], labels: Sequence[bool], *, precision: float = PRECISION
+    scores: Sequence[float],
+    labels: Sequence[bool],
+    *,
+    precision: float = PRECISION,
+    least: int = 1,
 ) -> float:
     """The lowest threshold at or above which the share of true labels is at least `precision`.
 
-    It lies halfway between two scores; above all of them where the precision is out of reach.
+    It lies halfway between two scores; above all of them where the precision is out of reach, or
+    is not reached by at least `least` of them.
     """
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     ranked = np.asarray(scores, np.float64)[order]
     shares = np.cumsum(np.asarray(labels, bool)[order]) / np.arange(1, len(ranked) + 1)
     last_of_equals = np.append(ranked[1:] < ranked[:-1], True)
-    reached = np.flatnonzero((shares >= precision) & last_of_equals)
+    enough = np.arange(1, len(ranked) + 1) >= least
+    reached = np.flatnonzero((shares >= precision) & last_of_equals & enough)
     if not len(reached):
         return float(ranked[0]) + _EPSILON if len(ranked) else 0.5
     lowest = int(reached[-1])

@@ -13,7 +13,7 @@ import numpy as np
 
 from avalan.errors import ConfigurationError
 from avalan.evaluate.examples import Question
-from avalan.evaluate.fitting import SURE, Fitted, cross_fitted, precise_threshold
+from avalan.evaluate.fitting import NUM_SURE, SURE, Fitted, cross_fitted, precise_threshold
 from avalan.evaluate.grounded import Answered
 from avalan.evaluate.metrics import auroc
 from avalan.reflection.calibrate import fit
@@ -80,7 +80,8 @@ def fit_reserve(
             name=model,
             share=precision,
         )
-    sure = max(least, precise_threshold(scores, labels, precision=SURE))
+    is_sure_from = precise_threshold(scores, labels, precision=SURE, least=NUM_SURE)
+    sure = max(least, is_sure_from)
     return FittedReserve(
         model=model,
         calibrator=calibrator,
