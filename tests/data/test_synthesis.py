@@ -8,7 +8,7 @@ import pytest
 from avalan.data import synthesis
 from avalan.data.slots import in_training
 from avalan.data.synthesis import Recipe, Size, drawn, load_recipe, makers, read_mix
-from avalan.data.textbook import Inquiry, Page, Prompt, Textbook
+from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
 from avalan.errors import ConfigurationError
 from avalan.reflection.record import from_json, to_json
 
@@ -88,7 +88,12 @@ BOOK = Textbook(
             kind="missing",
         ),
     ),
-    claims=(),
+    claims=(
+        Claim(
+            id="c1", passage="p1", split="train", claim="Tea takes years.", support="contradicted"
+        ),
+        Claim(id="c2", passage="p2", split="train", claim="Tea is picked.", support="partial"),
+    ),
     prompts=(
         Prompt(
             id="d1", prompt="¿qué hora es?", need="retrieve", kind="change", language="es",
@@ -136,7 +141,23 @@ def test_the_textbooks_prompts_are_a_decision_each() -> None:
     assert not any(record.segments[0].passages or record.segments[0].text for record in made)
 
 
-@pytest.mark.parametrize("kind", ["textbook", "prompts"])
+def test_the_textbooks_claims_are_graded_and_not_learned() -> None:
+    recipe = Recipe(
+        name="book",
+        size=Size(validation=0.0, test=0.0),
+        mix={"written": 1.0},
+        parts={"written": {"claims": 1.0}},
+    )
+    made_by = makers(recipe, BOOK)
+    by_id = {r.source["id"]: r for r in (drawn(recipe, index, made_by) for index in range(20))}
+    denied, partly = by_id["c1"], by_id["c2"]
+    assert denied.messages[-1].content == denied.segments[0].text == "Tea takes years."
+    assert (denied.segments[0].support, partly.segments[0].support) == ("none", "partial")
+    assert [passage.pid for passage in partly.segments[0].passages] == ["p2"]
+    assert (denied.loss.text, denied.loss.reflection) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["textbook", "claims", "prompts"])
 def test_without_a_textbook_its_records_are_refused(kind: str) -> None:
     recipe = replace(RECIPE, parts={"selfrag": {kind: 1.0}, "general": {"sums": 1.0}})
     with pytest.raises(ConfigurationError, match="--textbook DIR"):

@@ -19,7 +19,7 @@ from typing import Any
 from avalan.data.general import GENERAL
 from avalan.data.mixture import one, rng_for
 from avalan.data.textbook import Textbook
-from avalan.data.textbook_records import prompts_maker, textbook_maker
+from avalan.data.textbook_records import claims_maker, prompts_maker, textbook_maker
 from avalan.data.worlds import Level
 from avalan.errors import ConfigurationError
 from avalan.locale import _
@@ -30,9 +30,9 @@ GENERATOR = 1
 """Raised when the same recipe comes to give other records."""
 
 REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill")
-WRITTEN = ("textbook", "prompts")
+WRITTEN = ("textbook", "claims", "prompts")
 """Kinds of records: made of invented worlds, ordinary text, and what was written one by one (the
-textbook's questions and prompts, or its prompts alone)."""
+textbook's questions and prompts, its claims alone, or its prompts alone)."""
 KINDS = (*REFLECTIVE, *GENERAL, *WRITTEN)
 
 
@@ -211,7 +211,11 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
                 name=recipe.name,
             )
         lessons = book.part("train")
-        found |= {"textbook": textbook_maker(lessons), "prompts": prompts_maker(lessons)}
+        found |= {
+            "textbook": textbook_maker(lessons),
+            "claims": claims_maker(lessons),
+            "prompts": prompts_maker(lessons),
+        }
     return {kind: make for kind, make in found.items() if kind in wanted}
 
 

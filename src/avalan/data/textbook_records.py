@@ -1,13 +1,20 @@
-"""The textbook as records: its questions over its pages, and its prompts."""
+"""The textbook as records: its questions over its pages, its claims, and its prompts."""
 
 from collections.abc import Callable, Sequence
 from random import Random
 
 from avalan.data.reading import ABSTENTION
-from avalan.data.textbook import Inquiry, Page, Prompt, Textbook
+from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
 from avalan.data.worlds import Level
 from avalan.model.entities import Message
-from avalan.reflection.record import Record, RecordPassage, Segment, Split
+from avalan.reflection.record import (
+    LossWeights,
+    Record,
+    RecordPassage,
+    Segment,
+    Split,
+    Support,
+)
 
 _PROMPTS = 0.3
 """Share of the records that are decisions alone."""
@@ -32,6 +39,38 @@ def prompts_maker(book: Textbook) -> Callable[..., Record]:
         return _decided(rng.choice(book.prompts), identifier, split)
 
     return make
+
+
+def claims_maker(book: Textbook) -> Callable[..., Record]:
+    """Makes records of how far a page supports a claim, which is an answer to itself."""
+    pages = {page.id: page for page in book.pages}
+
+    def make(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+        claim = rng.choice(book.claims)
+        return _supported(claim, pages[claim.passage], identifier, split)
+
+    return make
+
+
+def _supported(claim: Claim, page: Page, identifier: str, split: Split) -> Record:
+    # The tokens have one grade for what a page denies and what it does not mention.
+    support: Support = "none" if claim.support == "contradicted" else claim.support
+    segment = Segment(
+        decision="retrieve",
+        passages=(_passage(page, relevant=True),),
+        text=claim.claim,
+        support=support,
+        cite=(page.id,),
+    )
+    return Record(
+        id=identifier,
+        messages=(Message(role="user", content=claim.claim),),
+        segments=(segment,),
+        split=split,
+        source={"dataset": "textbook", "id": claim.id},
+        # The claim is given; nobody is to learn to make claims.
+        loss=LossWeights(text=0.0),
+    )
 
 
 def _decided(prompt: Prompt, identifier: str, split: Split) -> Record:
