@@ -1,6 +1,6 @@
 """How well judges read the textbook, part by part: the reader, the model in the box, the rules.
 
-    python bench/reader.py [JUDGE …] [--split validation] [--textbook data/textbook]
+    python bench/reader.py [JUDGE …] [--split validation] [--textbook data/textbook] [--pace]
 
 Where the answer stands (words' F1, exact match), whether it is there at all (refusals, where at
 most a tenth of the answerable questions of data/textbook's validation is refused), whether a page
@@ -45,15 +45,17 @@ def main() -> None:
     options.add_argument("judges", nargs="*", default=["reader", "bundled", "rules"])
     options.add_argument("--split", default="validation", choices=["train", "validation", "test"])
     options.add_argument("--textbook", type=Path, default=TEXTBOOK)
+    options.add_argument("--pace", action="store_true", help="only how long ten pages take")
     given = options.parse_args()
     part = textbook.read(given.textbook).part(given.split)
     validation = textbook.read(TEXTBOOK).part("validation")
     print(f"{given.split}: {len(part.pages)} pages; {', '.join(given.judges)}")
     with ExitStack() as stack:
         panels = [stack.enter_context(open_panel(name)) for name in given.judges]
-        answers(part, validation, panels)
-        support(part, panels)
-        need(part, panels)
+        if not given.pace:
+            answers(part, validation, panels)
+            support(part, panels)
+            need(part, panels)
         pace(part, panels)
 
 
