@@ -31,7 +31,7 @@ from avalan.reflection.avalon_judge import SYSTEM_PROMPT, has_avalon
 from avalan.reflection.record import Record, to_json
 from avalan.reflection.render import render
 from avalan.reflection.tokens import ALL, AVALON, reflection_ids
-from avalan.train import run_folder, tuning
+from avalan.train import run_folder, tuning, tuning_trainer
 from avalan.train.kinds import load_any
 from avalan.train.new_layers import expand
 from avalan.train.plan import plan
@@ -345,13 +345,13 @@ def test_the_best_weights_are_kept_and_patience_ends_a_run(
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_step(
     recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, calls = tuning.cross_entropy_sum, iter(range(100))
+    whole, calls = tuning_trainer.cross_entropy_sum, iter(range(100))
 
     def spoilt(*arguments: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = whole(*arguments)
         return found * (torch.nan if next(calls) == 2 else 1)
 
-    monkeypatch.setattr(tuning, "cross_entropy_sum", spoilt)
+    monkeypatch.setattr(tuning_trainer, "cross_entropy_sum", spoilt)
     with pytest.raises(ConfigurationError, match=r"not a finite number at step 3, .*checkpoint-2"):
         tune(recipe(), tmp_path / "run", unheard, device="cpu")
 
