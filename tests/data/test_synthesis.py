@@ -10,7 +10,7 @@ from avalan.data.slots import in_training
 from avalan.data.synthesis import Recipe, Size, drawn, load_recipe, makers, read_mix
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
 from avalan.errors import ConfigurationError
-from avalan.reflection.record import from_json, to_json
+from avalan.reflection.record import Record, from_json, to_json
 
 RECIPE = load_recipe("avalon")
 MAKERS = makers(RECIPE, None)
@@ -103,15 +103,19 @@ BOOK = Textbook(
 )  # fmt: skip
 
 
-def test_the_textbooks_records_have_its_pages_and_its_answers() -> None:
+def of_the_book(kind: str, num: int, *, validation: float = 0.0) -> list[Record]:
     recipe = Recipe(
         name="book",
-        size=Size(validation=0.2, test=0.0),
+        size=Size(validation=validation, test=0.0),
         mix={"written": 1.0},
-        parts={"written": {"textbook": 1.0}},
+        parts={"written": {kind: 1.0}},
     )
     made_by = makers(recipe, BOOK)
-    made = [drawn(recipe, index, made_by) for index in range(200)]
+    return [drawn(recipe, index, made_by) for index in range(num)]
+
+
+def test_the_textbooks_records_have_its_pages_and_its_answers() -> None:
+    made = of_the_book("textbook", 200, validation=0.2)
     by_id = {record.source.get("id"): record for record in made}
     answered, silent, prompt = by_id["q1"], by_id["q2"], by_id["d1"]
     (segment,) = answered.segments
@@ -127,14 +131,7 @@ def test_the_textbooks_records_have_its_pages_and_its_answers() -> None:
 
 
 def test_the_textbooks_prompts_are_a_decision_each() -> None:
-    recipe = Recipe(
-        name="book",
-        size=Size(validation=0.0, test=0.0),
-        mix={"written": 1.0},
-        parts={"written": {"prompts": 1.0}},
-    )
-    made_by = makers(recipe, BOOK)
-    made = [drawn(recipe, index, made_by) for index in range(20)]
+    made = of_the_book("prompts", 20)
     assert {record.messages[-1].content for record in made} == {
         prompt.prompt for prompt in BOOK.part("train").prompts
     }
@@ -142,14 +139,7 @@ def test_the_textbooks_prompts_are_a_decision_each() -> None:
 
 
 def test_the_textbooks_claims_are_graded_and_not_learned() -> None:
-    recipe = Recipe(
-        name="book",
-        size=Size(validation=0.0, test=0.0),
-        mix={"written": 1.0},
-        parts={"written": {"claims": 1.0}},
-    )
-    made_by = makers(recipe, BOOK)
-    by_id = {r.source["id"]: r for r in (drawn(recipe, index, made_by) for index in range(20))}
+    by_id = {record.source["id"]: record for record in of_the_book("claims", 20)}
     denied, partly = by_id["c1"], by_id["c2"]
     assert denied.messages[-1].content == denied.segments[0].text == "Tea takes years."
     assert (denied.segments[0].support, partly.segments[0].support) == ("none", "partial")
