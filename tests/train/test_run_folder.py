@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -69,6 +71,20 @@ def test_a_key_that_is_newer_than_the_run_counts_with_its_default(
     del table["run"]["weight_decay"]
     path.write_text(json.dumps(table))
     run_folder.check(recipe, claimed)
+
+
+def test_the_processes_of_a_run_claim_its_folder_at_once(recipe: Recipe, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(50):
+            out, barrier = tmp_path / str(number), Barrier(4)
+
+            def claim(out: Path = out, barrier: Barrier = barrier) -> None:
+                barrier.wait()
+                run_folder.claim(recipe, out)
+
+            for done in [pool.submit(claim) for _ in range(4)]:
+                done.result()
+            assert [path.name for path in out.iterdir()] == [run_folder.RECIPE]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "x"}', '{"stages": [], "name": "x"}'])

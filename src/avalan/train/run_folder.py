@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from avalan.errors import ConfigurationError, StateError, reason_of
 from avalan.train.kinds import AnyRecipe, from_table
@@ -108,6 +109,8 @@ def check_writable(recipe: AnyRecipe, out: Path, *, size_bytes: int) -> None:
 def claim(recipe: AnyRecipe, out: Path) -> None:
     """Make `out` the folder of `recipe`; nothing changes if it is that already.
 
+    Several processes of a run may claim it at once.
+
     Raises:
         ConfigurationError: as `check`.
         StateError: it cannot be made or written.
@@ -116,12 +119,14 @@ def claim(recipe: AnyRecipe, out: Path) -> None:
     path = out / RECIPE
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f"{RECIPE}.partial"
-        probe.write_text(json.dumps(asdict(recipe), indent=1, sort_keys=True))
-        if path.exists():
-            probe.unlink()
-        else:
-            probe.replace(path)
+        probe = out / f"{RECIPE}.{uuid4().hex}.partial"
+        try:
+            probe.write_text(json.dumps(asdict(recipe), indent=1, sort_keys=True))
+            if not path.exists():
+                # Whoever is a moment behind puts the same in its place.
+                probe.replace(path)
+        finally:
+            probe.unlink(missing_ok=True)
 
 
 @contextmanager
