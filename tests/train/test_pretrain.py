@@ -1,11 +1,12 @@
 """Training itself: the loss, the schedule, packed rows, and a run that is cut off and goes on."""
 
+import json
 import math
 import resource
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerState
 
 from avalan.errors import ConfigurationError, StateError
 from avalan.model.load import open_model
@@ -114,6 +115,18 @@ def trainer(recipe: Recipe, tokenizer: Tokenizer, tmp_path: Path) -> training.Ro
 def silent(out: Path) -> Progress:
     """A progress that tells nobody."""
     return Progress(out, 1, lambda event: None)
+
+
+def test_of_several_processes_one_forgets_the_steps_that_are_made_again(tmp_path: Path) -> None:
+    report = StepReport(
+        step=3, num_steps=4, loss=1.0, learning_rate=0.1, tokens_per_s=1.0, remaining_s=1.0
+    )
+    path = tmp_path / run_folder.METRICS
+    path.write_text(json.dumps(asdict(report)) + "\n")
+    for is_first, num_left in ((False, 1), (True, 0)):
+        state = TrainerState(global_step=2, is_world_process_zero=is_first)
+        silent(tmp_path).on_train_begin(None, state, None)
+        assert len(run_folder.reports(tmp_path)) == num_left
 
 
 def test_packed_records_do_not_see_each_other(trainer: training.RowTrainer) -> None:

@@ -35,7 +35,8 @@ class Progress(TrainerCallback):
         self.last: StepReport | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        run_folder.forget_reports_after(state.global_step, self.out)
+        if state.is_world_process_zero:
+            run_folder.forget_reports_after(state.global_step, self.out)
         self.started = (time.monotonic(), state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
