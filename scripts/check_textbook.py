@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from avalan.data import textbook
 from avalan.data.textbook import Textbook
@@ -59,7 +60,7 @@ def agreement(book: Textbook, again: Path) -> None:
     both = [each for each in asked if each.answers and said[each.id]["answer"]]
     overlap = [best(token_f1, said[each.id]["answer"], each.answers) for each in both]
     print(
-        f"    words' F1 of the answers, where both found one: {mean(overlap):.3f} (n {len(both)})"
+        f"    words' F1 of the answers, where both found one: {fmean(overlap):.3f} (n {len(both)})"
     )
     claims = [each for each in book.claims if each.id in said]
     first = [each.support for each in claims]
@@ -74,13 +75,9 @@ def compare(what: str, first: Sequence[str], second: Sequence[str]) -> None:
     """One line for a kind of label, and one for its values."""
     same = [one == other for one, other in zip(first, second, strict=True)]
     kappa = cohens_kappa(first, second)
-    print(f"  {what}: {len(same)}, {mean(same):.3f}, {kappa:.2f}")
+    print(f"  {what}: {len(same)}, {fmean(same):.3f}, {kappa:.2f}")
     num, agreed = Counter(first), Counter(x for x, y in zip(first, same, strict=True) if y)
     print("   ", ", ".join(f"{value} {agreed[value]} of {num[value]}" for value in sorted(num)))
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / max(len(values), 1)
 
 
 def held_out(folder: Path) -> Iterator[str]:

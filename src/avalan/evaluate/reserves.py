@@ -80,8 +80,7 @@ def fit_reserve(
             name=model,
             share=precision,
         )
-    is_sure_from = precise_threshold(scores, labels, precision=SURE, least=NUM_SURE)
-    sure = max(least, is_sure_from)
+    sure = max(least, precise_threshold(scores, labels, precision=SURE, least=NUM_SURE))
     return FittedReserve(
         model=model,
         calibrator=calibrator,
