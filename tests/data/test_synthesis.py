@@ -154,6 +154,21 @@ def test_without_a_textbook_its_records_are_refused(kind: str) -> None:
         makers(recipe, None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "empty", "file"),
+    [
+        ("textbook", "inquiries", "questions.jsonl"),
+        ("claims", "claims", "claims.jsonl"),
+        ("prompts", "prompts", "prompts.jsonl"),
+    ],
+)
+def test_a_textbook_without_lessons_of_a_kind_is_refused(kind: str, empty: str, file: str) -> None:
+    recipe = replace(RECIPE, parts={"selfrag": {kind: 1.0}, "general": {"sums": 1.0}})
+    held_out = tuple(replace(row, split="test") for row in getattr(BOOK, empty))
+    with pytest.raises(ConfigurationError, match=f"no line of the textbook's {file} is for"):
+        makers(recipe, replace(BOOK, **{empty: held_out}))
+
+
 def test_a_mix_is_read() -> None:
     assert read_mix("selfrag=0.8, general=0.2") == {"selfrag": 0.8, "general": 0.2}
     for text in ("selfrag", "selfrag=much", ""):

@@ -199,7 +199,8 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
     """Who makes each kind of record that the recipe wants.
 
     Raises:
-        ConfigurationError: it wants the textbook's, and there is no textbook.
+        ConfigurationError: it wants the textbook's, and there is no textbook, or none of that kind
+            to learn from.
     """
     wanted = {kind for shares in recipe.parts.values() for kind, share in shares.items() if share}
     found: dict[str, Maker] = {kind: partial(one, kind) for kind in (*REFLECTIVE, *GENERAL)}
@@ -211,12 +212,30 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
                 name=recipe.name,
             )
         lessons = book.part("train")
+        _check_lessons(recipe, wanted, lessons)
         found |= {
             "textbook": textbook_maker(lessons),
             "claims": claims_maker(lessons),
             "prompts": prompts_maker(lessons),
         }
     return {kind: make for kind, make in found.items() if kind in wanted}
+
+
+def _check_lessons(recipe: Recipe, wanted: set[str], lessons: Textbook) -> None:
+    sources = {
+        "textbook": ("questions.jsonl", lessons.inquiries),
+        "claims": ("claims.jsonl", lessons.claims),
+        "prompts": ("prompts.jsonl", lessons.prompts),
+    }
+    for kind, (file, rows) in sources.items():
+        if kind in wanted and not rows:
+            raise ConfigurationError(
+                "The recipe {name} has records of kind {kind}, but no line of the textbook's "
+                "{file} is for training; leave the kind out, or add lines.",
+                name=recipe.name,
+                kind=kind,
+                file=file,
+            )
 
 
 def drawn(recipe: Recipe, index: int, made_by: Mapping[str, Maker]) -> Record:

@@ -388,6 +388,7 @@ _n("The recipe opens with exercises, but all of {shares} are 0; give one of them
 _n("The recipe trains for no steps; give run.num_epochs or run.num_steps a number above 0.")
 _n("The recipe {name} gives {kept:,} different records and hardly more ({drawn:,} were drawn); ask for fewer with --n, or give it more kinds.")
 _n("The recipe {name} has no [[stage]], which says what is read until when; add one with a line for each of: {keys}.")
+_n("The recipe {name} has records of kind {kind}, but no line of the textbook's {file} is for training; leave the kind out, or add lines.")
 _n("The recipe {name} has records of the textbook; name the data/textbook of a checkout with: --textbook DIR")
 _n("The recipe {name} is a folder; give the path of a TOML file.")
 _n("The recipe {name} is of the kind {kind!r}; write one of {known}, or leave kind out for a language model from nothing.")
