@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -9,6 +10,7 @@ from avalan.data import synthesis
 from avalan.data.slots import in_training
 from avalan.data.synthesis import Recipe, Size, drawn, load_recipe, makers, read_mix
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
+from avalan.data.textbook_records import single_maker
 from avalan.errors import ConfigurationError
 from avalan.reflection.record import Record, from_json, to_json
 
@@ -130,11 +132,34 @@ def test_the_textbooks_records_have_its_pages_and_its_answers() -> None:
     assert {record.source["kind"] for record in made if record.split != "train"} == {"reading"}
 
 
+def test_a_question_over_one_page_is_answered_by_its_own_alone() -> None:
+    made = of_the_book("single", 200)
+    for record in made:
+        (segment,) = record.segments
+        (page,) = segment.passages
+        is_own = (record.source["id"], page.pid) in (("q1", "p1"), ("q2", "p2"))
+        is_answered = record.source["id"] == "q1" and is_own
+        assert (segment.support == "full") == page.relevant == is_answered
+        assert (segment.text == "1 minutes") == is_answered
+    assert {len(record.answers) for record in made} == {0, 1}
+
+
+def test_the_other_page_is_the_likest_of_those_drawn() -> None:
+    long = replace(PAGES[0], title="How long it takes")
+    make = single_maker(replace(BOOK, pages=(long, *PAGES[1:]), inquiries=BOOK.inquiries[:1]))
+    made = [make(Random(seed), "train", identifier="r", split="train") for seed in range(60)]
+    shown = [record.segments[0].passages[0].pid for record in made]
+    assert set(shown) == {"p0", "p1"}
+    assert 0.4 < shown.count("p1") / 60 < 0.8
+
+
 def test_the_textbooks_prompts_are_a_decision_each() -> None:
-    made = of_the_book("prompts", 20)
-    assert {record.messages[-1].content for record in made} == {
-        prompt.prompt for prompt in BOOK.part("train").prompts
-    }
+    made = of_the_book("prompts", 200)
+    typed = {record.messages[-1].content for record in made}
+    assert BOOK.prompts[0].prompt in typed
+    # As different hands type it, without courtesies of another language.
+    assert len(typed) > 5
+    assert all(len(text) <= len(BOOK.prompts[0].prompt) + 2 for text in typed)
     assert not any(record.segments[0].passages or record.segments[0].text for record in made)
 
 
@@ -147,7 +172,7 @@ def test_the_textbooks_claims_are_graded_and_not_learned() -> None:
     assert (denied.loss.text, denied.loss.reflection) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("kind", ["textbook", "claims", "prompts"])
+@pytest.mark.parametrize("kind", ["textbook", "single", "claims", "prompts"])
 def test_without_a_textbook_its_records_are_refused(kind: str) -> None:
     recipe = replace(RECIPE, parts={"selfrag": {kind: 1.0}, "general": {"sums": 1.0}})
     with pytest.raises(ConfigurationError, match="--textbook DIR"):
@@ -158,6 +183,7 @@ def test_without_a_textbook_its_records_are_refused(kind: str) -> None:
     ("kind", "empty", "file"),
     [
         ("textbook", "inquiries", "questions.jsonl"),
+        ("single", "inquiries", "questions.jsonl"),
         ("claims", "claims", "claims.jsonl"),
         ("prompts", "prompts", "prompts.jsonl"),
     ],

@@ -16,7 +16,7 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from avalan import testing
 from avalan.compress.merge import find_adapter, merge
@@ -36,7 +36,7 @@ from avalan.train.kinds import load_any
 from avalan.train.new_layers import expand
 from avalan.train.plan import plan
 from avalan.train.progress import Event
-from avalan.train.tuning import tune
+from avalan.train.tuning import tune, widen
 from avalan.train.tuning_plan import elders
 from avalan.train.tuning_recipe import TuningRecipe
 from avalan.train.tuning_rows import order, packed
@@ -501,6 +501,21 @@ def test_a_taller_model_learns_in_all_of_its_layers(
         assert opened.engine.vocab_size >= 399
     with pytest.raises(ConfigurationError, match=r"needs change\.method = 'full'"):
         recipe("avalon", **{"base.layers": "4"})
+
+
+def test_a_base_is_taught_to_read_further(
+    recipe: Callable[..., TuningRecipe], data: Path, tmp_path: Path
+) -> None:
+    wider = {"base.context_length": str(2 * LENGTH), "loss.kl": "0.0"}
+    folder = tune(recipe("full", **wider), tmp_path / "run", unheard, device="cpu")
+    with open_model(str(folder)) as opened:
+        assert opened.engine.context_length == 2 * LENGTH
+    with pytest.raises(ConfigurationError, match=r"base\.context_length needs change\.method"):
+        recipe("avalon", **wider)
+    # Learned positions end where they end.
+    numbered = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=8))
+    with pytest.raises(ConfigurationError, match="no rotary positions"):
+        widen(numbered, 2048)
 
 
 # --- TensorBoard ----------------------------------------------------------------------------------

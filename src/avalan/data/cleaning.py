@@ -25,6 +25,8 @@ Reason = Literal["repeated", "alike", "tested"]
 
 SIMILAR = 0.8
 """Jaccard similarity of runs of five characters from which on two questions are nearly the same."""
+_LIKENED = tuple(kind for kind in WRITTEN if kind not in ("single", "prompts"))
+"""Those come again on purpose: a question over another page, a prompt as another hand types it."""
 _PERMUTATIONS = 128
 _CHARACTERS = 5
 _FIELDS = ("prompt", "question", "text")
@@ -50,7 +52,7 @@ class Cleaner:
             run in self._tested for text in texts(record) for run in runs(text)
         ):
             return "tested"
-        if record.source.get("kind") in WRITTEN or record.source.get("dataset") == DOCUMENTS:
+        if record.source.get("kind") in _LIKENED or record.source.get("dataset") == DOCUMENTS:
             sketch = _sketch(f"{record.messages[-1].content} {record.answers}")
             if self._near.query(sketch):
                 return "alike"

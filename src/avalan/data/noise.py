@@ -24,6 +24,11 @@ def as_typed(text: str, rng: Random) -> str:
         )
     if rng.random() < 0.08:
         text += rng.choice(_AFTER)
+    return as_keyed(text, rng)
+
+
+def as_keyed(text: str, rng: Random) -> str:
+    """`text`, in any language, as fingers leave it: casing, missing marks, typos."""
     if rng.random() < 0.15:
         text = text.rstrip("?.! ")
     shape = rng.random()

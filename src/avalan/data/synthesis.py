@@ -19,20 +19,25 @@ from typing import Any
 from avalan.data.general import GENERAL
 from avalan.data.mixture import one, rng_for
 from avalan.data.textbook import Textbook
-from avalan.data.textbook_records import claims_maker, prompts_maker, textbook_maker
+from avalan.data.textbook_records import (
+    claims_maker,
+    prompts_maker,
+    single_maker,
+    textbook_maker,
+)
 from avalan.data.worlds import Level
 from avalan.errors import ConfigurationError
 from avalan.locale import _
 from avalan.reflection.record import Record, Split
 from avalan.table import check_keys, field_types, read_fields, read_toml
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised when the same recipe comes to give other records."""
 
 REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill")
-WRITTEN = ("textbook", "claims", "prompts")
+WRITTEN = ("textbook", "single", "claims", "prompts")
 """Kinds of records: made of invented worlds, ordinary text, and what was written one by one (the
-textbook's questions and prompts, its claims alone, or its prompts alone)."""
+textbook's questions and prompts; its questions over one page each; its claims; its prompts)."""
 KINDS = (*REFLECTIVE, *GENERAL, *WRITTEN)
 
 
@@ -215,6 +220,7 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
         _check_lessons(recipe, wanted, lessons)
         found |= {
             "textbook": textbook_maker(lessons),
+            "single": single_maker(lessons),
             "claims": claims_maker(lessons),
             "prompts": prompts_maker(lessons),
         }
@@ -224,6 +230,7 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
 def _check_lessons(recipe: Recipe, wanted: set[str], lessons: Textbook) -> None:
     sources = {
         "textbook": ("questions.jsonl", lessons.inquiries),
+        "single": ("questions.jsonl", lessons.inquiries),
         "claims": ("claims.jsonl", lessons.claims),
         "prompts": ("prompts.jsonl", lessons.prompts),
     }

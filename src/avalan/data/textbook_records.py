@@ -1,10 +1,12 @@
 """The textbook as records: its questions over its pages, its claims, and its prompts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
+from avalan.data.noise import as_keyed, as_typed
 from avalan.data.reading import ABSTENTION
-from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
+from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook, words_of
 from avalan.data.worlds import Level
 from avalan.model.entities import Message
 from avalan.reflection.record import (
@@ -18,6 +20,10 @@ from avalan.reflection.record import (
 
 _PROMPTS = 0.3
 """Share of the records that are decisions alone."""
+_OTHER = 0.4
+"""Share of the questions over one page that is not theirs."""
+_LIKENED = 20
+"""Pages of which the likest is taken."""
 
 
 def textbook_maker(book: Textbook) -> Callable[..., Record]:
@@ -33,10 +39,37 @@ def textbook_maker(book: Textbook) -> Callable[..., Record]:
 
 
 def prompts_maker(book: Textbook) -> Callable[..., Record]:
-    """Makes records of the decision alone, one of the textbook's prompts each."""
+    """Makes records of the decision alone: one of the textbook's prompts, as somebody types it."""
 
     def make(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
-        return _decided(rng.choice(book.prompts), identifier, split)
+        prompt = rng.choice(book.prompts)
+        # Courtesies are English.
+        typed = as_typed if prompt.language == "en" else as_keyed
+        return _decided(replace(prompt, prompt=typed(prompt.prompt, rng)), identifier, split)
+
+    return make
+
+
+def single_maker(book: Textbook) -> Callable[..., Record]:
+    """Makes records of a question over one page, as a judge reads: its own, or one that is like it.
+
+    What another page says of the question is not looked at, so that it is nothing.
+    """
+    pages = {page.id: page for page in book.pages}
+    words = {page.id: set(words_of(f"{page.title} {page.text}")) for page in book.pages}
+
+    def make(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+        inquiry = rng.choice(book.inquiries)
+        if rng.random() >= _OTHER:
+            return _answered(inquiry, (pages[inquiry.passage],), identifier, split)
+        others = _strangers(inquiry, pages)
+        asked = set(words_of(inquiry.question))
+        likest = max(
+            rng.sample(others, min(len(others), _LIKENED)),
+            key=lambda page: len(words[page.id] & asked),
+        )
+        elsewhere = replace(inquiry, answers=(), passage=likest.id)
+        return _answered(elsewhere, (likest,), identifier, split)
 
     return make
 
@@ -85,17 +118,28 @@ def _decided(prompt: Prompt, identifier: str, split: Split) -> Record:
 
 
 def _read(
-    inquiry: Inquiry, pages: dict[str, Page], rng: Random, identifier: str, split: Split
+    inquiry: Inquiry, pages: Mapping[str, Page], rng: Random, identifier: str, split: Split
 ) -> Record:
-    own = pages[inquiry.passage]
-    kin = {own.id, own.version_of, *(name for name, _piece in inquiry.elsewhere)}
-    others = [page for page in pages.values() if page.id not in kin and page.version_of != own.id]
+    own, others = pages[inquiry.passage], _strangers(inquiry, pages)
     shown = rng.sample(others, min(len(others), rng.choice((0, 0, 0, 1, 1, 2))))
-    answerable = bool(inquiry.answers)
-    if answerable:
+    if inquiry.answers:
         shown.append(own)  # The answer is copied from the last.
     else:
         shown.insert(rng.randint(0, len(shown)), own)
+    return _answered(inquiry, shown, identifier, split)
+
+
+def _strangers(inquiry: Inquiry, pages: Mapping[str, Page]) -> list[Page]:
+    """Pages that cannot answer: neither the question's own, nor another version, nor needed too."""
+    own = pages[inquiry.passage]
+    kin = {own.id, own.version_of, *(name for name, _piece in inquiry.elsewhere)}
+    return [page for page in pages.values() if page.id not in kin and page.version_of != own.id]
+
+
+def _answered(inquiry: Inquiry, shown: Sequence[Page], identifier: str, split: Split) -> Record:
+    """The answer of the last page shown, or that there is none."""
+    answerable = bool(inquiry.answers)
+    own = next(page for page in shown if page.id == inquiry.passage)
     segment = Segment(
         decision="retrieve",
         passages=tuple(_passage(page, answerable and page is own) for page in shown),

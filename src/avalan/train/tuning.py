@@ -147,7 +147,20 @@ def _begun(
     )
     if recipe.base.layers:
         expand(model, recipe.base.layers)
+    if recipe.base.context_length:
+        widen(model, recipe.base.context_length)
     return model, token_ids
+
+
+def widen(model: Any, context_length: int) -> None:
+    """Let `model` read so many tokens at once, of which it has yet to learn the further ones."""
+    config = model.config.get_text_config()
+    if not getattr(config, "rope_parameters", None):
+        raise ConfigurationError(
+            "The base has no rotary positions, so it cannot read further than it does; leave "
+            "base.context_length at 0."
+        )
+    config.max_position_embeddings = context_length
 
 
 def _check_spread(trainer: TuningTrainer) -> None:

@@ -34,6 +34,9 @@ class Base:
     layers: int = 0
     """How many layers the model gets (with full only); copies are added that change nothing at
     first (Wu et al., 2024, arXiv:2401.02415). 0 keeps the base's."""
+    context_length: int = 0
+    """Most tokens that the model reads at once from now on (with full only): records of such a
+    length must be learned. 0 keeps the base's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +214,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "run.rows_at_once": (0, 10**5),
     "run.patience": (0, 10**6),
     "base.layers": (0, 1_000),
+    "base.context_length": (0, 2**20),
     "teacher.top_k": (1, 2**16),
     "teacher.temperature": (0.01, 100),
     "lessons.num": (0, 10**9),
@@ -258,6 +262,11 @@ def _check(recipe: TuningRecipe) -> None:
     if recipe.base.layers and recipe.change.method != "full":
         raise ConfigurationError(
             "New layers must learn, so base.layers needs change.method = 'full'."
+        )
+    if recipe.base.context_length and recipe.change.method != "full":
+        raise ConfigurationError(
+            "An adapter leaves its base's configuration alone, so base.context_length needs "
+            "change.method = 'full'."
         )
     if recipe.change.method == "rows" and recipe.tokens.profile == "none":
         raise ConfigurationError(
