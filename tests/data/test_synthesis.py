@@ -233,4 +233,4 @@ def test_flags_go_before_the_file() -> None:
     recipe = load_recipe("avalon", num=5, seed=3, mix={"general": 1.0})
     assert (recipe.size.num, recipe.size.seed) == (5, 3)
     assert recipe.mix == {"general": 1.0}
-    assert synthesis.shipped_recipes() == ["avalon"]
+    assert synthesis.shipped_recipes() == ["avalon", "grown"]
