@@ -222,15 +222,15 @@ def words(folder: Path, split: str) -> dict[str, list[Any]]:
     items = [sums.chain(random) for _ in range(NUM_SUMS)]
     pages = plain("pages", NUM_PAGES, split)
     with open_model(str(folder)) as model:
-        found = {
-            f"sums {name}": [
-                graded(said, item.answer)[0]
-                for said, item in zip(
-                    answers(model, [item.question for item in items], mask=mask), items, strict=True
-                )
+        questions = [item.question for item in items]
+        found = {}
+        for name, mask in (("free", False), ("masked", True)):
+            graded_ones = [
+                graded(said, item.answer)
+                for said, item in zip(answers(model, questions, mask=mask), items, strict=True)
             ]
-            for name, mask in (("free", False), ("masked", True))
-        }
+            found[f"sums {name}"] = [is_right for is_right, _inside in graded_ones]
+            found[f"token in a sum, {name}"] = [inside for _right, inside in graded_ones]
         said = answers(model, [page.messages[-1].content for page in pages], mask=True)
         found["pages"] = [
             exact_match(text.strip(), page.segments[0].text or "") == 1
@@ -293,7 +293,9 @@ def brief(found: dict[str, Any]) -> dict[str, str]:
     rows = [each for each in found["decisions"] if each["valid"] is not None]
     shares = {f"DEC {level}": right(found, level, free=True) for level in ("G1", "T")}
     shares |= {f"DEC {level} of two": right(found, level, free=False) for level in ("G1", "T")}
-    shares |= {key: found[key] for key in ("sums free", "sums masked", "pages")}
+    shares |= {
+        key: found[key] for key in ("sums free", "sums masked", "pages", "token in a sum, free")
+    }
     shares["FVR"] = [each["valid"] for each in rows]
     means = {key: f"{sum(flags) / len(flags):.3f}" for key, flags in shares.items() if flags}
     return means | {"perplexity": f"{perplexity(found['texts'], 1):.3f}"}
@@ -377,6 +379,7 @@ def figures(base: dict[str, Any], seeds: Sequence[dict[str, Any]]) -> dict[str, 
     found["FVR"] = shares(
         [[e["valid"] for e in one["decisions"] if e["valid"] is not None] for one in seeds]
     )
+    found["token in a sum, free"] = shares([each["token in a sum, free"] for each in seeds])
     for key in ("sums free", "sums masked", "pages"):
         found[key] = shares([each[key] for each in seeds])
         against = base["sums masked"] if key.startswith("sums") else base[key]

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.data import worlds
-from avalan.data.reading import ABSTENTION, reading_record, simple_reading_record
+from avalan.data.reading import (
+    ABSTENTION,
+    reading_record,
+    sentences_record,
+    simple_reading_record,
+)
 from avalan.data.worlds import Level, Relation, WorldPassage
 from avalan.reflection.record import LossWeights, Record
 
@@ -132,6 +137,20 @@ def test_simple_reading_is_one_short_passage_without_noise() -> None:
 
 
 # --- shares ---------------------------------------------------------------------------------------
+
+
+@given(seed=SEEDS, level=st.sampled_from(LEVELS))
+def test_each_sentence_is_decided_upon_and_stands_in_a_page_shown(seed: int, level: Level) -> None:
+    record = sentences_record(Random(seed), level, identifier="x", split="train")
+    assert 2 <= len(record.segments) == len(record.answers) <= 4
+    page = ""
+    for segment, answer in zip(record.segments, record.answers, strict=True):
+        assert (segment.decision == "retrieve") == bool(segment.passages)
+        assert segment.decision in ("retrieve", "continue")
+        page = segment.passages[-1].text if segment.passages else page
+        assert segment.text == answer
+        assert answer in page
+    assert record.segments[0].decision == "retrieve"
 
 
 def test_about_a_third_cannot_be_answered() -> None:

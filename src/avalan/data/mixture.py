@@ -16,7 +16,7 @@ from avalan.data.cloze import cloze_record
 from avalan.data.decisions import decision_record
 from avalan.data.general import GENERAL, general_record
 from avalan.data.lookup import copy_record, drill_record, lookup_record
-from avalan.data.reading import reading_record, simple_reading_record
+from avalan.data.reading import reading_record, sentences_record, simple_reading_record
 from avalan.data.worlds import Level
 from avalan.model.entities import Message
 from avalan.reflection.record import Record, Split
@@ -43,6 +43,8 @@ class Stage:
     """Short passages with plain questions."""
     cloze: float = 0.0
     copy: float = 0.0
+    sentences: float = 0.0
+    """Several questions at once, and before each sentence of the answer a decision."""
     sums: float = 0.0
     """Sums in steps; this and what follows is without reflection."""
     prose: float = 0.0
@@ -76,7 +78,17 @@ def stage_at(stages: tuple[Stage, ...], progress: float) -> Stage:
 
 def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train") -> Record:
     """A training record of `stage`'s mixture."""
-    kinds = ("lookup", "reading", "decisions", "drill", "simple", "cloze", "copy", *GENERAL)
+    kinds = (
+        "lookup",
+        "reading",
+        "decisions",
+        "drill",
+        "simple",
+        "cloze",
+        "copy",
+        "sentences",
+        *GENERAL,
+    )
     (kind,) = rng.choices(kinds, weights=[getattr(stage, name) for name in kinds])
     made = one(kind, rng, "train", identifier=identifier, split=split)
     if rng.random() < 0.06:
@@ -95,6 +107,7 @@ def one(kind: str, rng: Random, level: Level, *, identifier: str, split: Split) 
     makers = {
         "reading": reading_record,
         "simple": simple_reading_record,
+        "sentences": sentences_record,
         "cloze": cloze_record,
         "decisions": decision_record,
     }

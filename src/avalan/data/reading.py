@@ -59,6 +59,40 @@ def simple_reading_record(rng: Random, level: Level, *, identifier: str, split: 
     return _record(asked, [], rng, identifier=identifier, split=split)
 
 
+def sentences_record(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+    """Two to four questions at once, each answered by a sentence, before which is decided anew.
+
+    A look-up has its passage; what that one says, too, goes on from it.
+    """
+    asked: list[str] = []
+    segments: list[Segment] = []
+    answers: list[str] = []
+    num = rng.randint(2, 4)
+    while len(segments) < num:
+        page = worlds.simple_passage(rng, level)
+        if "\n" in page.text:
+            continue  # Lines of a list are no sentences.
+        pid = f"w:{len(segments)}"
+        shown = RecordPassage(pid=pid, title=page.title, text=page.text, relevant=True)
+        whole = [
+            replace(fact, value=page.text[slice(*fact.sentence)], span=fact.sentence)
+            for fact in page.facts[: min(num - len(segments), rng.randint(1, 2))]
+        ]
+        asked += [worlds.question(fact.relation, fact.subject, level, rng) for fact in whole]
+        answers += [fact.value for fact in whole]
+        segments.append(_quote(whole[0], (shown,), "full"))
+        segments += [Segment(decision="continue", text=fact.value) for fact in whole[1:]]
+    return Record(
+        id=identifier,
+        messages=(Message(role="user", content=rng.choice((" ", " And ", "\n")).join(asked)),),
+        segments=tuple(segments),
+        utility=5,
+        answers=tuple(answers),
+        split=split,
+        source={"dataset": "worlds"},
+    )
+
+
 def _about_a_fact(page: WorldPassage, level: Level, rng: Random) -> _Asked:
     fact = rng.choice(page.facts)
     if rng.random() < 0.07:

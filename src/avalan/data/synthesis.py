@@ -34,7 +34,7 @@ from avalan.table import check_keys, field_types, read_fields, read_toml
 GENERATOR = 2
 """Raised when the same recipe comes to give other records."""
 
-REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill")
+REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill", "sentences")
 WRITTEN = ("textbook", "single", "claims", "prompts")
 """Kinds of records: made of invented worlds, ordinary text, and what was written one by one (the
 textbook's questions and prompts; its questions over one page each; its claims; its prompts)."""
