@@ -31,6 +31,8 @@ _COLUMNS = {
     "is_inside": np.bool_,
 }
 _COUNTS = "rows.json"
+_OPEN = 32
+"""Rows that wait for a record that fills them."""
 TAUGHT = ("teacher_ids", "teacher_logprobs")
 """Columns that a teacher adds, (num_rows, row_length, top_k): what may come after each token."""
 
@@ -38,23 +40,30 @@ TAUGHT = ("teacher_ids", "teacher_logprobs")
 def packed(
     found: Iterable[Tokens], *, row_length: int, pad_id: int, alone: bool
 ) -> Iterator[dict[str, list[Any]]]:
-    """Rows of whole records, each blind to the others in its row, in their order.
+    """Rows of whole records, each blind to the others in its row.
+
+    A record goes to the first of a few open rows that has room (first fit); where there is none a
+    new row is opened, and the fullest is done.
 
     Args:
         alone: one record to a row, for models with a state that runs through a row.
     """
-    row = _empty()
+    rows: list[dict[str, list[Any]]] = []
     for each in found:
-        if len(each.input_ids) > row_length:
+        num = len(each.input_ids)
+        if num > row_length:
             continue
-        is_full = len(row["input_ids"]) + len(each.input_ids) > row_length
-        if row["input_ids"] and (is_full or alone):
-            yield _padded(row, row_length, pad_id)
+        row = next((row for row in rows if len(row["input_ids"]) + num <= row_length), None)
+        if row is None or alone:
             row = _empty()
-        row["position_ids"] += range(len(each.input_ids))
+            rows.append(row)
+        row["position_ids"] += range(num)
         for name in ("input_ids", "weights", "is_plain", "is_inside"):
             row[name] += getattr(each, name)
-    if row["input_ids"]:
+        if len(rows) > (0 if alone else _OPEN):
+            fullest = max(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
+            yield _padded(rows.pop(fullest), row_length, pad_id)
+    for row in rows:
         yield _padded(row, row_length, pad_id)
 
 
