@@ -51,9 +51,12 @@ BOOK = ROOT / "data" / "textbook"
 
 SHARED = {
     "base.model": BASE,
+    "lessons.data": "avalon",
     "lessons.max_tokens": 512,
     "tokens.profile": "self-rag",
     "tokens.system_prompt": "",
+    # Of the tokens that count, one in twenty decides.
+    "loss.reflection": 5.0,
     "run.rows_per_step": 8,
     "run.num_steps": 183,
     "run.learning_rate": 1e-3,
@@ -64,9 +67,11 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "frozen": ("avalon", {"change.embeddings": "frozen"}),
     "better": ("avalon-better", {}),
     "better-no-kl": ("avalon-better", {"loss.kl": 0.0}),
+    "better-sums": ("avalon-better", {"lessons.data": "avalon-sums"}),
     "card-rate": ("avalon", {"run.learning_rate": 2e-5}),
 }
-"""Of each arm the recipe, and what it changes beside what is shared."""
+"""Of each arm the recipe, and what it changes beside what is shared; data by the name of a recipe
+beside this file."""
 
 NUM_MADE, NUM_SUMS, NUM_PAGES, NUM_TEXTS = 400, 500, 300, 200
 """Examples: prompts of held-out templates; sums; pages with a question; texts for perplexity."""
@@ -77,7 +82,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("action", choices=("run", "distill", "table"))
     options.add_argument("--out", type=Path, default=Path("runs/avalon"))
-    options.add_argument("--arms", default="avalon,better,frozen,rows,better-no-kl")
+    options.add_argument("--arms", default="avalon,better,frozen,rows,better-no-kl,better-sums")
     options.add_argument("--seeds", default="0,1,2")
     options.add_argument("--split", default="test", choices=("validation", "test"))
     options.add_argument("--set", action="append", default=[], help="of every arm, as KEY=VALUE")
@@ -100,11 +105,11 @@ def main() -> None:
 # --- what is trained ------------------------------------------------------------------------------
 
 
-def lessons(out: Path) -> Path:
-    """The set that all arms learn from; made where it is missing."""
-    made = out / "set"
+def lessons(out: Path, name: str) -> Path:
+    """The set of the recipe `name`, from which arms learn; made where it is missing."""
+    made = out / name
     if not (made / "manifest.json").is_file():
-        recipe = Path(__file__).with_name("avalon.toml")
+        recipe = Path(__file__).with_name(f"{name}.toml")
         avalan("data", "synthesize", recipe, "--textbook", BOOK, "--out", made)
     return made
 
@@ -114,7 +119,8 @@ def train(arm: str, seed: int, out: Path, changes: Sequence[str] = ()) -> Path:
     folder = out / f"{arm}-{seed}"
     if not (folder / "model" / "config.json").is_file():
         recipe, own = ARMS[arm]
-        table = {"lessons.data": lessons(out), **SHARED, **own, "run.seed": seed}
+        table = {**SHARED, **own, "run.seed": seed}
+        table["lessons.data"] = lessons(out, table["lessons.data"])
         sets = [f"{key}={value}" for key, value in table.items()] + list(changes)
         avalan("model", "train", recipe, "--out", folder, *(w for s in sets for w in ("--set", s)))
     return folder / "model"
@@ -135,7 +141,16 @@ def distill(seed: int, out: Path, split: str) -> None:
     student = folder / "student"
     if not student.is_dir():
         halve(teacher, student)
-    words = ("--teacher", teacher, "--student", student, "--data", lessons(out), "--out", folder)
+    words = (
+        "--teacher",
+        teacher,
+        "--student",
+        student,
+        "--data",
+        lessons(out, "avalon"),
+        "--out",
+        folder,
+    )
     sets = (
         "run.num_steps=183",
         "run.rows_per_step=8",
