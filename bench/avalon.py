@@ -240,12 +240,12 @@ def words(folder: Path, split: str) -> dict[str, list[Any]]:
         questions = [item.question for item in items]
         found = {}
         for name, mask in (("free", False), ("masked", True)):
-            graded_ones = [
+            marks = [
                 graded(said, item.answer)
                 for said, item in zip(answers(model, questions, mask=mask), items, strict=True)
             ]
-            found[f"sums {name}"] = [is_right for is_right, _inside in graded_ones]
-            found[f"token in a sum, {name}"] = [inside for _right, inside in graded_ones]
+            found[f"sums {name}"] = [is_right for is_right, _inside in marks]
+            found[f"token in a sum, {name}"] = [inside for _right, inside in marks]
         said = answers(model, [page.messages[-1].content for page in pages], mask=True)
         found["pages"] = [
             exact_match(text.strip(), page.segments[0].text or "") == 1
