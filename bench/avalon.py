@@ -12,6 +12,7 @@ is in its JSON file, of which `table` makes the claims' table.
 import argparse
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -25,17 +26,13 @@ from transformers import AutoModelForCausalLM
 
 from avalan.data import sums, textbook
 from avalan.data.general import general_record
-from avalan.data.mixture import rng_for
 from avalan.data.worlds import Level
-from avalan.evaluate import gates, token_use
+from avalan.evaluate import token_use
 from avalan.evaluate.examples import Prompt, generated_prompts, textbook_prompts
-from avalan.evaluate.metrics import auroc, expected_calibration_error
-from avalan.evaluate.statistics import Estimate, bootstrap_mean, proportion
 from avalan.model.decode.batch import Answered, decode_batch
 from avalan.model.entities import GenerationSettings, Message
 from avalan.model.load import Model, open_model
 from avalan.model.prompt import load_tokenizer
-from avalan.reflection.calibrate import logit
 from avalan.reflection.matching import exact_match
 from avalan.reflection.panel import open_panel
 from avalan.reflection.reading import prompt_ids
@@ -43,6 +40,7 @@ from avalan.reflection.record import Record
 from avalan.reflection.tokens import ALL
 from avalan.train import tuning_recipe
 from avalan.train.tuning_tokens import all_tokens
+from avalon_table import brief, table
 from mask import graded
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +71,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 """Of each arm the recipe, and what it changes beside what is shared; data by the name of a recipe
 beside this file."""
 
-NUM_MADE, NUM_SUMS, NUM_PAGES, NUM_TEXTS = 400, 500, 300, 200
+NUM_MADE, NUM_SUMS, NUM_PAGES, NUM_TEXTS = 400, 500, 1_500, 400
 """Examples: prompts of held-out templates; sums; pages with a question; texts for perplexity."""
 MOST_TOKENS = 160
 
@@ -108,9 +106,13 @@ def main() -> None:
 def lessons(out: Path, name: str) -> Path:
     """The set of the recipe `name`, from which arms learn; made where it is missing."""
     made = out / name
-    if not (made / "manifest.json").is_file():
-        recipe = Path(__file__).with_name(f"{name}.toml")
-        avalan("data", "synthesize", recipe, "--textbook", BOOK, "--out", made)
+    if not made.is_dir():
+        recipe, own = Path(__file__).with_name(f"{name}.toml"), out / f"{name}.{os.getpid()}"
+        avalan("data", "synthesize", recipe, "--textbook", BOOK, "--out", own)
+        try:
+            own.rename(made)
+        except OSError:  # Another process was first; its set has the same bytes.
+            shutil.rmtree(own)
     return made
 
 
@@ -259,7 +261,9 @@ def plain(kind: str, num: int, split: str) -> list[Record]:
     """Records without reflection, of wordings and names that no training saw."""
     level: Level = "G1"
     return [
-        general_record(kind, rng_for(len(kind) + 1, row), level, identifier=str(row), split=split)
+        general_record(
+            kind, Random(f"{split} {kind} {row}"), level, identifier=str(row), split=split
+        )
         for row in range(num)
     ]
 
@@ -298,144 +302,6 @@ def nats(folder: Path, records: Iterable[Record]) -> Iterator[tuple[float, float
         logits[:, new] = -math.inf
         held = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
         yield float(free[counts].sum()), float(held[counts].sum()), int(counts.sum())
-
-
-# --- what is told ---------------------------------------------------------------------------------
-
-
-def brief(found: dict[str, Any]) -> dict[str, str]:
-    """The means of one model, to follow a run by."""
-    rows = [each for each in found["decisions"] if each["valid"] is not None]
-    shares = {f"DEC {level}": right(found, level, free=True) for level in ("G1", "T")}
-    shares |= {f"DEC {level} of two": right(found, level, free=False) for level in ("G1", "T")}
-    shares |= {
-        key: found[key] for key in ("sums free", "sums masked", "pages", "token in a sum, free")
-    }
-    shares["FVR"] = [each["valid"] for each in rows]
-    means = {key: f"{sum(flags) / len(flags):.3f}" for key, flags in shares.items() if flags}
-    return means | {"perplexity": f"{perplexity(found['texts'], 1):.3f}"}
-
-
-def rows_of(found: dict[str, Any], level: str) -> list[dict[str, Any]]:
-    """The prompts of a level; of the textbook's, those of the split that is measured."""
-    rows = [each for each in found["decisions"] if each["level"] == level]
-    return [each for each in rows if each["split"] == rows[0]["split"]]
-
-
-def right(found: dict[str, Any], level: str, *, free: bool) -> list[bool]:
-    """Whether each decision is right: as said first, or as the likelier of the two."""
-    rows = rows_of(found, level)
-    if free:
-        return [each["free"] == each["label"] for each in rows if each["valid"] is not None]
-    return [(each["need"] >= 0.5) == each["label"] for each in rows]
-
-
-def asked(rows: Iterable[dict[str, Any]]) -> list[gates.Asked]:
-    return [
-        gates.Asked(
-            retrieve=each["label"],
-            language=each["language"],
-            signs={"need": {"need_logit": logit(each["need"])}},
-        )
-        for each in rows
-    ]
-
-
-def calibrated(found: dict[str, Any]) -> list[float]:
-    """P(look-up) of the textbook's prompts, each language fitted on validation (Platt)."""
-    lessons_of = [e for e in found["decisions"] if (e["level"], e["split"]) == ("T", "validation")]
-    gate = gates.fitted(asked(lessons_of), ("need",))
-    rows = asked(rows_of(found, "T"))
-    return [gate.probability(each.features(("need",)), each.language) for each in rows]
-
-
-def perplexity(texts: Sequence[Sequence[float]], which: int) -> float:
-    """Of all tokens; `which` is 0 with reflection tokens among what competes, 1 without."""
-    return math.exp(sum(each[which] for each in texts) / sum(each[2] for each in texts))
-
-
-def table(out: Path, split: str) -> None:
-    """Print the figures of all arms, over all seeds that are measured."""
-    base = json.loads((out / f"base-{split}.json").read_text(encoding="utf-8"))
-    arms: dict[str, list[dict[str, Any]]] = {"base, prompted": [base]}
-    for file in sorted(out.glob(f"*-[0-9]*-{split}.json")):
-        arm = file.name.rsplit("-", 2)[0]
-        arms.setdefault(arm, []).append(json.loads(file.read_text(encoding="utf-8")))
-    for arm, seeds in arms.items():
-        print(f"\n{arm}, {len(seeds)} seed(s)")
-        for name, line in figures(base, seeds).items():
-            print(f"  {name:34} {line}")
-
-
-def figures(base: dict[str, Any], seeds: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Each figure over all seeds, examples drawn together, and that of each seed behind it."""
-    found: dict[str, str] = {}
-    for level in ("G1", "T"):
-        for name, free in (("free", True), ("of two", False)):
-            found[f"DEC {level}, {name}"] = shares(
-                [right(each, level, free=free) for each in seeds]
-            )
-    flags = [[each["label"] for each in rows_of(one, "T")] for one in seeds]
-    said = [calibrated(one) for one in seeds]
-    hits = [
-        [(p >= 0.5) == label for p, label in zip(ps, labels, strict=True)]
-        for ps, labels in zip(said, flags, strict=True)
-    ]
-    found["DEC T, calibrated"] = shares(hits)
-    for language in ("en", "de", "es", "fr"):
-        places = [
-            place for place, each in enumerate(rows_of(base, "T")) if each["language"] == language
-        ]
-        found[f"  {language}"] = shares([[one[place] for place in places] for one in hits])
-    found["AUROC T"] = each_of(auroc(labels, ps) for labels, ps in zip(flags, said, strict=True))
-    found["ECE T, calibrated"] = each_of(
-        expected_calibration_error(labels, ps) for labels, ps in zip(flags, said, strict=True)
-    )
-    found["FVR"] = shares(
-        [[e["valid"] for e in one["decisions"] if e["valid"] is not None] for one in seeds]
-    )
-    found["token in a sum, free"] = shares([each["token in a sum, free"] for each in seeds])
-    for key in ("sums free", "sums masked", "pages"):
-        found[key] = shares([each[key] for each in seeds])
-        against = base["sums masked"] if key.startswith("sums") else base[key]
-        found[f"{key}, above the base"] = gains([each[key] for each in seeds], against)
-    for which, name in ((1, "without tokens"), (0, "with tokens")):
-        found[f"perplexity, {name}"] = each_of(
-            perplexity(each["texts"], which) / perplexity(base["texts"], 1) - 1 for each in seeds
-        )
-    return found
-
-
-def shares(seeds: Sequence[Sequence[bool]]) -> str:
-    """The share of all seeds with its interval, and each seed's."""
-    if not seeds or not seeds[0]:
-        return "–"
-    places = [place for one in seeds for place in range(len(one))]
-    flags = [float(flag) for one in seeds for flag in one]
-    if len(seeds) == 1:
-        return shown(proportion([bool(flag) for flag in flags]))
-    return f"{shown(bootstrap_mean(flags, groups=places))}  {each_of(map(mean, seeds))}"
-
-
-def gains(seeds: Sequence[Sequence[bool]], against: Sequence[bool]) -> str:
-    """The paired difference to the base over all seeds, an example drawn with all of its seeds."""
-    places = [place for one in seeds for place in range(len(one))]
-    differences = [float(a) - float(b) for one in seeds for a, b in zip(one, against, strict=True)]
-    per_seed = each_of(mean(one) - mean(against) for one in seeds)
-    return f"{shown(bootstrap_mean(differences, groups=places), '+.3f')}  {per_seed}"
-
-
-def mean(flags: Sequence[bool]) -> float:
-    return sum(flags) / len(flags)
-
-
-def each_of(values: Iterable[float]) -> str:
-    return "(" + ", ".join(f"{value:.3f}" for value in values) + ")"
-
-
-def shown(found: Estimate | None, form: str = ".3f") -> str:
-    assert found is not None
-    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}] n {found.n}"
 
 
 if __name__ == "__main__":

@@ -80,8 +80,11 @@ def sentences_record(rng: Random, level: Level, *, identifier: str, split: Split
         ]
         asked += [worlds.question(fact.relation, fact.subject, level, rng) for fact in whole]
         answers += [fact.value for fact in whole]
-        segments.append(_quote(whole[0], (shown,), "full"))
-        segments += [Segment(decision="continue", text=fact.value) for fact in whole[1:]]
+        first = _quote(whole[0], (shown,), "full")
+        if segments:  # It stands behind another sentence, as it does nowhere in the passage.
+            first = replace(first, text=f" {first.text}", span=None)
+        segments.append(first)
+        segments += [Segment(decision="continue", text=f" {fact.value}") for fact in whole[1:]]
     return Record(
         id=identifier,
         messages=(Message(role="user", content=rng.choice((" ", " And ", "\n")).join(asked)),),
