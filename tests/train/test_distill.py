@@ -1,6 +1,7 @@
 """A student beside its teacher: who may teach how, what is kept, and what the comparison says."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -121,6 +122,15 @@ def test_equal_steps_and_another_student(
     assert found.num == 4
     assert found.gain is not None
     assert (found.teacher and found.teacher.n, found.gain.n) == (4, 4)
+
+
+def test_a_teacher_may_say_what_may_not_stand_inside_a_text(
+    models: SimpleNamespace, recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    chosen = recipe(**{"base.model": str(models.other), "loss.mask_reflection": "true"})
+    # So flat a teacher has reflection tokens among its likeliest everywhere.
+    distill(chosen, str(models.other), "logits", tmp_path, unheard, device="cpu")
+    assert all(math.isfinite(r.loss) for r in run_folder.reports(tmp_path / "distilled"))
 
 
 def test_a_teacher_of_another_vocabulary_writes(

@@ -178,10 +178,21 @@ def test_a_checkpoint_with_a_damaged_file_is_passed_over(
 def test_broken_checkpoints_are_removed_and_nothing_else(checkpoints: Path) -> None:
     (checkpoints / "checkpoint-5").mkdir()
     (checkpoints / "checkpoint-x").mkdir()
+    # Written to its end, by something that keeps its optimizer elsewhere.
+    other = checkpoints / "checkpoint-9"
+    other.mkdir()
+    (other / "trainer_state.json").write_text('{"global_step": 9}')
     run_folder.remove_broken_checkpoints(checkpoints)
     names = {path.name for path in checkpoints.iterdir()}
     assert "checkpoint-5" not in names
-    assert {"checkpoint-3", "checkpoint-6", "checkpoint-x", "model", "tokenizer"} <= names
+    assert {
+        "checkpoint-3",
+        "checkpoint-6",
+        "checkpoint-9",
+        "checkpoint-x",
+        "model",
+        "tokenizer",
+    } <= names
 
 
 def test_a_checkpoint_under_a_wrong_name_is_not_trusted(checkpoints: Path) -> None:

@@ -16,7 +16,14 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
+)
 
 from avalan import testing
 from avalan.compress.merge import find_adapter, merge
@@ -36,7 +43,7 @@ from avalan.train.kinds import load_any
 from avalan.train.new_layers import expand
 from avalan.train.plan import plan
 from avalan.train.progress import Event
-from avalan.train.tuning import tune, widen
+from avalan.train.tuning import sees_others, tune, widen
 from avalan.train.tuning_plan import elders
 from avalan.train.tuning_recipe import TuningRecipe
 from avalan.train.tuning_rows import order, packed
@@ -196,6 +203,19 @@ def test_a_turn_ends_with_the_templates_token(base: Path, tmp_path: Path) -> Non
         end_of_turn(load_tokenizer(tmp_path))
 
 
+@pytest.mark.parametrize(("kind", "mixes"), [("llama", False), ("qwen3.5", True), ("mamba", True)])
+def test_a_model_is_asked_whether_records_of_a_row_mix(
+    kind: str, mixes: bool, base: Path, pico_qwen_folder: Path
+) -> None:
+    if kind == "mamba":
+        shape = {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 1, "vocab_size": 32}
+        model = MambaForCausalLM(MambaConfig(**shape))
+    else:
+        folder = base if kind == "llama" else pico_qwen_folder
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert sees_others(model) == mixes
+
+
 # --- runs -----------------------------------------------------------------------------------------
 
 
@@ -293,20 +313,23 @@ def test_what_the_recipe_wants_learns_and_nothing_else(
     assert new[table].shape[0] == 399
 
 
+def cut_at(step: int) -> Callable[[Event], None]:
+    """Cuts a run off where it tells of a step, of which no checkpoint is written yet."""
+
+    def stop(event: Event) -> None:
+        if getattr(event, "step", 0) == step:
+            raise KeyboardInterrupt
+
+    return stop
+
+
 def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(
     recipe: Callable[..., TuningRecipe], tmp_path: Path
 ) -> None:
     chosen = recipe(**{"lessons.held_out": "3"})
     whole = tune(chosen, tmp_path / "whole", unheard, device="cpu")
-    told: list[Event] = []
-
-    def stop(event: Event) -> None:
-        told.append(event)
-        if getattr(event, "step", 0) == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        tune(chosen, tmp_path / "cut", stop, device="cpu")
+        tune(chosen, tmp_path / "cut", cut_at(3), device="cpu")
     kept = run_folder.last_checkpoint(tmp_path / "cut")
     assert kept is not None
     assert run_folder.step_of(kept) == 2
@@ -351,6 +374,25 @@ def test_the_best_weights_are_kept_and_patience_ends_a_run(
     kept = weights(tmp_path / "run" / f"checkpoint-{best}")["model.norm.weight"]
     made = weights(tmp_path / "run" / "model")["model.norm.weight"]
     assert torch.allclose(kept, made.float(), atol=1e-2)
+
+
+def test_patience_goes_on_where_a_run_was_cut_off(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    changes = {"run.learning_rate": "3.0", "run.save_steps": "1", "run.patience": "3"}
+    chosen = recipe(
+        "full",
+        **{**changes, "lessons.held_out": "3", "run.num_steps": "9", "run.optimizer": "adamw",
+           "run.schedule": "constant", "loss.kl": "0.0"},
+    )  # fmt: skip
+    tune(chosen, tmp_path / "whole", unheard, device="cpu")
+    steps = [report.step for report in run_folder.reports(tmp_path / "whole")]
+    cut = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        tune(chosen, cut, cut_at(max(steps)), device="cpu")
+    tune(chosen, cut, unheard, device="cpu")
+    assert max(steps) < 9
+    assert [report.step for report in run_folder.reports(cut)] == steps
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_step(
@@ -621,6 +663,7 @@ def test_steps_follow_from_epochs_and_the_records_length(
         ({"change.rnak": "4"}, "rank"),
         ({"run.optimizer": '"muon"'}, "needs change.method = 'full'"),
         ({"run.rows_at_once": "3", "run.rows_per_step": "4"}, "do not divide"),
+        ({"run.attention": '"flash_attention_2"'}, r"set run\.rows_at_once = 1"),
         ({"change.method": '"rows"', "tokens.profile": '"none"'}, "adds none"),
         ({"base.sha256": '"00"'}, "are not those of the recipe"),
     ],

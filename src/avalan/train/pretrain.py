@@ -281,10 +281,12 @@ def find_out_cpu(device: str | None) -> bool:
         raise ConfigurationError(
             "torch finds no CUDA device here; leave --device out to train on the CPU."
         )
-    if device != "cpu" and torch.cuda.device_count() > 1:
+    # Under torchrun each process has one of them.
+    is_one = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if device != "cpu" and is_one and torch.cuda.device_count() > 1:
         raise ConfigurationError(
-            "A run uses one device, and torch finds several; choose one with the environment "
-            "variable CUDA_VISIBLE_DEVICES=0."
+            "A process uses one device, and torch finds several; choose one with the environment "
+            "variable CUDA_VISIBLE_DEVICES=0, or start one for each with torchrun."
         )
     return device == "cpu" or not torch.cuda.is_available()
 

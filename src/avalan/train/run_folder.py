@@ -28,7 +28,10 @@ from avalan.train.kinds import AnyRecipe, from_table
 
 RECIPE, METRICS, TOKENIZER, MODEL = "recipe.json", "metrics.jsonl", "tokenizer", "model"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-_ARCHIVES = ("optimizer.pt", "scheduler.pt")
+_OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
+"""Of the Trainer, or of accelerate where FSDP has spread it."""
+_SCHEDULER = "scheduler.pt"
+_STATE = "trainer_state.json"
 _RANDOM_STATES = "rng_state*.pth"
 """One, or one of each process."""
 _WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
@@ -213,9 +216,13 @@ def last_checkpoint(out: Path) -> Path | None:
 
 
 def remove_broken_checkpoints(out: Path) -> None:
-    """Delete what a kill or a full disk left half written; the space is wanted."""
+    """Delete what a kill or a full disk left half written; the space is wanted.
+
+    What has its end but keeps its optimizer in a way of its own, as DeepSpeed does, is left alone.
+    """
     for path in _checkpoints(out):
-        if not is_whole(path):
+        is_other = (path / _STATE).is_file() and not any((path / n).is_file() for n in _OPTIMIZERS)
+        if not is_whole(path) and not is_other:
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -231,9 +238,10 @@ def is_whole(checkpoint: Path) -> bool:
     are checked too, because a crash of the machine loses what was not on the disk yet.
     """
     try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
         drawn = list(checkpoint.glob(_RANDOM_STATES))
-        archives = [*(checkpoint / name for name in _ARCHIVES), *drawn]
+        optimizer = next(p for name in _OPTIMIZERS if (p := checkpoint / name).is_file())
+        archives = [optimizer, checkpoint / _SCHEDULER, *drawn]
         whole = all(zipfile.is_zipfile(path) for path in archives) and bool(drawn)
         weights = next(path for name in _WEIGHTS if (path := checkpoint / name).is_file())
         is_its = state["global_step"] == step_of(checkpoint)

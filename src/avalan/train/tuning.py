@@ -15,7 +15,7 @@ from typing import Any
 import peft
 import torch
 from accelerate import PartialState
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     EarlyStoppingCallback,
@@ -30,7 +30,7 @@ from avalan.errors import ConfigurationError, ModelError
 from avalan.locale import _
 from avalan.model.adapter import NEW_ROWS
 from avalan.model.engine.new_rows import is_tied, save_rows
-from avalan.model.prompt import Tokenizer, load_tokenizer, read_json
+from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.model.vocabulary import save_tokenizer
 from avalan.reflection.tokens import PROFILES
 from avalan.train import new_tokens, run_folder
@@ -55,6 +55,17 @@ from avalan.train.tuning_trainer import TuningTrainer
 
 ADAPTER = "adapter"
 _ROWS = "rows"
+
+
+class Patience(EarlyStoppingCallback):
+    """Ends a run after so many looks without a better loss, those before it was cut off, too."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        super().on_train_begin(args, state, control, **others)
+        if kept := state.stateful_callbacks.get(type(self).__name__):
+            self.early_stopping_patience_counter = kept["attributes"][
+                "early_stopping_patience_counter"
+            ]
 
 
 def tune(
@@ -86,18 +97,20 @@ def tune(
     folder = find_base(recipe.base, recipe.name)
     if recipe.base.sha256:
         check_weights(folder, recipe.base.sha256, part="base")
-    tokenizer = load_tokenizer(folder)
-    end_of_turn(tokenizer)
+    if not recipe.lessons.texts:
+        end_of_turn(load_tokenizer(folder))
     uses_cpu = begin(recipe, out, device)
     state = PartialState(cpu=uses_cpu)
     tell = show if state.is_main_process else lambda event: None
     with state.main_process_first():
+        tokenizer = _tokenizer(recipe, folder, out)
+    model, token_ids = _begun(recipe, folder, tokenizer, uses_cpu=uses_cpu)
+    with state.main_process_first():
         tell(Phase(text=_("Reading the records")))
-        tokenizer, num_rows, num_held = _prepared(recipe, folder, out)
+        num_rows, num_held = _rows(recipe, tokenizer, out, alone=sees_others(model))
         if recipe.teacher.model:
             tell(Phase(text=_("Asking the teacher")))
             ask_teacher(recipe, tokenizer, out / _ROWS / "train", uses_cpu=uses_cpu)
-    model, token_ids = _begun(recipe, folder, tokenizer, uses_cpu=uses_cpu)
     # Rows from the first new one on, spare ones too, say nothing in the base.
     num_old = min([model.get_input_embeddings().weight.shape[0], *token_ids])
     frozen = _frozen(model) if _wants_copy(recipe) else None
@@ -118,7 +131,8 @@ def tune(
         recipe, changed, (rows, held), out, progress, num_steps=num_steps, uses_cpu=uses_cpu
     )
     _check_spread(trainer)
-    trainer.num_old, trainer.frozen = num_old, frozen
+    trainer.num_old = num_old
+    trainer.frozen = None if frozen is None else frozen.to(trainer.args.device)
     trainer.reflection_ids = [
         tokenizer.added_tokens[text] for text in PROFILES[recipe.tokens.profile]
     ]
@@ -176,11 +190,30 @@ def _check_spread(trainer: TuningTrainer) -> None:
         )
 
 
-def is_recurrent(folder: Path) -> bool:
-    """Whether a model has layers whose state runs through a row, so that records would mix."""
-    config = read_json(folder / "config.json")
-    kinds = {**config, **config.get("text_config", {})}.get("layer_types") or ()
-    return any(kind == "linear_attention" for kind in kinds)
+def sees_others(model: Any) -> bool:
+    """Whether a record is read otherwise where another stands before it in its row.
+
+    It is so where layers have a state that runs through a row, and where attention does not look at
+    where positions begin again; the model itself is asked. Each record then has a row of its own.
+    """
+    first, second = [1, 2, 3, 4], [5, 6, 7, 8]
+    places = [*range(4), *range(4)]
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        together = _read(model, first + second, places)[4:]
+        alone = _read(model, second, places[:4])
+    model.train(was_training)
+    rounding = 1e-3 if alone.dtype == torch.float32 else 3e-2
+    return not torch.allclose(together, alone, rtol=0, atol=rounding * float(alone.abs().max()))
+
+
+def _read(model: Any, token_ids: Sequence[int], places: Sequence[int]) -> Tensor:
+    """The logits of one of two equal rows, (length, vocab_size)."""
+    given = {"input_ids": token_ids, "position_ids": places}
+    rows = {name: torch.tensor([values] * 2, device=model.device) for name, values in given.items()}
+    found: Tensor = model(**rows, use_cache=False).logits[0]
+    return found
 
 
 def steps_of(recipe: TuningRecipe, num_rows: int) -> int:
@@ -195,21 +228,24 @@ def _new(recipe: TuningRecipe, folder: Path) -> list[str]:
     return [text for text in PROFILES[recipe.tokens.profile] if text not in known]
 
 
-def _prepared(recipe: TuningRecipe, folder: Path, out: Path) -> tuple[Tokenizer, int, int]:
-    """The run's tokenizer, and how many rows there are to read and to be held out."""
+def _tokenizer(recipe: TuningRecipe, folder: Path, out: Path) -> Tokenizer:
+    """The run's tokenizer: the base's, with the new tokens."""
     made = out / run_folder.TOKENIZER
     if not made.exists():
         partial = made.with_name(f"{made.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         save_tokenizer(folder, partial, special_tokens=_new(recipe, folder))
         partial.replace(made)
-    tokenizer = load_tokenizer(made)
-    alone = is_recurrent(folder)
+    return load_tokenizer(made)
+
+
+def _rows(recipe: TuningRecipe, tokenizer: Tokenizer, out: Path, *, alone: bool) -> tuple[int, int]:
+    """How many rows there are to read and to be held out."""
     num_rows = made_rows(recipe, "train", tokenizer, out / _ROWS / "train", alone=alone)
-    held = recipe.lessons.held_out
+    if not recipe.lessons.held_out:
+        return num_rows, 0
     place = out / _ROWS / "validation"
-    num_held = made_rows(recipe, "validation", tokenizer, place, alone=alone) if held else 0
-    return tokenizer, num_rows, num_held
+    return num_rows, made_rows(recipe, "validation", tokenizer, place, alone=alone)
 
 
 def _loaded(recipe: TuningRecipe, folder: Path, *, uses_cpu: bool) -> Any:
@@ -306,7 +342,7 @@ def _trainer(
     )
     callbacks: list[TrainerCallback] = [progress]
     if run.patience and held is not None:
-        callbacks.append(EarlyStoppingCallback(run.patience))
+        callbacks.append(Patience(run.patience))
     trainer = TuningTrainer(
         model=model,
         args=arguments,
@@ -382,7 +418,8 @@ def _finish(model: Any, out: Path) -> None:
         if (out / NEW_ROWS).is_file():
             shutil.copyfile(out / NEW_ROWS, adapter / NEW_ROWS)
         _copy_tokenizer(out, adapter)
-        model = model.merge_and_unload()
+        # Merged in 16 bits, a small change would be lost in the rounding of a large weight.
+        model = model.float().merge_and_unload()
     model.config.use_cache = True
     with finishing(out) as partial:
         model.to(torch.float16).save_pretrained(partial)

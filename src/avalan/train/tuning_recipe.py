@@ -273,6 +273,11 @@ def _check(recipe: TuningRecipe) -> None:
             "change.method = 'rows' trains new tokens alone, and tokens.profile = 'none' adds "
             "none; choose the profile 'avalon' or 'self-rag'."
         )
+    if recipe.run.attention == "flash_attention_2" and recipe.run.rows_at_once != 1:
+        raise ConfigurationError(
+            "Flash attention tells packed records apart in one row at a time; set "
+            "run.rows_at_once = 1, or run.attention = 'auto'."
+        )
     if recipe.run.rows_at_once and recipe.run.rows_per_step % recipe.run.rows_at_once:
         raise ConfigurationError(
             "run.rows_per_step is {rows}, which {few} rows at once do not divide; change one.",

@@ -21,7 +21,7 @@ from avalan.errors import ConfigurationError
 from avalan.model.prompt import Tokenizer
 from avalan.reflection.record import Record, Split
 from avalan.train.tuning_recipe import TuningRecipe
-from avalan.train.tuning_tokens import Tokens, all_tokens, end_of_turn, text_tokens
+from avalan.train.tuning_tokens import Tokens, all_tokens, text_tokens
 
 _COLUMNS = {
     "input_ids": np.int32,
@@ -128,8 +128,7 @@ def made_rows(
     for row in packed(
         _read(recipe, split, tokenizer),
         row_length=recipe.lessons.max_tokens,
-        # Any token will do: nothing sees it and nothing is asked of it.
-        pad_id=end_of_turn(tokenizer),
+        pad_id=0,  # Any token will do: nothing sees it and nothing is asked of it.
         alone=alone,
     ):
         for name, kind in _COLUMNS.items():

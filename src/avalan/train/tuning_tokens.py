@@ -77,7 +77,7 @@ def text_tokens(
     texts: Iterable[str], tokenizer: Tokenizer, *, row_length: int, weight: float
 ) -> Iterator[Tokens]:
     """Texts as they are, each with its end, in pieces that fill a row."""
-    end = min(tokenizer.eos_ids)
+    end = _end_of_text(tokenizer)
     for text in texts:
         token_ids = [*tokenizer.encode(text), end]
         for start in range(0, len(token_ids), row_length):
@@ -111,12 +111,16 @@ def end_of_turn(tokenizer: Tokenizer) -> int:
     said = [Message(role="user", content="a"), Message(role="assistant", content="b")]
     token_ids = tokenizer.encode_chat(said, add_generation_prompt=False)
     found = [token_id for token_id in token_ids if token_id in tokenizer.eos_ids]
-    if not found and not tokenizer.eos_ids:
+    return found[-1] if found else _end_of_text(tokenizer)
+
+
+def _end_of_text(tokenizer: Tokenizer) -> int:
+    if not tokenizer.eos_ids:
         raise ModelError(
             "The base has no token that ends an answer; name it as eos_token in its "
             "tokenizer_config.json."
         )
-    return found[-1] if found else min(tokenizer.eos_ids)
+    return min(tokenizer.eos_ids)
 
 
 def _under_prompt(record: Record, prompt: str) -> Record:

@@ -96,15 +96,15 @@ class TuningTrainer(RowTrainer):
         weights, targets = inputs["weights"][:, 1:], inputs["input_ids"][:, 1:]
         graded = weights > 0
         read = {name: inputs[name] for name in ("input_ids", "position_ids")}
-        logits = _logits(model, read)[graded]
+        every = logits = _logits(model, read)[graded]
         weights, targets = weights[graded], targets[graded]
         if loss.mask_reflection:
-            logits = without(logits, inputs["is_inside"][:, 1:][graded], self.reflection_ids)
+            logits = without(every, inputs["is_inside"][:, 1:][graded], self.reflection_ids)
         total = cross_entropy_sum(logits, targets, weights)
         if "teacher_ids" in inputs and self.model.training:
             likeliest, logprobs = (inputs[name][:, :-1][graded] for name in TAUGHT)
             total = total + loss.teacher * divergence_sum(
-                logits,
+                every,  # To the teacher, every token competed.
                 likeliest,
                 logprobs,
                 weights,
