@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -142,10 +143,34 @@ def test_a_teacher_of_another_vocabulary_writes(
     path = tmp_path / "out" / "written.jsonl"
     lines = path.read_text().splitlines()
     train = [record for record in records() if record.split == "train"][:6]
-    assert [json.loads(line)["id"] for line in lines] == [record.id for record in train]
+    held = [record for record in records() if record.split == "validation"][:4]
+    rows = [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == [record.id for record in [*train, *held]]
+    assert rows[-4:] == [json.loads(json.dumps(to_json(record))) for record in held]
+    said = [row["segments"][0]["text"] for row in rows]
+    assert said[:6] != [record.segments[0].text for record in train]
+    with pytest.raises(ConfigurationError, match=r"has what .* wrote, and not another"):
+        distillation._written(chosen, "another", path)
     path.write_text("\n".join(lines[:2]) + "\n" + lines[2][:9])
     distillation._written(chosen, str(models.teacher), path)
     assert path.read_text().splitlines() == lines
+
+
+def test_what_a_prompt_alone_does_not_answer_is_learned_all_the_same(
+    models: SimpleNamespace, recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    chosen = recipe(**{"base.model": str(models.other), "lessons.held_out": "0"})
+    looked_up = one("simple", Random(3), "train", identifier="s", split="train")
+    Path(chosen.lessons.data).write_text(json.dumps(to_json(looked_up)) + "\n")
+    path = distillation._written(chosen, str(models.teacher), tmp_path / "written.jsonl")
+    assert json.loads(path.read_text()) == json.loads(json.dumps(to_json(looked_up)))
+
+
+def test_what_is_compared_is_the_tests_where_there_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    made = [replace(r, split="test") if r.id == "r5" else r for r in records()]
+    path.write_text("".join(json.dumps(to_json(record)) + "\n" for record in made))
+    assert [record.id for record in distillation._held_out(path, 4)] == ["r5"]
 
 
 def test_a_teacher_that_says_nothing_leaves_the_records_own_words(
@@ -156,9 +181,12 @@ def test_a_teacher_that_says_nothing_leaves_the_records_own_words(
 ) -> None:
     monkeypatch.setattr(distillation, "_said", lambda model, record: "")
     path = distillation._written(recipe(), str(models.teacher), tmp_path / "written.jsonl")
+    texts = {
+        row["id"]: row["segments"][0]["text"]
+        for row in map(json.loads, path.read_text().splitlines())
+    }
     train = [record for record in records() if record.split == "train"]
-    texts = [json.loads(line)["segments"][0]["text"] for line in path.read_text().splitlines()]
-    assert texts == [record.segments[0].text for record in train]
+    assert all(texts[record.id] == record.segments[0].text for record in train)
 
 
 def test_on_policy_the_student_writes(

@@ -8,9 +8,9 @@ arXiv:1606.07947) otherwise: the teacher, which any engine may run, writes the a
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from avalan.model.prompt import load_tokenizer
 from avalan.model.uri import parse_uri
 from avalan.reflection.matching import exact_match
 from avalan.reflection.reading import prompt_of
-from avalan.reflection.record import Record, Segment, to_json
+from avalan.reflection.record import Record, Split, to_json
 from avalan.reflection.tokens import ALL, AVALON
 from avalan.train import run_folder
 from avalan.train.preference import finished, read_tokenizer
@@ -113,7 +113,8 @@ def distill(
     """
     student = find_base(recipe.base, recipe.name)
     method = choose_method(method, teacher, student)
-    recipe = replace(recipe, tokens=replace(recipe.tokens, profile=_profile(student)))
+    profile = _profile(student) or recipe.tokens.profile
+    recipe = replace(recipe, tokens=replace(recipe.tokens, profile=profile))
     show(Phase(text=_("The student on the records alone")))
     alone = tune(recipe, out / "alone", show, device=device)
     num_steps = run_folder.reports(out / "alone")[-1].num_steps
@@ -125,7 +126,7 @@ def distill(
             distilled = tune(taught, out / "distilled", show, device=device)
         case "sequence":
             written = _written(recipe, teacher, out / _WRITTEN)
-            taught = replace(same, lessons=replace(same.lessons, data=str(written), held_out=0))
+            taught = replace(same, lessons=replace(same.lessons, data=str(written)))
             distilled = tune(taught, out / "distilled", show, device=device)
         case _:
             distilled = _on_policy(same, teacher, student, out / "distilled", show, device=device)
@@ -133,34 +134,53 @@ def distill(
     return _compared(recipe, teacher, alone, distilled, method)
 
 
-def _profile(student: Path) -> str:
-    """The reflection tokens that a student has."""
+def _profile(student: Path) -> str | None:
+    """The reflection tokens that a student has; None without any."""
     known = load_tokenizer(student).added_tokens
     for name, tokens in (("self-rag", ALL), ("avalon", AVALON)):
         if all(text in known for text in tokens):
             return name
-    return "none"
+    return None
 
 
 # --- sequences ------------------------------------------------------------------------------------
 
 
 def _written(recipe: TuningRecipe, teacher: str, path: Path) -> Path:
-    """A file of the training records with the teacher's answers; kept, and gone on with."""
+    """A file of the data's records, with the teacher's answers where the prompt alone asks for one.
+
+    It is kept, and gone on with. What is held out stays as it is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_writer(teacher, path)
     done = _whole_lines(path)
     place = Path(recipe.lessons.data).expanduser()
-    records = _answerable(read_records(place, "train"), recipe.lessons.num)
+    records = chain(
+        islice(read_records(place, "train"), recipe.lessons.num or None),
+        islice(read_records(place, "validation"), recipe.lessons.held_out),
+    )
     with open_model(teacher) as model, path.open("a", encoding="utf-8") as file:
         for record in islice(records, done, None):
-            said = _said(model, record)
-            (segment,) = record.segments
-            # A teacher that says nothing teaches nothing: the record keeps its own words.
-            text = said or segment.text or ""
-            made = replace(record, segments=(_with_text(segment, text),), answers=())
+            is_asked = record.split == "train" and _is_answerable(record)
+            made = _taught(model, record) if is_asked else record
             file.write(json.dumps(to_json(made)) + "\n")
             file.flush()
     return path
+
+
+def _check_writer(teacher: str, path: Path) -> None:
+    """Raise ConfigurationError where another teacher has begun the file."""
+    writer = path.with_suffix(".txt")
+    if not writer.is_file():
+        writer.write_text(teacher, encoding="utf-8")
+    elif (other := writer.read_text(encoding="utf-8")) != teacher:
+        raise ConfigurationError(
+            "The folder {out} has what {other} wrote, and not {teacher}; choose another with "
+            "--out.",
+            out=path.parent,
+            other=other,
+            teacher=teacher,
+        )
 
 
 def _whole_lines(path: Path) -> int:
@@ -173,20 +193,17 @@ def _whole_lines(path: Path) -> int:
     return found.count(b"\n")
 
 
-def _with_text(segment: Segment, text: str) -> Segment:
-    return Segment(decision=segment.decision, text=text)
+def _is_answerable(record: Record) -> bool:
+    """Whether it is answered from the prompt alone, with words."""
+    first, *others = record.segments
+    return first.text is not None and not first.passages and not others
 
 
-def _answerable(records: Iterator[Record], num: int) -> Iterator[Record]:
-    """Those that are answered from the prompt alone, with words."""
-    found = (
-        record
-        for record in records
-        if len(record.segments) == 1
-        and record.segments[0].text is not None
-        and not record.segments[0].passages
-    )
-    return islice(found, num or None)
+def _taught(model: Model, record: Record) -> Record:
+    """The record with the model's answer; what says nothing teaches nothing: it keeps its words."""
+    (segment,) = record.segments
+    text = _said(model, record) or segment.text
+    return replace(record, segments=(replace(segment, text=text),), answers=())
 
 
 def _said(model: Model, record: Record) -> str:
@@ -194,7 +211,7 @@ def _said(model: Model, record: Record) -> str:
     settings = GenerationSettings(max_new_tokens=_MOST_TOKENS, skip_special_tokens=True)
     prompt = prompt_of(model, record.messages)
     said = generate(model, prompt, settings=settings, report=GenerationReport())
-    return "".join(token.text for token in said).strip()
+    return "".join(token.text for token in said if not token.reasoning).strip()
 
 
 # --- on-policy ------------------------------------------------------------------------------------
@@ -214,7 +231,9 @@ def _on_policy(
     place = Path(recipe.lessons.data).expanduser()
     prompts = [
         {"prompt": [{"role": each.role, "content": each.content} for each in record.messages]}
-        for record in _answerable(read_records(place, "train"), recipe.lessons.num)
+        for record in islice(
+            filter(_is_answerable, read_records(place, "train")), recipe.lessons.num or None
+        )
     ]
     run = recipe.run
     progress = Progress(out, run.rows_per_step * _MOST_TOKENS, show)
@@ -261,8 +280,7 @@ def _on_policy(
 def _compared(
     recipe: TuningRecipe, teacher: str, alone: Path, distilled: Path, method: str
 ) -> Compared:
-    place = Path(recipe.lessons.data).expanduser()
-    records = list(_answerable(read_records(place, "validation"), recipe.lessons.held_out))
+    records = _held_out(Path(recipe.lessons.data).expanduser(), recipe.lessons.held_out)
     found = {name: _rights(name, records) for name in (teacher, str(alone), str(distilled))}
     ours, before = found[str(distilled)], found[str(alone)]
     gains = [float(after) - float(first) for after, first in zip(ours, before, strict=True)]
@@ -275,6 +293,13 @@ def _compared(
         num=len(records),
         folder=str(distilled),
     )
+
+
+def _held_out(place: Path, num: int) -> list[Record]:
+    """Of the test, where there is one: the best weights were chosen by the validation records."""
+    splits: tuple[Split, ...] = ("test", "validation")
+    found = (list(islice(filter(_is_answerable, read_records(place, s)), num)) for s in splits)
+    return next((records for records in found if records), [])
 
 
 def _rights(name: str, records: Sequence[Record]) -> list[bool]:
