@@ -12,6 +12,8 @@ from avalan.data.authored_files import Cast, write
 from avalan.data.record_files import read_records
 from avalan.data.shards import manifest
 from avalan.errors import ConfigurationError, RetrievalError
+from avalan.model.entities import Message
+from avalan.model.load import open_model
 from avalan.model.prompt import load_tokenizer
 
 TEXT = (
@@ -100,6 +102,25 @@ def test_a_kill_loses_nothing_and_doubles_nothing(
     assert all((cut / name).read_bytes() == (whole / name).read_bytes() for name in names)
     with pytest.raises(ConfigurationError, match="something else than these documents"):
         write([str(docs)], Cast(generator=str(speaker)), cut, seed=8)
+    # As many passages, which say something else now.
+    page = next(path for path in sorted(docs.iterdir()) if path.is_file())
+    page.write_text(page.read_text().replace("a", "e"))
+    with pytest.raises(ConfigurationError, match="something else than these documents"):
+        write([str(docs)], Cast(generator=str(speaker)), cut)
+
+
+def test_what_is_drawn_does_not_depend_on_what_was_asked_before(pico_folder: Path) -> None:
+    first, other = ([Message(role="user", content=text)] for text in ("the river", "a bank"))
+    with open_model(str(pico_folder)) as model:
+        said = authored_files._says(model, 3)
+        told = [said(first, None), said(first, None), said(other, None)]
+        assert len(set(told)) == 3
+        again = authored_files._says(model, 3)
+        assert [again(other, None), again(first, None), again(first, None)] == [
+            told[2], told[0], told[1],
+        ]  # fmt: skip
+        seeds = (authored_files._says(model, seed) for seed in range(4, 9))
+        assert any(other_says(first, None) != told[0] for other_says in seeds)
 
 
 def test_the_command_counts_what_a_random_model_writes(
@@ -124,6 +145,9 @@ def test_the_command_counts_what_a_random_model_writes(
     assert "records are in other." in capsys.readouterr().out
     assert main(words) == 2
     assert "add: --generator MODEL" in capsys.readouterr().err
+    for more, why in ((["--shard", "1/2"], "are for recipes"), (["--n", "0"], "from 1 on")):
+        assert main([*words, "--generator", str(random), *more]) == 2
+        assert why in capsys.readouterr().err
 
 
 def test_no_documents_are_a_sentence(tmp_path: Path) -> None:

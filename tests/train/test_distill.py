@@ -32,11 +32,11 @@ from avalan.train.tuning_recipe import TuningRecipe
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A teacher, a student with its vocabulary, and one with another."""
+    """A teacher that says something, a student with its vocabulary, and one with another."""
     root = tmp_path_factory.mktemp("models")
     shape = {"max_position_embeddings": 512}
     return SimpleNamespace(
-        teacher=testing.pico_llama(root / "teacher", seed=1, **shape),
+        teacher=testing.pico_llama(root / "teacher", seed=3, **shape),
         student=testing.pico_llama(root / "student", num_hidden_layers=1, **shape),
         other=testing.pico_llama(root / "other", special_tokens=ALL, **shape),
     )

@@ -7,8 +7,10 @@ DIR/train-00000.parquet …   what is left of them when what comes twice or stan
                             out, by split; card and manifest are written last, see `shards`
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,10 +67,10 @@ def write(
         ModelError: a model cannot be opened, or cannot choose.
     """
     passages = _passages(places)[:num]
-    key = json.dumps({"cast": asdict(cast), "seed": seed, "passages": len(passages)})
+    key = json.dumps({"cast": asdict(cast), "seed": seed, "passages": _hash(passages)})
     done, tally = _done(folder, key)
     with ExitStack() as stack:
-        roles = _roles(cast, stack) if done < len(passages) else None
+        roles = _roles(cast, stack, seed) if done < len(passages) else None
         records = stack.enter_context((folder / RECORDS).open("a", encoding="utf-8"))
         progress = stack.enter_context((folder / PROGRESS).open("a", encoding="utf-8"))
         if roles is not None:
@@ -99,31 +101,37 @@ def write(
     return told
 
 
+def _hash(passages: Sequence[Passage]) -> str:
+    """Of what they say, and where."""
+    told = json.dumps([(each.source, each.start, each.text) for each in passages])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
 def _done(folder: Path, key: str) -> tuple[int, Tally]:
     """How many passages are done in a folder, and what became of them; a torn end is cut off."""
     folder.mkdir(parents=True, exist_ok=True)
     path, records = folder / PROGRESS, folder / RECORDS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if (lines and lines[0] != key) or (not lines and any(folder.iterdir())):
+    if not any(folder.iterdir()):
+        new = folder / f".{PROGRESS}"
+        new.write_text(f"{key}\n", encoding="utf-8")
+        new.replace(path)
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    if not lines or lines[0].decode(errors="replace") != f"{key}\n":
         raise ConfigurationError(
             "The folder {folder} has something else than these documents by these models; name "
             "another with: --out DIR",
             folder=folder,
         )
-    whole: list[dict[str, Any]] = []
-    for line in lines[1:]:
-        try:
-            whole.append(json.loads(line))
-        except ValueError:
-            break
+    whole = [line for line in lines[1:] if line.endswith(b"\n")]
     tally, size = Tally(), 0
     if whole:
-        tally.kept.update(whole[-1]["kept"])
-        tally.dropped.update(whole[-1]["dropped"])
-        size = whole[-1]["size"]
-    path.write_text("".join(f"{line}\n" for line in [key, *map(json.dumps, whole)]))
-    with records.open("ab") as file:
-        file.truncate(size)
+        last: dict[str, Any] = json.loads(whole[-1])
+        tally.kept.update(last["kept"])
+        tally.dropped.update(last["dropped"])
+        size = last["size"]
+    for file, length in ((path, len(lines[0]) + sum(map(len, whole))), (records, size)):
+        with file.open("ab") as open_file:
+            open_file.truncate(length)
     return len(whole), tally
 
 
@@ -136,7 +144,7 @@ def _passages(places: Sequence[str]) -> list[Passage]:
         return [passage for source in sources for passage in index.passages(source)]
 
 
-def _roles(cast: Cast, stack: ExitStack) -> Roles:
+def _roles(cast: Cast, stack: ExitStack, seed: int) -> Roles:
     models: dict[str, Model] = {}
 
     def opened(name: str) -> Model:
@@ -148,24 +156,29 @@ def _roles(cast: Cast, stack: ExitStack) -> Roles:
         return None if name is None else _chooses(opened(name))
 
     return Roles(
-        generator=_says(opened(cast.generator), sampled=False),
+        generator=_says(opened(cast.generator)),
         reviewer=chooser(cast.reviewer),
         adjudicator=chooser(cast.adjudicator),
-        student=None if cast.student is None else _says(opened(cast.student), sampled=True),
+        student=None if cast.student is None else _says(opened(cast.student), seed),
     )
 
 
-def _says(model: Model, *, sampled: bool) -> Says:
-    """A model's answers; drawn ones are drawn with seeds in turn."""
-    seeds = _numbers()
+def _says(model: Model, seed: int | None = None) -> Says:
+    """A model's likeliest answers; with a seed they are drawn.
+
+    What is drawn follows from the seed, the conversation and how often it was asked before.
+    """
+    asked: Counter[str] = Counter()
 
     def said(messages: Sequence[Message], schema: Any) -> str:
         can_keep = "grammar" in model.engine.capabilities
+        told = repr(messages)
+        asked[told] += 1
         settings = GenerationSettings(
             max_new_tokens=_MOST_TOKENS,
             schema=schema if can_keep else None,
-            temperature=0.7 if sampled else 0.0,
-            seed=next(seeds) if sampled else None,
+            temperature=0.0 if seed is None else 0.7,
+            seed=None if seed is None else _drawn(f"{seed}:{asked[told]}:{told}"),
             skip_special_tokens=True,
         )
         prompt = prompt_of(model, messages)
@@ -175,11 +188,8 @@ def _says(model: Model, *, sampled: bool) -> Says:
     return said
 
 
-def _numbers() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
+def _drawn(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def _chooses(model: Model) -> Chooses:

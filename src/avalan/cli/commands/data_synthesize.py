@@ -30,7 +30,7 @@ def configure(parser: Parser) -> None:
         metavar="RECIPE",
         nargs="?",
         default="avalon",
-        help=_("a TOML file, or the recipe of the package: avalon"),
+        help=_("a TOML file, or a recipe of the package: avalon or grown"),
     )
     parser.add_argument("--n", type=int, metavar="N", help=_("records, all splits together"))
     parser.add_argument("--mix", metavar="PART=SHARE,…", help=_("the share of each part"))
@@ -116,6 +116,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _from_documents(args: argparse.Namespace, console: Console) -> int:
     if not args.generator:
         raise UsageError("Records of documents are written by a model; add: --generator MODEL")
+    if args.shard or args.mix:
+        raise UsageError("--shard and --mix are for recipes; leave them out with --docs.")
+    if args.n is not None and args.n < 1:
+        raise UsageError("--n {n} is no number of passages; give one from 1 on.", n=args.n)
     authored = extras.load("avalan.data.authored_files", extra="data")
     cast = authored.Cast(
         generator=args.generator,
