@@ -24,6 +24,18 @@ def test_the_records_of_one_split_come_in_their_order(tmp_path: Path) -> None:
     assert [record.id for record in read_records(path, "test")] == ["r2"]
 
 
+def changed(**fields: object) -> str:
+    """A record as a line of JSON, with some fields otherwise."""
+    return json.dumps({**json.loads(line(1)), **fields})
+
+
+def segment(**fields: object) -> str:
+    passage = {"pid": "p", "text": "some text", "relevant": True}
+    return changed(
+        segments=[{"decision": "retrieve", "text": "some", "passages": [passage], **fields}]
+    )
+
+
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
@@ -32,7 +44,21 @@ def test_the_records_of_one_split_come_in_their_order(tmp_path: Path) -> None:
         ('{"schema": "other/1"}', "schema 'other/1'"),
         ('{"schema": "selfref/1", "id": "x", "messages": []}', "'segments'"),
         ('{"schema": "selfref/1", "messages": "hi"}', "its field 'messages' is 'hi'"),
-        ('{"schema": "selfref/1", "segments": ["hi"]}', "its field 'segments' must be a list of"),
+        (
+            '{"schema": "selfref/1", "segments": ["hi"]}',
+            "'segments' is ['hi'], but it must be a list of objects",
+        ),
+        (changed(messages=[]), "it has no messages"),
+        (changed(messages=[{"role": "user", "content": 5}]), "'messages[0].content' is 5"),
+        (changed(split="dev"), "the split 'dev' is not one of"),
+        (changed(loss={"text": "x"}), "'loss.text' is 'x', but it must be a number"),
+        (changed(answers=[3]), "'answers' is [3], but it must be a list of texts"),
+        (changed(utility=True), "'utility' is True, but it must be a whole number"),
+        (changed(utility=None, segments=[{"decision": "plain"}]), "a plain segment has no text"),
+        (segment(span=[]), "'segments[0].span' is [], but it must be two whole numbers"),
+        (segment(support="maybe"), "the support 'maybe' is not one of"),
+        (segment(passages=[{"pid": "p", "text": "t", "relevant": "no"}]), "true or false"),
+        (segment(text=7), "'segments[0].text' is 7, but it must be a text"),
     ],
 )
 def test_a_line_that_is_no_record_is_named_with_its_field(

@@ -89,7 +89,9 @@ RECORDS = st.builds(
     Record,
     id=TEXTS,
     messages=st.lists(
-        st.builds(Message, role=st.sampled_from(["system", "user"]), content=TEXTS), max_size=2
+        st.builds(Message, role=st.sampled_from(["system", "user"]), content=TEXTS),
+        min_size=1,
+        max_size=2,
     ).map(tuple),
     segments=st.lists(segments(), min_size=1, max_size=3).map(tuple),
     utility=st.none() | st.integers(1, 5),

@@ -6,22 +6,29 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from avalan.train.optimizer import Muon, MuonWithAdamW, orthogonalized
 
 
 class Small(nn.Module):
-    """An embedding, a matrix and a norm, each used."""
+    """An embedding, a block with a matrix, and a norm, each used."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.embed = nn.Embedding(7, 4)
-        self.matrix = nn.Linear(4, 4, bias=False)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4, bias=False)])
         self.norm = nn.LayerNorm(4, bias=False)
 
     def forward(self, token_ids: Tensor) -> Tensor:
         return self.norm(self.matrix(self.embed(token_ids)))
+
+    @property
+    def matrix(self) -> nn.Linear:
+        (block,) = self.blocks
+        assert isinstance(block, nn.Linear)
+        return block
 
 
 def train(model: Small, optimizer: MuonWithAdamW, *, num_steps: int) -> list[Tensor]:
@@ -40,6 +47,17 @@ def test_matrices_inside_go_to_muon_and_the_rest_to_adamw() -> None:
     assert [id(p) for p in inner["params"]] == [id(model.matrix.weight)]
     assert [id(p) for p in outer["params"]] == [id(model.embed.weight), id(model.norm.weight)]
     assert (inner["weight_decay"], outer["weight_decay"]) == (0.5, 0.0)
+
+
+def test_a_head_of_its_own_is_no_matrix_inside() -> None:
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 8, "vocab_size": 16, "tie_word_embeddings": False}
+    model = GPT2LMHeadModel(GPT2Config(**shape))
+    (inner,) = MuonWithAdamW(model, lr=0.1, weight_decay=0.5).muon.param_groups
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    assert {names[id(weight)] for weight in inner["params"]} == {
+        f"transformer.h.0.{name}.weight"
+        for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    }
 
 
 def test_a_step_of_adamw_is_torchs_own_and_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -641,6 +642,37 @@ def test_the_plan_counts_what_learns(
     # The new rows of a full run are not in the base's files yet.
     assert counted == pytest.approx(found.num_trained, rel=0.02)
     assert (found.num_steps, found.tokens_per_step) == (4, 2 * LENGTH)
+
+
+def test_the_plan_reads_the_names_of_other_families(
+    recipe: Callable[..., TuningRecipe], base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gpt2"
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        folder.mkdir(exist_ok=True)
+        (folder / file).write_bytes((base / file).read_bytes())
+    model = GPT2LMHeadModel(GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=384))
+    model.save_pretrained(folder)
+    chosen = recipe("avalon", **{"base.model": str(folder)})
+    found = plan(chosen, tmp_path / "run")
+    assert found.num_parameters == model.num_parameters()
+    assert found.num_trained >= 384 * 16
+    with pytest.raises(ConfigurationError, match=r"layers without self_attn\.o_proj"):
+        expand(model, 4)
+
+
+def test_texts_need_no_chat_template(
+    recipe: Callable[..., TuningRecipe], base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "untaught"
+    shutil.copytree(base, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "a.txt").write_text("The old town lies by the river.")
+    changes = {"lessons.texts": f'["{tmp_path}/a.txt"]', "lessons.data": '""'}
+    chosen = recipe("cpt", **{**changes, "base.model": str(folder), "run.num_steps": "1"})
+    assert (tune(chosen, tmp_path / "run", unheard, device="cpu") / "config.json").is_file()
 
 
 def test_steps_follow_from_epochs_and_the_records_length(

@@ -7,7 +7,7 @@ from typing import Any
 
 from avalan import extras
 from avalan.errors import ConfigurationError, reason_of
-from avalan.locale import _
+from avalan.locale import _, _n
 from avalan.reflection.record import Record, Split, from_json
 
 _TEXTS = (".txt", ".md")
@@ -103,18 +103,61 @@ def _record(line: str, path: Path, number: int) -> Record:
         ) from None
 
 
-def _checked(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same, if what holds others is what it must be; named is the field that is not."""
-    demands = {"messages": list, "segments": list, "answers": list, "source": Mapping}
-    for name, kind in demands.items():
-        if name in values and not isinstance(values[name], kind):
-            raise ConfigurationError(
-                "its field {name!r} is {value!r}, but it must be {what}.",
-                name=name,
-                value=values[name],
-                what=_("a list") if kind is list else _("an object"),
-            )
-    for name in ("messages", "segments"):
-        if not all(isinstance(each, Mapping) for each in values.get(name, [])):
-            raise ConfigurationError("its field {name!r} must be a list of objects.", name=name)
+_FIELDS: Mapping[str, Mapping[str, type]] = {
+    "": {
+        "id": str, "lang": str, "split": str, "utility": int, "messages": list, "segments": list,
+        "answers": list, "source": Mapping, "loss": Mapping,
+    },
+    "messages": {"role": str, "content": str},
+    "segments": {
+        "decision": str, "text": str, "support": str, "passages": list, "cite": list, "span": list,
+    },
+    "passages": {"pid": str, "text": str, "title": str, "relevant": bool},
+    "loss": {"reflection": float, "text": float},
+}  # fmt: skip
+"""Of a record and of what it holds, what each field must be where it is given."""
+_TEXTS_IN, _NUMBERS_IN = ("answers", "cite"), ("span",)
+"""Lists of texts, and of whole numbers."""
+
+
+def _checked(values: Mapping[str, Any], kind: str = "", place: str = "") -> Mapping[str, Any]:
+    """The same, if every field is what it must be; named is the field that is not."""
+    for name, wanted in _FIELDS[kind].items():
+        value, where = values.get(name), f"{place}{name}"
+        if value is None:
+            continue
+        if not _is(value, wanted):
+            raise _wrong(where, value, _(_CALLED[wanted]))
+        if name in _TEXTS_IN and not all(isinstance(each, str) for each in value):
+            raise _wrong(where, value, _("a list of texts"))
+        if name in _NUMBERS_IN and (len(value) != 2 or not all(_is(each, int) for each in value)):
+            raise _wrong(where, value, _("two whole numbers"))
+        if name == "loss":
+            _checked(value, name, f"{where}.")
+        elif name in _FIELDS:
+            for number, each in enumerate(value):
+                if not isinstance(each, Mapping):
+                    raise _wrong(where, value, _("a list of objects"))
+                _checked(each, name, f"{where}[{number}].")
     return values
+
+
+_CALLED = {
+    str: _n("a text"), int: _n("a whole number"), float: _n("a number"),
+    bool: _n("true or false"), list: _n("a list"), Mapping: _n("an object"),
+}  # fmt: skip
+
+
+def _is(value: Any, wanted: type) -> bool:
+    if wanted in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, int | float if wanted is float else wanted)
+
+
+def _wrong(where: str, value: Any, wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        "its field {name!r} is {value!r}, but it must be {what}.",
+        name=where,
+        value=value,
+        what=wanted,
+    )

@@ -88,8 +88,14 @@ class Record:
 
 def _problem(record: Record) -> str | None:
     """What is wrong with a record, or None."""
+    if not record.messages:
+        return _("it has no messages")
     if not record.segments:
         return _("it has no segments")
+    if record.split not in get_args(Split):
+        return _(
+            "the split {found!r} is not one of {known}", found=record.split, known=get_args(Split)
+        )
     if record.utility is not None and not 1 <= record.utility <= 5:
         return _("utility is {grade}, not 1 to 5", grade=record.utility)
     if record.is_plain and record.utility is not None:
@@ -104,6 +110,14 @@ def _problem(record: Record) -> str | None:
             )
         if segment.decision == "plain" and (pids or not record.is_plain):
             return _("a plain segment stands beside others, or has passages")
+        if segment.decision == "plain" and segment.text is None:
+            return _("a plain segment has no text")
+        if segment.support is not None and segment.support not in get_args(Support):
+            return _(
+                "the support {found!r} is not one of {known}",
+                found=segment.support,
+                known=get_args(Support),
+            )
         if segment.support is not None and not pids:
             return _("a segment has support but no passages")
         if unseen := sorted(set(segment.cite) - pids):

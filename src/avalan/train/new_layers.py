@@ -22,7 +22,7 @@ def expand(model: Any, num_layers: int) -> None:
     Raises:
         ConfigurationError: it has more already, or its layers are of another kind.
     """
-    old = list(model.model.layers)
+    old = list(getattr(getattr(model, "model", None), "layers", ())) or [model]
     if num_layers < len(old):
         raise ConfigurationError(
             "The base has {old} layers, so base.layers = {new} would take some away; give a number "

@@ -10,6 +10,7 @@ took 4.7 s for that alone, and takes 0.3 s in float32.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -79,10 +80,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     def __init__(self, model: nn.Module, *, lr: float, weight_decay: float) -> None:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        inner = [p for name, p in named if p.ndim == 2 and "embed" not in name]
-        outer = [p for name, p in named if p.ndim != 2 or "embed" in name]
+        # Matrices inside the blocks, which are numbered.
+        is_inner = {name: p.ndim == 2 and bool(re.search(r"\.\d+\.", name)) for name, p in named}
+        inner = [p for name, p in named if is_inner[name]]
+        outer = [p for name, p in named if not is_inner[name]]
         self.muon = Muon(inner, lr=lr, momentum=0.95, weight_decay=weight_decay)
-        # Norms and the embedding, which is the output layer too, do not decay.
+        # Norms, embedding and head do not decay.
         self.adamw = torch.optim.AdamW(outer, lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
         super().__init__([*inner, *outer], {"lr": lr})
         self._share_groups()

@@ -2,14 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from avalan.data.record_files import read_records, read_texts
-from avalan.errors import ConfigurationError
+from avalan.errors import ConfigurationError, ModelError
 from avalan.hub.headers import read_headers
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
@@ -54,14 +54,12 @@ def tuning_sizes(recipe: TuningRecipe) -> Sizes:
         ModelError: the base cannot be found.
     """
     folder = find_base(recipe.base, recipe.name)
-    config = read_json(folder / "config.json")
-    config = {**config, **config.get("text_config", {})}
-    shapes = {name: tensor.shape for name, tensor in read_headers(folder).items()}
-    shapes |= _added(shapes, int(config["num_hidden_layers"]), recipe.base.layers)
+    config, shapes = _described(folder)
+    layers, width = _size(config, _LAYERS), _size(config, _WIDTHS)
+    shapes |= _added(shapes, layers, recipe.base.layers)
     num = sum(math.prod(shape) for shape in shapes.values())
     trained = num_trained(recipe, shapes, is_tied=bool(config.get("tie_word_embeddings")))
     tokens = recipe.run.rows_per_step * recipe.lessons.max_tokens
-    layers, width = int(config["num_hidden_layers"]), int(config["hidden_size"])
     layers = recipe.base.layers or layers
     at_once = recipe.run.rows_at_once or recipe.run.rows_per_step
     activations = activation_bytes(
@@ -101,16 +99,14 @@ def preference_sizes(recipe: PreferenceRecipe) -> Sizes:
         ModelError: the base cannot be found.
     """
     folder = find_base(recipe.base, recipe.name)
-    config = read_json(folder / "config.json")
-    config = {**config, **config.get("text_config", {})}
-    shapes = {name: tensor.shape for name, tensor in read_headers(folder).items()}
+    config, shapes = _described(folder)
     num = sum(math.prod(shape) for shape in shapes.values())
     inside = [s for name, s in shapes.items() if len(s) == 2 and not _is_token_matrix(name)]
     is_full = recipe.change.method == "full"
     trained = num if is_full else recipe.change.rank * sum(sum(shape) for shape in inside)
     pairs = 2 if recipe.method.name in ("dpo", "orpo", "reward") else 1
     tokens = pairs * recipe.run.rows_per_step * recipe.lessons.max_tokens
-    layers, width = int(config["num_hidden_layers"]), int(config["hidden_size"])
+    layers, width = _size(config, _LAYERS), _size(config, _WIDTHS)
     copies = 2 if is_full and recipe.method.name in ("dpo", "kto", "grpo") else 1
     return Sizes(
         num_parameters=num,
@@ -121,6 +117,28 @@ def preference_sizes(recipe: PreferenceRecipe) -> Sizes:
         num_steps=recipe.run.num_steps,
         tokens_per_step=tokens,
         checkpoint_bytes=12 * trained,
+    )
+
+
+_LAYERS, _WIDTHS = ("num_hidden_layers", "n_layer"), ("hidden_size", "n_embd")
+"""What families call them in their config.json."""
+
+
+def _described(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """The configuration of a model's language part, and the shapes of its tensors by name."""
+    config = read_json(folder / "config.json")
+    shapes = {name: tensor.shape for name, tensor in read_headers(folder).items()}
+    return {**config, **config.get("text_config", {})}, shapes
+
+
+def _size(config: Mapping[str, Any], names: Iterable[str]) -> int:
+    for name in names:
+        if isinstance(config.get(name), int):
+            return int(config[name])
+    raise ModelError(
+        "The base's config.json has none of {names}, so nobody knows what a run would take; give "
+        "another base.",
+        names=", ".join(names),
     )
 
 
@@ -181,7 +199,7 @@ def _added(
 
 
 def _is_token_matrix(name: str) -> bool:
-    return "embed" in name or "lm_head" in name
+    return "embed" in name or "lm_head" in name or name.endswith("wte.weight")
 
 
 def _is_target(name: str, recipe: TuningRecipe) -> bool:
