@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,6 @@ def small(words: list[str]) -> list[str]:
             tuned = TUNING if words[3].startswith("avalon") else {"lessons.max_tokens": "64"}
             words = [*words, *(f"--set={key}={value}" for key, value in (SMALL | tuned).items())]
         case ["avalan", "model", "distill"]:
-            shutil.copytree("runs/free/model", "runs/small/model")
             sets = SMALL | {"lessons.num": "30", "lessons.held_out": "2"}
             words = [*words, *(f"--set={key}={value}" for key, value in sets.items())]
         case ["avalan", "model", "evaluate"]:
