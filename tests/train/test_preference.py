@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from avalan import testing
+from avalan.data.preferences import as_conversations
 from avalan.errors import ConfigurationError
 from avalan.train import run_folder
 from avalan.train.kinds import load_any
 from avalan.train.orpo import log_odds, mean_logprobs, orpo_loss
 from avalan.train.plan import plan
-from avalan.train.preference import pairs, prefer
+from avalan.train.preference import pairs, prefer, prompt_ids
 from avalan.train.preference_recipe import PreferenceRecipe
 from avalan.train.progress import Event
 
@@ -84,7 +85,7 @@ def margin(folder: Path) -> float:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.pad_token = tokenizer.eos_token
-    rows = [{"prompt": PROMPTS[0], "chosen": GOOD, "rejected": BAD}]
+    rows = as_conversations([{"prompt": PROMPTS[0], "chosen": GOOD, "rejected": BAD}])
     batch = pairs(rows, tokenizer=tokenizer, longest=64)
     with torch.no_grad():
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
@@ -105,6 +106,32 @@ def test_the_chosen_answer_becomes_likelier(
     assert (tmp_path / "run" / "adapter").exists() == (change == "lora")
 
 
+def conversation(answer: str, tokenizer: Any) -> list[int]:
+    said = [{"role": "user", "content": PROMPTS[0]}, {"role": "assistant", "content": answer}]
+    found: list[int] = tokenizer.apply_chat_template(said, tokenize=True, return_dict=False)
+    return found
+
+
+def test_a_prompt_stands_under_the_chat_template(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    rows = [
+        {"prompt": "Hi", "chosen": "a", "rejected": "b"},
+        {"prompt": messages, "chosen": "a", "rejected": "b"},
+    ]
+    first, second = as_conversations(rows)
+    assert first["prompt"] == messages[1:]
+    assert second["prompt"] == messages
+    assert second["chosen"] == [{"role": "assistant", "content": "a"}]
+    asked = tokenizer.decode(prompt_ids(first["prompt"], tokenizer))
+    assert asked == tokenizer.apply_chat_template(
+        messages[1:], add_generation_prompt=True, tokenize=False
+    )
+    tokenizer.pad_token = tokenizer.eos_token
+    batch = pairs([first], tokenizer=tokenizer, longest=64)
+    assert tokenizer.decode(batch["input_ids"][0]).startswith(asked)
+
+
 def test_a_reward_model_grades_the_chosen_higher(
     recipe: Callable[..., PreferenceRecipe], tmp_path: Path
 ) -> None:
@@ -115,7 +142,7 @@ def test_a_reward_model_grades_the_chosen_higher(
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         good, bad = (
-            float(model(**tokenizer(PROMPTS[0] + text, return_tensors="pt")).logits)
+            float(model(input_ids=torch.tensor([conversation(text, tokenizer)])).logits)
             for text in (GOOD, BAD)
         )
     assert good > bad
@@ -209,6 +236,7 @@ def test_the_mean_logprobs_are_those_of_the_answer_alone() -> None:
         ("{", "Line 2 of .* is not JSON"),
         ('{"prompt": "a", "chosen": "b"}', "Line 2 of .* needs a field 'rejected' that is a text"),
         ('{"prompt": "a", "chosen": 3, "rejected": "c"}', "needs a field 'chosen'"),
+        ('{"prompt": [{"role": 1}], "chosen": "b", "rejected": "c"}', "needs a field 'prompt'"),
         ('{"prompt": "a", "chosen": "b", "rejected": "c", "more": 1}', "has other fields"),
     ],
 )
@@ -222,6 +250,19 @@ def test_a_broken_line_is_named(
         prefer(chosen, tmp_path / "run", unheard, device="cpu")
 
 
+def test_a_prompt_that_leaves_no_room_for_an_answer_is_named(
+    recipe: Callable[..., PreferenceRecipe], tmp_path: Path
+) -> None:
+    chosen = recipe("orpo")
+    row = {"prompt": "river " * 80, "chosen": GOOD, "rejected": BAD}
+    with Path(chosen.lessons.data).open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    with pytest.raises(
+        ConfigurationError, match=r"The prompt of row 9 has .* nothing of an answer"
+    ):
+        prefer(chosen, tmp_path / "run", unheard, device="cpu")
+
+
 @pytest.mark.parametrize(
     ("method", "changes", "sentence"),
     [
@@ -231,6 +272,7 @@ def test_a_broken_line_is_named(
         ("grpo", {"method.reward": '"absent.py"'}, "The reward in absent.py cannot be used"),
         ("grpo", {"run.rows_per_step": "6"}, "does not divide"),
         ("dpo", {"base.model": '""'}, "names no base"),
+        ("kto", {"run.rows_per_step": "1"}, "must be at least 2"),
     ],
 )
 def test_what_cannot_be_trained_is_a_sentence(

@@ -1,7 +1,7 @@
 """Files of preferences: an object of JSON on each line, checked before anything is trained."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
     "kto": {"prompt": str, "completion": str, "label": bool},
     "grpo": {"prompt": str},
 }
-"""What a line must have, by method; grpo's reward is given whatever else it has."""
+"""What a line must have, by method; grpo's reward is given whatever else it has. A prompt may be a
+list of messages, too."""
 _SHOWN = {str: _n("a text"), bool: _n("true or false")}
+_MESSAGE = {"role", "content"}
 
 
 def read_preferences(path: Path, method: str) -> list[dict[str, Any]]:
@@ -59,6 +61,8 @@ def _row(line: str, path: Path, number: int, method: str) -> dict[str, Any]:
             "Line {number} of {path} is not JSON: {error}.", number=number, path=path, error=error
         ) from None
     for name, kind in FIELDS[method].items():
+        if isinstance(row, dict) and name == "prompt" and _is_conversation(row.get(name)):
+            continue
         if not isinstance(row, dict) or not isinstance(row.get(name), kind):
             raise ConfigurationError(
                 "Line {number} of {path} needs a field {name!r} that is {what}, for {method}.",
@@ -69,3 +73,31 @@ def _row(line: str, path: Path, number: int, method: str) -> dict[str, Any]:
                 method=method,
             )
     return {**row}
+
+
+def _is_conversation(value: Any) -> bool:
+    """Whether it is a list of messages, each with a role and what it says."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(each, dict)
+            and each.keys() == _MESSAGE
+            and all(isinstance(text, str) for text in each.values())
+            for each in value
+        )
+    )
+
+
+def as_conversations(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with a prompt of messages, a text being what the user says, and answers likewise."""
+    found = []
+    for row in rows:
+        made = dict(row)
+        if isinstance(row["prompt"], str):
+            made["prompt"] = [{"role": "user", "content": row["prompt"]}]
+        for name in ("chosen", "rejected", "completion"):
+            if name in row:
+                made[name] = [{"role": "assistant", "content": row[name]}]
+        found.append(made)
+    return found

@@ -11,7 +11,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from avalan.data.preferences import read_preferences
+from avalan.data.preferences import as_conversations, read_preferences
 from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _
 from avalan.train import run_folder
@@ -120,8 +120,9 @@ def prefer(
 ) -> Path:
     """Run `recipe` in the folder `out`, going on from its last whole checkpoint if there is one.
 
-    What Ctrl-C does is `pretrain`'s. What a prompt and an answer of the data spell is read by the
-    model's own tokenizer, control tokens included: the file is the trainer's own.
+    What Ctrl-C does is `pretrain`'s. A base with a chat template is taught under it, as it will be
+    asked. What a prompt and an answer of the data spell is read by the model's own tokenizer,
+    control tokens included: the file is the trainer's own.
 
     Returns:
         The folder of the finished model: a plain checkpoint, of a causal model, or with one output
@@ -150,6 +151,7 @@ def prefer(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TRL's remarks are for those who call it by hand.
         tokenizer = read_tokenizer(folder)
+        rows = _as_asked(rows, tokenizer, recipe.lessons.max_tokens)
         trainer = _trainer(recipe, folder, tokenizer, rows, reward, out, uses_cpu=uses_cpu)
         trainer.add_callback(progress)
         trainer.remove_callback(PrinterCallback)
@@ -163,6 +165,60 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if found.pad_token is None:
         found.pad_token = found.eos_token
     return found
+
+
+def _as_asked(
+    rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, longest: int
+) -> list[dict[str, Any]]:
+    """The rows as conversations, where the base has a chat template; each has room for an answer.
+
+    Raises:
+        ConfigurationError: a prompt fills a row, or is of messages that nobody can render.
+    """
+    if tokenizer.chat_template is not None:
+        rows = as_conversations(rows)
+    for number, row in enumerate(rows, 1):
+        if tokenizer.chat_template is None and not isinstance(row["prompt"], str):
+            raise ConfigurationError(
+                "Row {number} has a prompt of messages, but the base has no chat template; give "
+                "texts, or another base.",
+                number=number,
+            )
+        if (num := len(prompt_ids(row["prompt"], tokenizer))) >= longest:
+            raise ConfigurationError(
+                "The prompt of row {number} has {num:,} tokens, so nothing of an answer fits into "
+                "{longest:,}; raise lessons.max_tokens, or leave the row out.",
+                number=number,
+                num=num,
+                longest=longest,
+            )
+    return rows
+
+
+def prompt_ids(prompt: str | list[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens of a text, or of messages up to where the assistant begins."""
+    if isinstance(prompt, str):
+        found: list[int] = tokenizer(prompt, add_special_tokens=True)["input_ids"]
+    else:
+        found = tokenizer.apply_chat_template(
+            prompt, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+    return found
+
+
+def _text(said: Any) -> str:
+    """A text, or what the last of some messages says."""
+    return said if isinstance(said, str) else str(said[-1]["content"])
+
+
+def _of_texts(reward: Reward) -> Reward:
+    """The reward given texts, whatever the base is taught with."""
+
+    @wraps(reward)
+    def graded(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float]:
+        return reward([_text(p) for p in prompts], [_text(c) for c in completions], **columns)
+
+    return graded
 
 
 def _reward(path: Path) -> Reward:
@@ -185,7 +241,7 @@ def _reward(path: Path) -> Reward:
             path=path,
             reason=reason_of(error),
         ) from None
-    return found
+    return _of_texts(found)
 
 
 def _trainer(
@@ -259,14 +315,14 @@ def _orpo_trainer(
 
 
 def pairs(
-    rows: Sequence[Mapping[str, str]], *, tokenizer: PreTrainedTokenizerBase, longest: int
+    rows: Sequence[Mapping[str, Any]], *, tokenizer: PreTrainedTokenizerBase, longest: int
 ) -> dict[str, Tensor]:
     """Chosen and rejected answers below their prompts, padded: (2 · num_rows, length) each."""
     found = []
     for name in ("chosen", "rejected"):
         for row in rows:
-            prompt = tokenizer(row["prompt"], add_special_tokens=True)["input_ids"]
-            said = tokenizer(row[name], add_special_tokens=False)["input_ids"]
+            prompt = prompt_ids(row["prompt"], tokenizer)
+            said = tokenizer(_text(row[name]), add_special_tokens=False)["input_ids"]
             token_ids = [*prompt, *said, tokenizer.eos_token_id][:longest]
             found.append((token_ids, min(len(prompt), len(token_ids))))
     length = max(len(token_ids) for token_ids, _num in found)

@@ -20,7 +20,8 @@ class Lessons:
     """What is learned from."""
 
     data: str = ""
-    """A file with an object of JSON on each line: a `prompt`, with `chosen` and `rejected` for
+    """A file with an object of JSON on each line: a `prompt` (a text that the user says, or a list
+    of messages), with `chosen` and `rejected` for
     dpo, orpo and reward, `completion` and `label` for kto, anything else for grpo's reward."""
     max_tokens: int = 1024
     """Tokens of a prompt with its answer; what is longer is cut at its end."""
@@ -124,6 +125,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "method.temperature": (0.01, 100),
 }
 
+_FEWEST_MARKS = 2
 _CHOICES = {"method.name": METHODS, "change.method": CHANGES, "run.schedule": SCHEDULES}
 
 
@@ -131,6 +133,11 @@ def _check(recipe: PreferenceRecipe) -> None:
     """Raise for the first value that no run could use."""
     check_ranges(recipe, _RANGES, ("run.learning_rate", "run.max_grad_norm"))
     check_choices(recipe, _CHOICES)
+    if recipe.method.name == "kto" and recipe.run.rows_per_step < _FEWEST_MARKS:
+        raise ConfigurationError(
+            "KTO compares the rows of a step with each other, so run.rows_per_step must be at "
+            "least 2."
+        )
     if recipe.method.name == "grpo":
         if not recipe.method.reward:
             raise ConfigurationError(
