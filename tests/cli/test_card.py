@@ -160,7 +160,9 @@ def test_numbers_for_people_are_short() -> None:
         "31B",
         "123M",
     ]
-    assert [seconds_text(s) for s in (0.034, 1.25, 200)] == ["34 ms", "1.2 s", "3 min 20 s"]
+    assert [seconds_text(s) for s in (0.034, 1.25, 200, 7_500)] == [
+        "34 ms", "1.2 s", "3 min 20 s", "2 h 5 min",
+    ]  # fmt: skip
 
 
 def test_the_state_folder_is_not_made_by_looking() -> None:

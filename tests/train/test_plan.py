@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from avalan.train.plan import checkpoint_bytes, num_parameters, plan
+from avalan.train.plan import _estimated, checkpoint_bytes, num_parameters, plan
 from avalan.train.pretrain import new_model
 from avalan.train.recipe import Recipe, load_recipe
+from avalan.train.tuning_plan import Sizes
 
 
 @pytest.mark.parametrize("name", ["bundled", "pico"])
@@ -26,7 +27,18 @@ def test_a_new_run_has_everything_before_it_and_no_known_speed(
     assert found.num_tokens == 6 * 2 * 512
     assert found.tokens_per_s is None
     assert found.remaining_s is None
+    assert found.estimated_s is None or 0 < found.estimated_s[0] < found.estimated_s[1]
     assert not (tmp_path / "new").exists()
+
+
+def test_the_time_follows_from_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avalan.train.plan._product_speed", lambda: 1e9)
+    sizes = Sizes(
+        num_parameters=1_000, num_trained=200, memory_bytes=0, num_steps=1, tokens_per_step=1,
+        checkpoint_bytes=0,
+    )  # fmt: skip
+    # 4,400 operations a token, at six and at two tenths of the speed.
+    assert _estimated(sizes, 1_000_000) == pytest.approx((4.4e9 / 0.6e9, 4.4e9 / 0.2e9))
 
 
 def test_a_finished_run_has_nothing_before_it_and_its_own_speed(finished: Any) -> None:

@@ -1,7 +1,13 @@
 """What a recipe will take, told before anything runs. Nothing here needs torch."""
 
+import math
+import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from time import perf_counter
+
+import numpy as np
 
 from avalan.model.nlp.judge import NUM_HEADS
 from avalan.train import run_folder
@@ -38,6 +44,14 @@ class Plan:
     """As this run last measured it on this machine; None until it has."""
     remaining_s: float | None
     """From `tokens_per_s`; None until it is measured."""
+    estimated_s: tuple[float, float] | None
+    """Until then, from what this processor can do: at best, and at worst. None with a GPU, of which
+    nobody knows that before it is used."""
+
+
+_REACHED = 0.6, 0.2
+"""Of the speed of plain matrix products, what a run reaches at best and at worst: models of a few
+million weights between .2 and .35 (EXPERIMENTS.md), large ones more."""
 
 
 def plan(recipe: AnyRecipe, out: Path) -> Plan:
@@ -67,7 +81,39 @@ def plan(recipe: AnyRecipe, out: Path) -> Plan:
         done_steps=done,
         tokens_per_s=speed,
         remaining_s=left / speed if speed else None,
+        estimated_s=None if speed or _GPU.exists() else _estimated(sizes, left),
     )
+
+
+_GPU = Path("/proc/driver/nvidia/version")
+
+
+def _estimated(sizes: Sizes, num_tokens: int) -> tuple[float, float]:
+    """Seconds at best and at worst; 6 operations a weight and token (Kaplan et al., 2020,
+    arXiv:2001.08361, §2.1), of which 2 are spared where the weight does not learn."""
+    operations = (4 * sizes.num_parameters + 2 * sizes.num_trained) * num_tokens
+    best, worst = (operations / (share * _product_speed()) for share in _REACHED)
+    return best, worst
+
+
+@cache
+def _product_speed(width: int = 128) -> float:
+    """Operations a second of products of float32 matrices, the best within a quarter second, times
+    the processors; of a width for which BLAS takes one."""
+    matrix = np.ones((width, width), np.float32)
+    product = np.empty_like(matrix)
+    best, ends = math.inf, perf_counter() + 0.25
+    while (started := perf_counter()) < ends:
+        np.matmul(matrix, matrix, out=product)
+        best = min(best, perf_counter() - started)
+    return 2 * width**3 / best * _num_processors()
+
+
+def _num_processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Elsewhere than on Linux.
+        return os.cpu_count() or 1
 
 
 def checkpoint_size(recipe: AnyRecipe) -> int:

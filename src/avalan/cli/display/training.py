@@ -136,6 +136,13 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     if done >= total:
         steps = _("{total:,}, all done", total=total)
     time = _("unknown until measured; the first report tells it")
+    if plan.estimated_s is not None and done < total:
+        best, worst = map(seconds_text, plan.estimated_s)
+        time = _(
+            "{best} to {worst}, judged by this processor",
+            best=best,
+            worst=worst,
+        )
     if plan.tokens_per_s is not None and plan.remaining_s is not None:
         left, speed = seconds_text(plan.remaining_s), plan.tokens_per_s
         time = _("{time} left at {speed:,.0f} tokens/s, as last measured", time=left, speed=speed)

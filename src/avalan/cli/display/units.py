@@ -23,14 +23,20 @@ def count_text(count: float) -> str:
     return f"{count:.0f}"
 
 
+_LONG_MIN = 120
+"""From here on seconds say nothing."""
+
+
 def seconds_text(seconds: float) -> str:
-    """`34 ms`, `1.2 s`, `3 min 20 s`."""
+    """`34 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
+    if minutes < _LONG_MIN:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def age(seconds: float) -> str:
