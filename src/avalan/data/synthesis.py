@@ -35,7 +35,14 @@ GENERATOR = 2
 """Raised when the same recipe comes to give other records."""
 
 REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill", "sentences")
-WRITTEN = ("textbook", "single", "claims", "prompts")
+_OF_BOOK = {
+    "textbook": (textbook_maker, "inquiries", "questions.jsonl"),
+    "single": (single_maker, "inquiries", "questions.jsonl"),
+    "claims": (claims_maker, "claims", "claims.jsonl"),
+    "prompts": (prompts_maker, "prompts", "prompts.jsonl"),
+}
+"""Of what was written one by one: who makes it of which part of a textbook, in which file."""
+WRITTEN = tuple(_OF_BOOK)
 """Kinds of records: made of invented worlds, ordinary text, and what was written one by one (the
 textbook's questions and prompts; its questions over one page each; its claims; its prompts)."""
 KINDS = (*REFLECTIVE, *GENERAL, *WRITTEN)
@@ -217,32 +224,18 @@ def makers(recipe: Recipe, book: Textbook | None) -> dict[str, Maker]:
                 name=recipe.name,
             )
         lessons = book.part("train")
-        _check_lessons(recipe, wanted, lessons)
-        found |= {
-            "textbook": textbook_maker(lessons),
-            "single": single_maker(lessons),
-            "claims": claims_maker(lessons),
-            "prompts": prompts_maker(lessons),
-        }
+        for kind in sorted(wanted & set(WRITTEN)):
+            make, part, file = _OF_BOOK[kind]
+            if not getattr(lessons, part):
+                raise ConfigurationError(
+                    "The recipe {name} has records of kind {kind}, but no line of the textbook's "
+                    "{file} is for training; leave the kind out, or add lines.",
+                    name=recipe.name,
+                    kind=kind,
+                    file=file,
+                )
+            found[kind] = make(lessons)
     return {kind: make for kind, make in found.items() if kind in wanted}
-
-
-def _check_lessons(recipe: Recipe, wanted: set[str], lessons: Textbook) -> None:
-    sources = {
-        "textbook": ("questions.jsonl", lessons.inquiries),
-        "single": ("questions.jsonl", lessons.inquiries),
-        "claims": ("claims.jsonl", lessons.claims),
-        "prompts": ("prompts.jsonl", lessons.prompts),
-    }
-    for kind, (file, rows) in sources.items():
-        if kind in wanted and not rows:
-            raise ConfigurationError(
-                "The recipe {name} has records of kind {kind}, but no line of the textbook's "
-                "{file} is for training; leave the kind out, or add lines.",
-                name=recipe.name,
-                kind=kind,
-                file=file,
-            )
 
 
 def drawn(recipe: Recipe, index: int, made_by: Mapping[str, Maker]) -> Record:

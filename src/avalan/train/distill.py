@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import torch
 import trl
 from transformers import PrinterCallback
 
@@ -33,10 +32,10 @@ from avalan.reflection.reading import prompt_of
 from avalan.reflection.record import Record, Split, to_json
 from avalan.reflection.tokens import ALL, AVALON
 from avalan.train import run_folder
+from avalan.train.optimizer import scheduled
 from avalan.train.preference import finished, read_tokenizer
 from avalan.train.pretrain import Saving, begin, quieten, train_to_end
 from avalan.train.progress import Event, Phase, Progress
-from avalan.train.schedules import factor_of
 from avalan.train.teacher_logits import check_vocabulary, reads_alike
 from avalan.train.tuning import tune
 from avalan.train.tuning_plan import find_base
@@ -264,10 +263,7 @@ def _on_policy(
             processing_class=tokenizer,
         )
         trainer.create_optimizer()
-        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-            trainer.optimizer,
-            lambda step: factor_of(run.schedule, step, num_steps=run.num_steps, run=run),
-        )
+        trainer.lr_scheduler = scheduled(trainer.optimizer, run, num_steps=run.num_steps)
         trainer.add_callback(progress)
         trainer.remove_callback(PrinterCallback)
         train_to_end(trainer, out, progress, show)

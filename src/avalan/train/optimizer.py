@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avalan.train.schedules import factor_of
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _NUM_ITERATIONS = 5
 _LEAST_NORM = 1e-7
@@ -111,3 +113,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self.muon.load_state_dict(state_dict["muon"])
         self.adamw.load_state_dict(state_dict["adamw"])
         self._share_groups()
+
+
+def scheduled(
+    optimizer: torch.optim.Optimizer, run: Any, *, num_steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """The schedule of a recipe's `run`, over so many steps."""
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: factor_of(run.schedule, step, num_steps=num_steps, run=run)
+    )

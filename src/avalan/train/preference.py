@@ -34,7 +34,7 @@ from avalan.data.preferences import as_conversations, read_preferences
 from avalan.errors import ConfigurationError, reason_of
 from avalan.locale import _
 from avalan.train import run_folder
-from avalan.train.optimizer import has_bf16
+from avalan.train.optimizer import has_bf16, scheduled
 from avalan.train.orpo import mean_logprobs, orpo_loss
 from avalan.train.preference_recipe import PreferenceRecipe
 from avalan.train.pretrain import (
@@ -47,7 +47,6 @@ from avalan.train.pretrain import (
     train_to_end,
 )
 from avalan.train.progress import Event, Phase, Progress
-from avalan.train.schedules import factor_of
 from avalan.train.teacher_vectors import check_weights
 from avalan.train.tuning import ADAPTER
 from avalan.train.tuning_plan import find_base
@@ -285,7 +284,7 @@ def _trainer(
         case _:
             return _orpo_trainer(recipe, folder, tokenizer, rows, given)
     trainer.create_optimizer()
-    trainer.lr_scheduler = _schedule(recipe, trainer.optimizer)
+    trainer.lr_scheduler = scheduled(trainer.optimizer, recipe.run, num_steps=recipe.run.num_steps)
     return trainer
 
 
@@ -310,7 +309,7 @@ def _orpo_trainer(
     )
     trainer.beta = recipe.method.beta
     trainer.create_optimizer()
-    trainer.lr_scheduler = _schedule(recipe, trainer.optimizer)
+    trainer.lr_scheduler = scheduled(trainer.optimizer, recipe.run, num_steps=recipe.run.num_steps)
     return trainer
 
 
@@ -333,14 +332,6 @@ def pairs(
         input_ids[place, : len(ids)], mask[place, : len(ids)] = ids, 1
         labels[place, num_asked : len(ids)] = ids[num_asked:]
     return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
-
-
-def _schedule(recipe: PreferenceRecipe, optimizer: Any) -> Any:
-    run = recipe.run
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: factor_of(run.schedule, step, num_steps=run.num_steps, run=run),
-    )
 
 
 def _peft_config(recipe: PreferenceRecipe) -> peft.PeftConfig | None:

@@ -13,9 +13,8 @@ from torch import Tensor
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from avalan.locale import _
-from avalan.train.optimizer import MuonWithAdamW
+from avalan.train.optimizer import MuonWithAdamW, scheduled
 from avalan.train.pretrain import RowTrainer
-from avalan.train.schedules import factor_of
 from avalan.train.tuning_losses import cross_entropy_sum, divergence_sum, kl_sum, without
 from avalan.train.tuning_recipe import TuningRecipe
 from avalan.train.tuning_rows import TAUGHT
@@ -46,10 +45,8 @@ class TuningTrainer(RowTrainer):
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> torch.optim.lr_scheduler.LRScheduler:
         """The recipe's schedule."""
-        run = self.recipe.run
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer or self.optimizer,
-            lambda step: factor_of(run.schedule, step, num_steps=num_training_steps, run=run),
+        self.lr_scheduler = scheduled(
+            optimizer or self.optimizer, self.recipe.run, num_steps=num_training_steps
         )
         self._created_lr_scheduler = True
         return self.lr_scheduler
