@@ -30,7 +30,7 @@ from avalan.testing import LocalHub, ScriptedEngine, pico_tokenizer, scripted_mo
 # What is not the interface's: names and values to type, units, what files call their parts.
 NAMES = re.compile(
     r"default|bundled|avalon|avalon-better|base|cpt|distill|dpo|full|grown|grpo|kto|orpo|reward|embedder|reader|rules|validation|main|onnx|transformers|gguf|vllm|cpu|cuda|auto|bash"
-    r"|zsh|fish|http|ms|ttft|ttnt|macro|syst(em)?|user|assi(stant)?|bos|eos"
+    r"|zsh|fish|http|ms|min|ttft|ttnt|macro|syst(em)?|user|assi(stant)?|bos|eos"
     r"|Linear|Embedding|temperature"
 )
 COMMAND_LINE = re.compile(r"(?m)^ *(avalan|cat|echo|eval|export|pip) (\\\n|[^⟦\n])*")
