@@ -356,15 +356,17 @@ def test_rows_may_be_computed_a_few_at_a_time(
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
+HASTY = {
+    "run.learning_rate": "3.0", "run.save_steps": "1", "lessons.held_out": "3",
+    "run.num_steps": "9", "run.optimizer": "adamw", "run.schedule": "constant", "loss.kl": "0.0",
+}  # fmt: skip
+"""Of a run whose loss soon gets worse."""
+
+
 def test_the_best_weights_are_kept_and_patience_ends_a_run(
     recipe: Callable[..., TuningRecipe], tmp_path: Path
 ) -> None:
-    changes = {"run.learning_rate": "3.0", "run.save_steps": "1", "run.patience": "2"}
-    chosen = recipe(
-        "full",
-        **{**changes, "lessons.held_out": "3", "run.num_steps": "9", "run.optimizer": "adamw",
-           "run.schedule": "constant", "loss.kl": "0.0"},
-    )  # fmt: skip
+    chosen = recipe("full", **{**HASTY, "run.patience": "2"})
     tune(chosen, tmp_path / "run", unheard, device="cpu")
     reports = run_folder.reports(tmp_path / "run")
     held = {r.step: r.held_out_loss for r in reports if r.held_out_loss is not None}
@@ -380,12 +382,7 @@ def test_the_best_weights_are_kept_and_patience_ends_a_run(
 def test_patience_goes_on_where_a_run_was_cut_off(
     recipe: Callable[..., TuningRecipe], tmp_path: Path
 ) -> None:
-    changes = {"run.learning_rate": "3.0", "run.save_steps": "1", "run.patience": "3"}
-    chosen = recipe(
-        "full",
-        **{**changes, "lessons.held_out": "3", "run.num_steps": "9", "run.optimizer": "adamw",
-           "run.schedule": "constant", "loss.kl": "0.0"},
-    )  # fmt: skip
+    chosen = recipe("full", **{**HASTY, "run.patience": "3"})
     tune(chosen, tmp_path / "whole", unheard, device="cpu")
     steps = [report.step for report in run_folder.reports(tmp_path / "whole")]
     cut = tmp_path / "cut"
