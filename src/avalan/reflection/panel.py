@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -231,7 +230,7 @@ class Divided:
 @cache
 def calibration() -> dict[str, Any]:
     """The content of `calibration.json`."""
-    text = (files("avalan.reflection") / "calibration.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("calibration.json").read_text(encoding="utf-8")
     table: dict[str, Any] = json.loads(text)
     return table
 

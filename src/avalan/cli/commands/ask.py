@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from avalan.cli.display.trace import Trace, step
 from avalan.cli.options import add_fields, as_usage, field_docs, from_args
 from avalan.cli.parser import Parser
 from avalan.cli.questions import opened, questions, read_question
-from avalan.errors import AvalanError, UsageError
+from avalan.errors import AvalanError, ModelError, UsageError
 from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         weights = Weights() if args.weights is None else Weights.parse(args.weights)
     settings = from_args(AskSettings, args, weights=weights)
     if args.model is None:
-        extras.load("avalan.model.bundled").look_ahead("reader", "bundled", "embedder")
+        _begin_to_open(from_args(EngineSettings, args))
     loop = extras.load("avalan.reflection.loop")
     if args.questions is not None:
         with opened(args.questions) as lines:
@@ -119,6 +119,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
             return _talk(question, panel, answered, console)
         answered(question)
     return 0
+
+
+def _begin_to_open(settings: EngineSettings) -> None:
+    """What the default judges and the search want is read and opened while Python imports."""
+    bundled = extras.load("avalan.model.bundled")
+    with suppress(ModelError):  # Whoever wants a model that is missing says so.
+        bundled.look_ahead("reader", "bundled", "embedder")
+        models = bundled.catalogue()
+        open_ahead = extras.load("avalan.model.engine.onnx").open_ahead
+        open_ahead(models["reader"].folder / "model.onnx", settings)
+        # A text is embedded on one core.
+        open_ahead(models["embedder"].folder / "model.onnx", EngineSettings(num_threads=1))
 
 
 @contextmanager

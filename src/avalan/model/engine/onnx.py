@@ -8,6 +8,7 @@ of arrays that nobody writes to, so a fork shares them and a rewind is a slice.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,12 +149,30 @@ def _check_built_in(settings: EngineSettings) -> None:
         )
 
 
+def open_ahead(path: Path, settings: EngineSettings) -> None:
+    """Begin to open the graph in `path` in a thread, for the next who wants it with `settings`.
+
+    The first session takes 80 ms without the interpreter, in which Python can import modules.
+    """
+    if (path, settings) not in _ahead:
+        _ahead[path, settings] = _opener.submit(_open, path, settings)
+
+
+_opener = ThreadPoolExecutor(1, thread_name_prefix="avalan-open")
+_ahead: dict[tuple[Path, EngineSettings], Future[onnxruntime.InferenceSession]] = {}
+
+
 def open_session(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
     """A session over the graph in `path`, whatever it computes.
 
     Raises:
         ModelError: ONNX Runtime cannot open it, or not on this device.
     """
+    begun = _ahead.pop((path, settings), None)
+    return _open(path, settings) if begun is None else begun.result()
+
+
+def _open(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
     provider = _provider(settings.device)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
