@@ -5,6 +5,7 @@
     │   └── UsageError         the caller, of the command line: exit code 2 instead of 1
     ├── MissingExtra           the caller: an optional package is not installed
     ├── ModelError             the model's files, or what an engine can do
+    │   ├── ServerAway         a server does not answer, or not to the end
     │   └── TruncatedAnswer    an answer that was to follow a constraint ended too early
     ├── RetrievalError         documents and indexes
     └── StateError             the machine: a full disk, a folder that cannot be written
@@ -40,6 +41,10 @@ class MissingExtra(AvalanError):
 
 class ModelError(AvalanError):
     """A model's files are missing or broken, or its engine cannot do what was asked."""
+
+
+class ServerAway(ModelError):
+    """A server does not answer, or not to the end; that says nothing of what it can do."""
 
 
 class TruncatedAnswer(ModelError):

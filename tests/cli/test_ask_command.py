@@ -527,7 +527,7 @@ def test_a_malformed_line_is_an_error_with_its_number_and_the_batch_goes_on(
     said = run("--questions", "q.jsonl", "--docs", "notes")
 
     assert said.code == 1
-    assert said.err == ""
+    assert said.err == "8 lines of 10 have no answer; each says why in its place.\n"
     first, *broken, last = rows(said)
     assert (first["answer"], last["answer"]) == (ANSWER, "Visitors park behind the mill.")
     assert [row["line"] for row in broken] == [2, 3, 4, 5, 6, 7, 8, 9]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, ServerAway
 from avalan.model.engine import Capability, Logits, State
 from avalan.model.entities import (
     GenerationReport,
@@ -234,6 +234,22 @@ def test_without_probabilities_it_is_held_to_the_options(folder: Path, takes_ids
         None,
         *(["choice", "choice"] if takes_ids else ["schema", "schema"]),
     ]
+
+
+def test_a_server_that_is_away_once_is_asked_as_before(folder: Path) -> None:
+    engine = Served("logprobs", "grammar", alternatives=[alternative("search", 0.9)])
+    chooser = Chooser(served(folder, engine))
+
+    def away(*_: object) -> Iterator[Token]:
+        raise ServerAway("Nobody answers.")
+        yield
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "generate", away)
+        with pytest.raises(ServerAway):
+            chooser.choose(asked(), OPTIONS)
+    assert chooser.choose(asked(), OPTIONS).tolist() == [1.0, 0.0]
+    assert chooser.way == "logprobs"
 
 
 def test_a_model_that_thinks_first_is_held_to_the_options(folder: Path) -> None:

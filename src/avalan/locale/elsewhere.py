@@ -262,7 +262,6 @@ _n("The adapter {path} does not fit the model ({reason}); give a LoRA adapter of
 _n("The address of port {port} on {host} is not this machine's; give one that is, or 0.0.0.0 for all.")
 _n("The agent needs a role, which says who it is; give it with: avalan agent init --role \"You are …\"")
 _n("The answer ended after {num_tokens} tokens, before the {kind} that it was to follow was whole; raise --max-new-tokens, or ask for less.")
-_n("The answer of {name!r} broke off ({reason}); ask again.")
 _n("The attention {name!r} computes on CUDA devices only, and the model is to be on {device!r}; choose the attention 'sdpa', which works there.")
 _n("The attention {name!r} needs the package 'flash-attn', which is not installed; run: pip install flash-attn, or choose the attention 'sdpa', which works without.")
 _n("The base has layers without {names}, so nobody knows how to add one that changes nothing; leave base.layers at 0.")

@@ -12,7 +12,7 @@ from typing import Any
 import openai
 
 from avalan.errors import ModelError
-from avalan.model.engine.remote import explained, found_at, open_client
+from avalan.model.engine.remote import asked, explained, found_at, open_client
 from avalan.model.pieces import Encoding, places
 from avalan.model.prompt import Readings, Tokenizer, is_bracketed
 from avalan.model.service import Service
@@ -40,17 +40,23 @@ class LlamaServer:
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """What `path` answers; raises as `get`."""
         with explained(self.service):
-            answer = self._client.post(path, cast_to=object, body=self._named(body))
+            answer = asked(
+                self._client,
+                lambda client: client.post(path, cast_to=object, body=self._named(body)),
+            )
         return self._checked(answer)
 
     def stream(self, path: str, body: Mapping[str, Any]) -> openai.Stream[Any]:
         """What `path` answers piece by piece; close it. Raises the client's own errors."""
-        return self._client.post(
-            path,
-            cast_to=object,
-            body=self._named(body) | {"stream": True},
-            stream=True,
-            stream_cls=openai.Stream[Any],
+        return asked(
+            self._client,
+            lambda client: client.post(
+                path,
+                cast_to=object,
+                body=self._named(body) | {"stream": True},
+                stream=True,
+                stream_cls=openai.Stream[Any],
+            ),
         )
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from avalan.errors import ModelError
+from avalan.errors import ModelError, ServerAway
 from avalan.model.decode.sampling import logprobs
 from avalan.model.engine import SteppingEngine
 from avalan.model.entities import (
@@ -71,6 +71,8 @@ class Chooser:
             ask = self._by_logprobs if self.way == "logprobs" else self._by_grammar
             try:
                 return ask(messages, options)
+            except ServerAway:
+                raise
             except ModelError:
                 if len(self._ways) == 1:
                     raise

@@ -17,7 +17,7 @@ import pytest
 from avalan import testing
 from avalan.data.mixture import one
 from avalan.data.record_files import read_lines
-from avalan.errors import ConfigurationError, ModelError, TruncatedAnswer
+from avalan.errors import ConfigurationError, ModelError, ServerAway, TruncatedAnswer
 from avalan.model.entities import EngineSettings, GenerationSettings
 from avalan.model.load import open_model
 from avalan.model.nlp.text import TextGenerationModel
@@ -151,11 +151,15 @@ def test_nobody_there_is_said_within_seconds(free_port: Callable[[], int]) -> No
     assert time.monotonic() - began < 5
 
 
-def test_a_silent_server_is_given_up() -> None:
+def test_a_silent_server_is_given_up_after_the_time_that_was_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"ai://local:{silent.getsockname()[1]}/m?timeout=0.2"
-        with pytest.raises(ModelError, match=r"said nothing for 0\.2 s"):
+        with pytest.raises(ServerAway, match=r"said nothing for 0\.2 s"):
             answer(uri)
+        silent.settimeout(0.5)
+        silent.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            silent.accept()  # It was not asked again.
 
 
 def test_a_server_that_ignores_the_schema_is_found_out(serving: Callable[..., Server]) -> None:

@@ -351,7 +351,7 @@ def _answer_all(
 ) -> int:
     """A JSON object for each line, in order; 1 if a line could not be answered."""
     loop = extras.load("avalan.reflection.loop")
-    code = num_told = 0
+    num_told = num_failed = 0
     try:
         with open_index(args, console) as index, open_panel(args, console) as panel:
             for number, question in questions(lines):
@@ -362,10 +362,20 @@ def _answer_all(
                     found, answer = _document(events, trace=args.trace)
                     warn_if_changed(answer, console)
                 except AvalanError as error:
-                    found, code = {"error": str(error), "line": number}, 1
+                    found = {"error": str(error), "line": number}
+                    num_failed += 1
                 console.json(found)
                 num_told += 1
     except KeyboardInterrupt:
         console.note(ngettext("Ended after {n:,} line.", "Ended after {n:,} lines.", num_told))
         raise
-    return code
+    if num_failed:
+        console.note(
+            ngettext(
+                "{n:,} line of {total:,} has no answer; it says why in its place.",
+                "{n:,} lines of {total:,} have no answer; each says why in its place.",
+                num_failed,
+                total=num_told,
+            )
+        )
+    return 1 if num_failed else 0

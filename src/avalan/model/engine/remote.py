@@ -1,21 +1,22 @@
 """Models that others serve, over the OpenAI protocol: messages go out, tokens come back.
 
 The `openai` package speaks it: it is the protocol's own client, and tries again after failures that
-pass. What the protocol has no word for is refused here rather than dropped.
+pass; only a silent server is not asked again. What the protocol has no word for is refused here
+rather than dropped.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import openai
 
 from avalan import extras
-from avalan.errors import ConfigurationError, ModelError
-from avalan.locale import _
+from avalan.errors import ConfigurationError, ModelError, ServerAway
+from avalan.locale import _, _n
 from avalan.model.decode.constraint import cut_short
 from avalan.model.decode.text import StopScanner
 from avalan.model.engine import Capability
@@ -33,7 +34,10 @@ NO_ID = -1
 """The id of a token of which only the text is known."""
 
 _CONNECT_S = 5.0
-_RETRIES = 2
+_RETRIES = 1
+"""After a second attempt."""
+_PASSING = (408, 409, 429)
+"""Statuses below 500 after which a server may be asked again."""
 _MOST_ALTERNATIVES = 20
 _UNKNOWN = ("top_k", "min_p", "repetition_penalty", "regex")
 
@@ -85,15 +89,19 @@ class RemoteEngine:
 
     def _asked(self, request: dict[str, Any]) -> Any:
         """The beginning of an answer; some servers know schemas under an older name."""
-        create = self._client.chat.completions.with_raw_response.create
+
+        def create(client: openai.OpenAI) -> Any:
+            return client.chat.completions.with_raw_response.create(**request)
+
         try:
-            return create(**request)
+            return asked(self._client, create)
         except openai.APIStatusError:
             form = request.get("response_format")
             if form is None:
                 raise
             older = {"type": "json_object", "schema": form["json_schema"]["schema"]}
-            return create(**request | {"response_format": older})
+            request = request | {"response_format": older}
+            return asked(self._client, create)
 
     def close(self) -> None:
         """Close the connections."""
@@ -110,6 +118,27 @@ def open_client(service: Service) -> openai.OpenAI:
     )
 
 
+Answer = TypeVar("Answer")
+
+
+def asked(client: openai.OpenAI, ask: Callable[[openai.OpenAI], Answer]) -> Answer:
+    """What `ask` gets from a client; raises the client's own errors.
+
+    A server that is busy or lost is asked again, as the client does. One that let the time pass is
+    not: three times as long is not what `?timeout=` says, and it may still work on the first.
+    """
+    try:
+        return ask(client.with_options(max_retries=0))
+    except openai.APITimeoutError:
+        raise
+    except openai.APIConnectionError:
+        return ask(client)
+    except openai.APIStatusError as error:
+        if error.status_code < 500 and error.status_code not in _PASSING:
+            raise
+        return ask(client)
+
+
 @contextmanager
 def explained(service: Service, *, begun: bool = False) -> Iterator[None]:
     """Turn what the client raises into sentences, from which the key is gone.
@@ -124,11 +153,13 @@ def explained(service: Service, *, begun: bool = False) -> Iterator[None]:
         yield
     except openai.OpenAIError as error:
         if begun and isinstance(error, openai.APIConnectionError):
-            raise broken_off(type(error).__name__, service) from None
+            raise broken_off(type(error).__name__, service, ServerAway) from None
         raise _sentence(error, service) from None
     except httpx2.ConnectError:
         raise _nobody(service) from None
-    except (httpx2.HTTPError, ValueError) as error:
+    except httpx2.HTTPError as error:
+        raise broken_off(type(error).__name__, service, ServerAway) from None
+    except ValueError as error:
         raise broken_off(type(error).__name__, service) from None
 
 
@@ -140,7 +171,7 @@ def found_at(path: str, client: openai.OpenAI, service: Service) -> object:
     """
     with explained(service):
         try:
-            return client.get(path, cast_to=object)
+            return asked(client, lambda each: each.get(path, cast_to=object))
         except (openai.NotFoundError, openai.APIResponseValidationError):
             return None
 
@@ -309,7 +340,7 @@ def check_end(
 def _sentence(error: openai.OpenAIError, service: Service) -> ModelError:
     status = getattr(error, "status_code", None)
     if isinstance(error, openai.APITimeoutError):
-        return ModelError(
+        return ServerAway(
             "{name!r} said nothing for {seconds:g} s; try later, or wait longer with "
             "?timeout=SECONDS in its URI.",
             name=service.name,
@@ -333,19 +364,18 @@ def _sentence(error: openai.OpenAIError, service: Service) -> ModelError:
     )
 
 
-def _nobody(service: Service) -> ModelError:
-    return ModelError(
+def _nobody(service: Service) -> ServerAway:
+    return ServerAway(
         "Nobody answers at {url} for {name!r}; start the server, or check the address.",
         url=service.base_url,
         name=service.name,
     )
 
 
-def broken_off(reason: str, service: Service) -> ModelError:
+def broken_off(reason: str, service: Service, kind: type[ModelError] = ModelError) -> ModelError:
     """The error of an answer that has no end."""
-    return ModelError(
-        "The answer of {name!r} broke off ({reason}); ask again.", name=service.name, reason=reason
-    )
+    sentence = _n("The answer of {name!r} broke off ({reason}); ask again.")
+    return kind(sentence, name=service.name, reason=reason)
 
 
 def _said(error: openai.OpenAIError) -> str:

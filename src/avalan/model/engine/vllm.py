@@ -25,7 +25,14 @@ from avalan.locale import _
 from avalan.model.adapter import check_fits
 from avalan.model.decode.constraint import cut_short
 from avalan.model.engine import Capability, check_room
-from avalan.model.engine.remote import broken_off, explained, found_at, open_client, take_report
+from avalan.model.engine.remote import (
+    asked,
+    broken_off,
+    explained,
+    found_at,
+    open_client,
+    take_report,
+)
 from avalan.model.entities import (
     EngineSettings,
     GenerationReport,
@@ -75,7 +82,7 @@ class VllmEngine:
             report.constraint, report.enforced_by = settings.constraint, AUTHOR
         request = _request(self._service.model, token_ids, settings)
         with explained(self._service):
-            answer = self._client.completions.create(**request)
+            answer = asked(self._client, lambda each: each.completions.create(**request))
         with explained(self._service, begun=True):
             for chunk in answer:
                 yield from _tokens(chunk, report)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avalan.errors import ModelError
-from avalan.model.engine.remote import explained, open_client
+from avalan.model.engine.remote import asked, explained, open_client
 from avalan.model.nlp.sentence import Kind, Vectors, fingerprint, unit_rows
 from avalan.model.service import Service
 
@@ -38,8 +38,11 @@ class ServedEmbedder:
 
     def _asked(self, texts: Sequence[str]) -> Vectors:
         with explained(self._service):
-            answer = self._client.embeddings.create(
-                model=self._service.model, input=list(texts), encoding_format="float"
+            answer = asked(
+                self._client,
+                lambda client: client.embeddings.create(
+                    model=self._service.model, input=list(texts), encoding_format="float"
+                ),
             )
         rows = [row.embedding for row in sorted(answer.data or (), key=lambda row: row.index)]
         sizes = {len(row) for row in rows}
