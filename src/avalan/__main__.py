@@ -8,9 +8,11 @@ import gc
 import os
 import signal
 import sys
-from typing import Any
+from importlib import import_module
 
-from avalan import extras
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # As in `avalan`: it takes longer than all that is imported here.
+    from typing import Any
 
 INTERRUPTED = 130
 _MANY = 50_000
@@ -32,7 +34,7 @@ def start(module: str) -> int:
     gc.set_threshold(_MANY)
     try:
         _replace(signal.default_int_handler, _leave)
-        loaded = extras.load(module)
+        loaded = import_module(module)
         _replace(_leave, signal.default_int_handler)
         code: int = loaded.main()
     except KeyboardInterrupt:
@@ -42,7 +44,7 @@ def start(module: str) -> int:
     return code
 
 
-def _replace(handler: Any, other: Any) -> None:
+def _replace(handler: "Any", other: "Any") -> None:
     """Let `other` handle Ctrl-C in place of `handler`; whoever else does, or ignores it, stays."""
     if signal.getsignal(signal.SIGINT) == handler:
         signal.signal(signal.SIGINT, other)

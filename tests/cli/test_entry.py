@@ -26,7 +26,7 @@ def python(script: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("module", ["avalan.cli", "avalan.cli.console", "argparse"])
+@pytest.mark.parametrize("module", ["avalan.extras", "avalan.cli", "avalan.cli.console", "typing"])
 def test_ctrl_c_while_the_command_line_loads_is_quiet(module: str) -> None:
     done = python(INTERRUPT_AT.format(module=module) + START + "sys.exit(main())")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
