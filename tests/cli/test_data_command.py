@@ -8,6 +8,8 @@ import pytest
 from avalan.cli import main
 from avalan.data import shards
 from avalan.data.synthesis import load_recipe
+from avalan.reflection.tokens import AVALON
+from avalan.testing import pico_tokenizer
 
 CAPFD = pytest.CaptureFixture[str]
 
@@ -146,10 +148,31 @@ def test_the_document_says_what_counts(made: Path, capfd: CAPFD) -> None:
         assert all(piece["num_tokens"] > 0 for piece in told["pieces"])
 
 
+def test_a_recipe_says_what_counts(made: Path, capfd: CAPFD) -> None:
+    capfd.readouterr()
+    words = ["--num", "20", "--kind", "simple", "--recipe", "avalon-better", "--set"]
+    assert main(["data", "inspect", str(made), *words, "loss.reflection=5"]) == 0
+    lines = [line.split("\t") for line in capfd.readouterr().out.splitlines()]
+    assert {line[1] for line in lines if line[0] == "reflection"} == {"5"}
+
+
+def test_a_tokenizer_of_the_cards_seven_tokens_will_do(
+    made: Path, tmp_path: Path, capfd: CAPFD
+) -> None:
+    pico_tokenizer(tmp_path, special_tokens=AVALON)
+    capfd.readouterr()
+    words = ["--num", "3", "--kind", "simple", "--model", str(tmp_path)]
+    assert main(["data", "inspect", str(made), *words]) == 0
+    assert "reflection\t1\t" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
         (["--num", "0"], 2, "--num is 0"),
+        (["--set", "loss.eos=2"], 2, "--set changes a recipe; name one"),
+        (["--recipe", "reader"], 2, "'reader' trains no language model"),
+        (["--recipe", "avalon", "--set", "loss.reflexion=2"], 2, "reflection"),
         (["--kind", "letters"], 2, "no records of kind 'letters'"),
         (["--model", "nowhere"], 1, "nowhere"),
     ],

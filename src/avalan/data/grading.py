@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from avalan.errors import ModelError
 from avalan.model.prompt import Tokenizer
 from avalan.reflection.record import Record
-from avalan.reflection.render import Kind, render
-from avalan.reflection.tokens import reflection_ids
+from avalan.reflection.render import AnyIds, Kind, render
+from avalan.reflection.tokens import ALL, avalon_ids, reflection_ids
 
 WEIGHTS: Mapping[Kind, float] = {
     "prompt": 0.0, "passage": 0.0, "markup": 0.0, "text": 1.0, "reflection": 1.0, "eos": 1.0,
@@ -31,13 +31,16 @@ class GradedPiece:
 class Grader:
     """Grades records in the tokens of one model."""
 
-    def __init__(self, tokenizer: Tokenizer, weights: Mapping[Kind, float] = WEIGHTS) -> None:
+    def __init__(self, tokenizer: Tokenizer, weights: Mapping[Kind, float] | None = None) -> None:
         """
+        Args:
+            weights: of each kind of piece; None for `WEIGHTS`.
+
         Raises:
-            ModelError: the tokenizer has no reflection tokens, or no end of an answer.
+            ModelError: the tokenizer has the tokens of neither profile, or no end of an answer.
         """
-        self._tokenizer, self._weights = tokenizer, weights
-        self._ids = reflection_ids(tokenizer.token_id)
+        self._tokenizer, self._weights = tokenizer, weights or WEIGHTS
+        self._ids = _ids(tokenizer)
         if not tokenizer.eos_ids:
             raise ModelError("The tokenizer has no token that ends an answer; name another model.")
         self._end_id = min(tokenizer.eos_ids)
@@ -53,3 +56,9 @@ class Grader:
             )
             for piece in render(record, self._tokenizer, self._ids, self._end_id)
         ]
+
+
+def _ids(tokenizer: Tokenizer) -> AnyIds:
+    """Those of all fifteen tokens, or of the seven where it has no more."""
+    has_all = all(tokenizer.token_id(text) is not None for text in ALL)
+    return (reflection_ids if has_all else avalon_ids)(tokenizer.token_id)

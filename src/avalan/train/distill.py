@@ -248,6 +248,8 @@ def _on_policy(
                 max_steps=run.num_steps,
                 per_device_train_batch_size=run.rows_per_step,
                 learning_rate=run.learning_rate,
+                weight_decay=run.weight_decay,
+                max_grad_norm=run.max_grad_norm,
                 max_completion_length=_MOST_TOKENS,
                 save_steps=run.save_steps,
                 save_total_limit=2,

@@ -1,6 +1,7 @@
 """`avalan data inspect`: records as a model is shown them, with the weight of each piece."""
 
 import argparse
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -8,6 +9,7 @@ from typing import Any
 
 from avalan import extras
 from avalan.cli.console import Console
+from avalan.cli.options import load_changed
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
 from avalan.locale import _
@@ -31,6 +33,7 @@ def configure(parser: Parser) -> None:
     parser.examples = (
         "avalan data inspect data --num 3",
         "avalan data inspect data --kind decisions --split validation",
+        "avalan data inspect data --recipe avalon-better --set loss.reflection=5",
     )
     parser.add_argument("folder", metavar="DIR", help=_("a data set of 'avalan data synthesize'"))
     parser.add_argument(
@@ -45,6 +48,18 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--model", default="bundled", metavar="MODEL", help=_("whose tokenizer [bundled]")
     )
+    parser.add_argument(
+        "--recipe",
+        metavar="RECIPE",
+        help=_("show what counts in this training; left out, all that a model says, alike"),
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=_("change a value of the recipe, as loss.reflection=5; may be repeated"),
+    )
     parser.set_defaults(run=run)
 
 
@@ -52,11 +67,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Draw some records, and show them."""
     if args.num < 1:
         raise UsageError("--num is {num}, but it must be at least {least}.", num=args.num, least=1)
+    weights = _weights(args)
     shards = extras.load("avalan.data.shards", extra="data")
     load = extras.load("avalan.model.load")
     folder = load.find_tokenizer_folder(args.model, EngineSettings())
     tokenizer = extras.load("avalan.model.prompt").load_tokenizer(folder)
-    grader = extras.load("avalan.data.grading").Grader(tokenizer)
+    grader = extras.load("avalan.data.grading").Grader(tokenizer, weights)
     found = shards.records(Path(args.folder).expanduser(), args.split)
     pool = list(islice((r for r in found if args.kind in (None, r.source.get("kind"))), _POOL))
     if not pool and args.kind is None:
@@ -86,6 +102,22 @@ def run(args: argparse.Namespace, console: Console) -> int:
             for piece in pieces:
                 console.print(f"{piece.kind}\t{piece.weight:g}\t{piece.text!r}")
     return 0
+
+
+def _weights(args: argparse.Namespace) -> dict[str, float] | None:
+    """What each kind of piece counts in the training that was named; None for none."""
+    if args.recipe is None:
+        if args.set:
+            raise UsageError("--set changes a recipe; name one with --recipe.")
+        return None
+    recipe = load_changed(extras.load("avalan.train.kinds").load_any, args.recipe, args.set)
+    weights = asdict(recipe.loss)
+    if not _STYLES.keys() <= weights.keys():
+        raise UsageError(
+            "The recipe {name!r} trains no language model; name one that does, such as avalon.",
+            name=recipe.name,
+        )
+    return {kind: weights[kind] for kind in _STYLES}
 
 
 def _source(record: Any) -> str:
