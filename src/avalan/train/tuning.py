@@ -50,7 +50,7 @@ from avalan.train.teacher_vectors import check_weights
 from avalan.train.tuning_plan import find_base
 from avalan.train.tuning_recipe import TuningRecipe
 from avalan.train.tuning_rows import Rows, made_rows
-from avalan.train.tuning_tokens import end_of_turn
+from avalan.train.tuning_tokens import end_of_turn, lacking
 from avalan.train.tuning_trainer import TuningTrainer
 
 ADAPTER = "adapter"
@@ -157,7 +157,11 @@ def _begun(
     torch.manual_seed(recipe.run.seed)
     model = _loaded(recipe, folder, uses_cpu=uses_cpu)
     token_ids = new_tokens.prepare(
-        model, tokenizer, _new(recipe, folder), start=recipe.tokens.start, seed=recipe.run.seed
+        model,
+        tokenizer,
+        lacking(recipe.tokens.profile, load_tokenizer(folder)),
+        start=recipe.tokens.start,
+        seed=recipe.run.seed,
     )
     if recipe.base.layers:
         expand(model, recipe.base.layers)
@@ -222,19 +226,14 @@ def steps_of(recipe: TuningRecipe, num_rows: int) -> int:
     return run.num_steps or max(1, round(run.num_epochs * num_rows / run.rows_per_step))
 
 
-def _new(recipe: TuningRecipe, folder: Path) -> list[str]:
-    """The tokens of the recipe's profile that the base lacks."""
-    known = load_tokenizer(folder).added_tokens
-    return [text for text in PROFILES[recipe.tokens.profile] if text not in known]
-
-
 def _tokenizer(recipe: TuningRecipe, folder: Path, out: Path) -> Tokenizer:
     """The run's tokenizer: the base's, with the new tokens."""
     made = out / run_folder.TOKENIZER
     if not made.exists():
         partial = made.with_name(f"{made.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        save_tokenizer(folder, partial, special_tokens=_new(recipe, folder))
+        new = lacking(recipe.tokens.profile, load_tokenizer(folder))
+        save_tokenizer(folder, partial, special_tokens=new)
         partial.replace(made)
     return load_tokenizer(made)
 

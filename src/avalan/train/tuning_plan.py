@@ -18,7 +18,7 @@ from avalan.model.vocabulary import add_tokens
 from avalan.reflection.tokens import PROFILES
 from avalan.train.preference_recipe import PreferenceRecipe
 from avalan.train.tuning_recipe import Base, TuningRecipe
-from avalan.train.tuning_tokens import all_tokens
+from avalan.train.tuning_tokens import all_tokens, lacking
 
 _SAMPLED = 200
 """Records whose tokens are counted."""
@@ -212,8 +212,7 @@ def _steps(recipe: TuningRecipe, folder: Path) -> int:
     if recipe.lessons.texts:
         return _steps_of_texts(recipe, folder)
     place = Path(recipe.lessons.data).expanduser()
-    known = load_tokenizer(folder).added_tokens
-    new = [text for text in PROFILES[recipe.tokens.profile] if text not in known]
+    new = lacking(recipe.tokens.profile, load_tokenizer(folder))
     tokenizer = load_tokenizer(folder, change=lambda text: add_tokens(text, (), new))
     first = islice(read_records(place, "train"), _SAMPLED)
     lengths = [len(each.input_ids) for each in all_tokens(recipe, first, tokenizer)]

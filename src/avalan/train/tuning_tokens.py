@@ -11,7 +11,7 @@ from avalan.reflection import avalon_judge
 from avalan.reflection.reading import prompt_ids
 from avalan.reflection.record import Record
 from avalan.reflection.render import AnyIds, Kind, Piece, render
-from avalan.reflection.tokens import avalon_ids, reflection_ids
+from avalan.reflection.tokens import PROFILES, avalon_ids, reflection_ids
 from avalan.train.tuning_recipe import SYSTEM_PROMPT, Loss, TuningRecipe
 
 
@@ -36,6 +36,11 @@ def ids_of(profile: str, tokenizer: Tokenizer) -> AnyIds | None:
         case "self-rag":
             return reflection_ids(tokenizer.token_id)
     return None
+
+
+def lacking(profile: str, tokenizer: Tokenizer) -> list[str]:
+    """The tokens of a profile that a tokenizer is still to be given."""
+    return [text for text in PROFILES[profile] if text not in tokenizer.added_tokens]
 
 
 def tokens_of(record: Record, pieces: Iterable[Piece], loss: Loss) -> Tokens:
