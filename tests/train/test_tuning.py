@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -354,6 +355,35 @@ def test_rows_may_be_computed_a_few_at_a_time(
         tune(chosen, tmp_path / at_once, unheard, device="cpu")
         found.append([report.loss for report in run_folder.reports(tmp_path / at_once)])
     assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["avalon", "avalon-better", "full"])
+def test_the_head_reads_what_counts_and_the_losses_stay(
+    name: str, recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    linear = torch.nn.functional.linear
+
+    def counting(*given: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+        hidden, weight = (*given, *named.values())[:2]
+        if weight.shape[0] >= 384:  # The vocabulary; no other matrix is so tall.
+            read.append(hidden.numel() // hidden.shape[-1])
+        return linear(*given, **named)
+
+    def no_hook(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(remove=lambda: None)
+
+    losses = []
+    for place, whole in (("some", False), ("all", True)):
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.nn.functional, "linear", counting)
+            if whole:
+                patched.setattr(torch.nn.Module, "register_forward_pre_hook", no_hook)
+            tune(recipe(name), tmp_path / place, unheard, device="cpu")
+        losses.append([report.loss for report in run_folder.reports(tmp_path / place)])
+        num_read, read = sum(read), []
+        assert (num_read >= 4 * 2 * LENGTH) is whole
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 HASTY = {

@@ -93,7 +93,7 @@ class TuningTrainer(RowTrainer):
         weights, targets = inputs["weights"][:, 1:], inputs["input_ids"][:, 1:]
         graded = weights > 0
         read = {name: inputs[name] for name in ("input_ids", "position_ids")}
-        every = logits = _logits(model, read)[graded]
+        every = logits = self._logits(model, read, graded)
         weights, targets = weights[graded], targets[graded]
         if loss.mask_reflection:
             logits = without(every, inputs["is_inside"][:, 1:][graded], self.reflection_ids)
@@ -108,24 +108,42 @@ class TuningTrainer(RowTrainer):
                 kind=loss.divergence,
                 temperature=self.recipe.teacher.temperature,
             )
-        plain = inputs["is_plain"][:, 1:][graded]
-        if loss.kl and self.model.training and bool(plain.any()):
-            base = self._base_logits(model, read)[graded][plain]
+        is_plain = inputs["is_plain"][:, 1:] & graded
+        if loss.kl and self.model.training and bool(is_plain.any()):
+            base = self._base_logits(model, read, is_plain)
             base[:, self.num_old :] = -torch.inf
+            plain = is_plain[graded]
             total = total + loss.kl * kl_sum(logits[plain], base, weights[plain])
         return total, weights.sum()
 
     @torch.no_grad()
-    def _base_logits(self, model: Any, read: dict[str, Tensor]) -> Tensor:
+    def _base_logits(self, model: Any, read: dict[str, Tensor], wanted: Tensor) -> Tensor:
         if self.frozen is not None:
-            return _logits(self.frozen, read)
+            return self._logits(self.frozen, read, wanted)
         inner = self.accelerator.unwrap_model(model)
         was_training = inner.training
         inner.eval()
         with inner.disable_adapter():
-            found = _logits(inner, read)
+            found = self._logits(inner, read, wanted)
         inner.train(was_training)
         return found
+
+    def _logits(self, model: Any, read: dict[str, Tensor], wanted: Tensor) -> Tensor:
+        """The logits of the targets that `wanted` (rows, length - 1) picks, (num, vocab_size).
+
+        The head reads these alone: with a large vocabulary all others would be most of the memory.
+        Without a cache: with one, transformers would let packed records see each other.
+        """
+        head = self.accelerator.unwrap_model(model).get_output_embeddings()
+        hook = None
+        if head is not None and not self.args.torch_compile:  # A compiled one is as it was seen.
+            hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, :-1][wanted],))
+        try:
+            found: Tensor = model(**read, use_cache=False).logits
+        finally:
+            if hook is not None:
+                hook.remove()
+        return found if found.dim() == 2 else found[:, :-1][wanted]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Of what PEFT trains, that alone: it would write a grown embedding as a whole."""
@@ -145,12 +163,3 @@ class TuningTrainer(RowTrainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             loss = self.compute_loss(model, self._prepare_inputs(inputs))
         return loss.detach(), None, None
-
-
-def _logits(model: Any, read: dict[str, Tensor]) -> Tensor:
-    """The logits of each target, (rows, length - 1, vocab_size).
-
-    Without a cache: with one, transformers would let packed records see each other.
-    """
-    found: Tensor = model(**read, use_cache=False).logits
-    return found[:, :-1]
