@@ -78,17 +78,7 @@ def stage_at(stages: tuple[Stage, ...], progress: float) -> Stage:
 
 def record(rng: Random, stage: Stage, *, identifier: str, split: Split = "train") -> Record:
     """A training record of `stage`'s mixture."""
-    kinds = (
-        "lookup",
-        "reading",
-        "decisions",
-        "drill",
-        "simple",
-        "cloze",
-        "copy",
-        "sentences",
-        *GENERAL,
-    )
+    kinds = (*REFLECTIVE, *GENERAL)
     (kind,) = rng.choices(kinds, weights=[getattr(stage, name) for name in kinds])
     made = one(kind, rng, "train", identifier=identifier, split=split)
     if rng.random() < 0.06:
@@ -101,17 +91,26 @@ def one(kind: str, rng: Random, level: Level, *, identifier: str, split: Split) 
     """A record of one kind: a field of `Stage`."""
     if kind in GENERAL:
         return general_record(kind, rng, level, identifier=identifier, split=split)
-    if kind in ("copy", "drill", "lookup"):
-        tabulate = {"copy": copy_record, "drill": drill_record, "lookup": lookup_record}[kind]
-        return tabulate(rng, identifier=identifier, split=split)
-    makers = {
-        "reading": reading_record,
-        "simple": simple_reading_record,
-        "sentences": sentences_record,
-        "cloze": cloze_record,
-        "decisions": decision_record,
-    }
-    return makers[kind](rng, level, identifier=identifier, split=split)
+    return _MAKERS[kind](rng, level, identifier=identifier, split=split)
+
+
+def _at_any_level(make: Callable[..., Record]) -> Callable[..., Record]:
+    """A maker that is told of a level, which strings without meaning do not have."""
+    return lambda rng, _level, **named: make(rng, **named)
+
+
+_MAKERS: dict[str, Callable[..., Record]] = {
+    "lookup": _at_any_level(lookup_record),
+    "reading": reading_record,
+    "decisions": decision_record,
+    "drill": _at_any_level(drill_record),
+    "simple": simple_reading_record,
+    "cloze": cloze_record,
+    "copy": _at_any_level(copy_record),
+    "sentences": sentences_record,
+}
+REFLECTIVE = tuple(_MAKERS)
+"""Kinds of records with reflection tokens. What a row of a seed is hangs on their order."""
 
 
 def pack(

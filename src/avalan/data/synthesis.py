@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from avalan.data.general import GENERAL
-from avalan.data.mixture import one, rng_for
+from avalan.data.mixture import REFLECTIVE, one, rng_for
 from avalan.data.textbook import Textbook
 from avalan.data.textbook_records import (
     claims_maker,
@@ -34,7 +34,6 @@ from avalan.table import check_keys, field_types, read_fields, read_toml
 GENERATOR = 2
 """Raised when the same recipe comes to give other records."""
 
-REFLECTIVE = ("reading", "cloze", "simple", "decisions", "lookup", "copy", "drill", "sentences")
 _OF_BOOK = {
     "textbook": (textbook_maker, "inquiries", "questions.jsonl"),
     "single": (single_maker, "inquiries", "questions.jsonl"),
