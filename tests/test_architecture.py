@@ -145,7 +145,8 @@ def test_only_the_door_calls_the_import_machinery() -> None:
     found = {
         path.relative_to(SOURCES).as_posix() for path in FILES if machinery.search(path.read_text())
     }
-    assert found <= {"extras.py", "__init__.py"}
+    # The way in hears Ctrl-C before the door itself is imported.
+    assert found <= {"extras.py", "__init__.py", "__main__.py"}
 
 
 def test_only_the_door_guards_an_import() -> None:
