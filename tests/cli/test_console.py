@@ -186,6 +186,28 @@ def test_a_full_disk_is_one_sentence() -> None:
         full.close()
 
 
+class Sips(io.RawIOBase):
+    """Takes seven bytes of a write, as a terminal does when a signal comes."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.taken += bytes(data[:7])
+        return min(len(data), 7)
+
+
+def test_a_write_that_is_cut_short_goes_on_without_a_buffer() -> None:
+    sips = Sips()
+    text = "日本 " * 50
+    # As the interpreter makes it with PYTHONUNBUFFERED.
+    Console(stdout=io.TextIOWrapper(sips, encoding="utf-8", write_through=True)).write(text)  # type: ignore[type-var]
+    assert sips.taken.decode() == text
+
+
 def in_bash(command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
 

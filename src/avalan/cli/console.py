@@ -14,7 +14,7 @@ import stat
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from avalan import extras
 from avalan.errors import StateError, reason_of
@@ -313,7 +313,7 @@ def _emit(stream: TextIO | None, text: str) -> None:
             stream.write(text)
         else:
             stream.flush()
-            binary.write(_encoded(text, stream))
+            _write_whole(binary, _encoded(text, stream))
         stream.flush()
     except BrokenPipeError:
         raise
@@ -331,6 +331,16 @@ def _emit(stream: TextIO | None, text: str) -> None:
                 "The output cannot be written ({reason}); write it elsewhere.", reason=reason
             )
         raise StateError(sentence) from None
+
+
+def _write_whole(binary: BinaryIO, data: bytes) -> None:
+    """Write all of it: under PYTHONUNBUFFERED a signal may cut a write short."""
+    rest = memoryview(data)
+    while rest:
+        written = binary.write(rest)
+        if written is None:  # As a buffered stream would say of a reader that is not waited for.
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        rest = rest[written:]
 
 
 def _encoded(text: str, stream: TextIO) -> bytes:
