@@ -28,7 +28,8 @@ from time import perf_counter
 import numpy as np
 
 from avalan.cli.demonstration import topics, write_pages
-from avalan.retrieval.index import MODES, Passage, SyncIndex
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.index import MODES, SyncIndex
 from avalan.retrieval.vectors import Vectors
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "python"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avalan.compress.export import export
+from avalan.compress.export import export, set_apart
 from avalan.compress.fidelity import compare
 from avalan.data import mixture
 from avalan.data.mixture import rng_for
@@ -46,6 +46,7 @@ def main(run: Path) -> None:
             size = (exports[precision] / "model.onnx").stat().st_size / 1e6
             print(f"{precision}: {size:.2f} MB, {fidelity(exports['fp32'], exports[precision])}")
             print(f"{precision} against fp32: {paired(exports['fp32'], exports[precision])}")
+        set_apart(exports[SHIPPED] / "model.onnx")
         install(exports[SHIPPED])
     target = ROOT / "models" / NAME
     shutil.rmtree(target, ignore_errors=True)

@@ -15,8 +15,14 @@ if TYPE_CHECKING:  # As in `avalan`: it takes longer than all that is imported h
     from typing import Any
 
 INTERRUPTED = 130
-_MANY = 50_000
+_MANY = 200_000
 """New objects after which the garbage collector looks for those that nobody needs."""
+_SOON = "4"
+"""OpenBLAS's shortest wait: 2^4 cycles, not 2^26, until a thread without work lets go of its core.
+
+By itself it turns for 30 ms after numpy is imported and after each product, beside the thread that
+has work, and two threads of one core halve each other.
+"""
 
 
 def main() -> int:
@@ -32,6 +38,7 @@ def start(module: str) -> int:
     """Import `module` and run its `main`, quiet about Ctrl-C at any time."""
     # What is imported stays; to look through all of it again and again takes 40 ms.
     gc.set_threshold(_MANY)
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", _SOON)
     try:
         _replace(signal.default_int_handler, _leave)
         loaded = import_module(module)

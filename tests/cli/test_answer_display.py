@@ -21,8 +21,8 @@ from avalan.cli.display.trace import Trace, step
 from avalan.model.entities import Usage
 from avalan.reflection.events import Answer, Citation, Decision, Drafted, Event, Found, Read
 from avalan.reflection.judge import Reading
-from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
+from avalan.retrieval.sentences import around
 
 TEXT = "The greenhouse opens at seven. The beds are watered at six in the evening. Dogs stay out."
 QUOTE = "six in the evening"

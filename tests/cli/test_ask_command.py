@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.cli import main
-from avalan.cli.commands import ask as command
 from avalan.cli.questions import MOST_BYTES, questions
 from avalan.compress.export import export
 from avalan.errors import ConfigurationError
@@ -462,7 +461,7 @@ def test_documents_are_searched_by_meaning_to_the_end_or_not_at_all(
 ) -> None:
     embedded: list[int] = []
     monkeypatch.setattr(SyncIndex, "embed", lambda index: embedded.append(1) or iter(()))
-    monkeypatch.setattr(command, "MOST_EMBEDDED", 2)
+    monkeypatch.setattr("avalan.cli.given.MOST_EMBEDDED", 2)
     words = (BEDS, "--docs", "notes")
     assert "by their words" not in run(*words).err
     assert embedded == [1]

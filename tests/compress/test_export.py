@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from avalan import testing
 from avalan.cli import main
 from avalan.compress.checkpoint import read_weights
-from avalan.compress.export import Precision, export
+from avalan.compress.export import Precision, export, set_apart
 from avalan.compress.fidelity import compare
 from avalan.errors import ConfigurationError, ModelError, StateError
 from avalan.model.engine import SteppingEngine, load_engine
@@ -117,6 +118,23 @@ def test_export_has_its_tokenizer_and_is_the_same_each_time(
     assert (one / "model.onnx").read_bytes() == (two / "model.onnx").read_bytes()
     assert load_tokenizer(one).encode("Hi") == load_tokenizer(pico_folder).encode("Hi")
     assert (one / "generation_config.json").is_file()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_weights_set_apart_are_the_same_weights(
+    pico_folder: Path, tmp_path: Path, precision: Precision
+) -> None:
+    folder = export(pico_folder, tmp_path / "pico", precision=precision).folder
+    whole, size = logits(engine("onnx", folder)), (folder / "model.onnx").stat().st_size
+    set_apart(folder / "model.onnx")
+
+    assert np.array_equal(logits(engine("onnx", folder)), whole)
+    assert (folder / "model.onnx").stat().st_size < size / 4
+    graph = onnx.load(folder / "model.onnx", load_external_data=False).graph
+    places = [
+        {entry.key: entry.value for entry in tensor.external_data} for tensor in graph.initializer
+    ]
+    assert {int(place["offset"]) % 64 for place in places if place} == {0}
 
 
 def changed(folder: Path, to: Path, **config: Any) -> Path:

@@ -53,7 +53,7 @@ LEFT: dict[str, tuple[str, ...]] = {
     # Lists of English words and of tags.
     "reflection/language.py": ("the a ", "der die", "le la", "el la"),
     "reflection/rules.py": ("\\b", "\\d", "^"),
-    "retrieval/chunks.py": ("\nmr mrs",),
+    "retrieval/sentences.py": ("\nmr mrs",),
     "retrieval/dates.py": ("jan", "enero", "janvier"),
     "retrieval/formats/html.py": ("\naddress article",),
     "retrieval/formats/man.py": ("\nAd An",),

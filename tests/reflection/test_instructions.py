@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from avalan.data import textbook
 from avalan.reflection.instructions import GAP, is_order, withheld
-from avalan.retrieval.chunks import sentences
+from avalan.retrieval.sentences import sentences
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "tests" / "data" / "attacks.jsonl"

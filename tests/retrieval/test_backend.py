@@ -20,7 +20,9 @@ from avalan.errors import AvalanError, ConfigurationError, RetrievalError, State
 from avalan.model.nlp.sentence import Kind
 from avalan.retrieval import postgres, postgres_tables, store
 from avalan.retrieval.backend import Embedding, embedded_text
-from avalan.retrieval.index import Added, Dropped, Passage, Replaced, SyncIndex, Unchanged
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.events import Added, Dropped, Replaced, Unchanged
+from avalan.retrieval.index import SyncIndex
 from avalan.retrieval.postgres import PostgresBackend
 from avalan.retrieval.postgres_tables import Address, speaking
 from avalan.retrieval.sqlite import SqliteBackend

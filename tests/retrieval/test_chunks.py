@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avalan.retrieval import chunks
-from avalan.retrieval.chunks import MAX, TARGET, Chunk, around, sentences, split
+from avalan.retrieval.chunks import MAX, TARGET, Chunk, split
 from avalan.retrieval.formats import Cuts
 from avalan.retrieval.headings import HeadingFinder, Layout
+from avalan.retrieval.sentences import Piece, around, sentences
 
 # What documents are made of, the awkward included: several alphabets, line ends, white space of
 # all kinds, marks that combine, and runs longer than a chunk.
@@ -60,7 +61,7 @@ def test_no_other_division_costs_less(shape: list[tuple[int, float]]) -> None:
     """The recursion against every division there is."""
     pieces, start = [], 0
     for length, cut in shape:
-        pieces.append(chunks._Piece(start, start + length, cut if pieces else 0.0))
+        pieces.append(Piece(start, start + length, cut if pieces else 0.0))
         start += length + 1
 
     found = chunks._pack(pieces)

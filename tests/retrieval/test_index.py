@@ -10,17 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from avalan.errors import ConfigurationError, RetrievalError
-from avalan.retrieval import index as index_module
-from avalan.retrieval.index import (
-    Added,
-    Dropped,
-    Event,
-    Passage,
-    Replaced,
-    Skipped,
-    SyncIndex,
-    Unchanged,
-)
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.events import Added, Dropped, Event, Replaced, Skipped, Unchanged
+from avalan.retrieval.index import SyncIndex
 from avalan.retrieval.place import named, names
 
 
@@ -452,7 +444,3 @@ def test_an_index_lies_in_the_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="An index cannot be called"):
         named(name)
-
-
-def test_the_public_names_are_there() -> None:
-    assert all(hasattr(index_module, name) for name in index_module.__all__)

@@ -12,7 +12,8 @@ import pytest
 import avalan.retrieval
 from avalan.errors import ConfigurationError, RetrievalError
 from avalan.retrieval import Index
-from avalan.retrieval.entities import Added, Embedded, Passage
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.events import Added, Embedded
 
 DIMENSION = 64
 

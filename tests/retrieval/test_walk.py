@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avalan.retrieval.documents import Skipped
+from avalan.retrieval.events import Skipped
 from avalan.retrieval.walk import files
 
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 import onnx
+from onnx.external_data_helper import set_external_data
 
 from avalan.compress.checkpoint import read_weights
 from avalan.compress.graph import build_graph
@@ -32,6 +33,9 @@ _MODEL = "model.onnx"
 # A protobuf ends at 2 GiB; larger weights go to a file beside it.
 _WEIGHTS = _MODEL + ".data"
 _LARGEST_FILE = 2**31 - 2**24
+_ALIGNED = 64
+"""Bytes of a cache line, on which a matrix begins in a file that is mapped."""
+_SMALL = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,26 @@ def write_folder(model: onnx.ModelProto, folder: Path, out: Path, copied: Iterab
             (begun / name).parent.mkdir(exist_ok=True)
             (begun / name).write_bytes(content)
         return _save(model, begun / _MODEL)
+
+
+def set_apart(path: Path) -> None:
+    """Move the weights of the ONNX file `path` into a file beside it, where they can be mapped.
+
+    ONNX Runtime then opens the graph in half the time, and hardly holds the interpreter meanwhile:
+    the weights of a single file are parsed and copied under its lock.
+    """
+    model = onnx.load(path)
+    weights = path.with_name(_WEIGHTS)
+    with weights.open("wb") as file:
+        for tensor in model.graph.initializer:
+            content = tensor.raw_data
+            if len(content) < _SMALL:
+                continue
+            file.write(bytes(-file.tell() % _ALIGNED))
+            set_external_data(tensor, weights.name, offset=file.tell(), length=len(content))
+            tensor.ClearField("raw_data")
+            file.write(content)
+    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from avalan.data import worlds
 from avalan.data.noise import as_typed
 from avalan.data.worlds import Fact, Level, WorldPassage
 from avalan.model.entities import Message
-from avalan.reflection.record import LossWeights, Record, RecordPassage, Segment, Split, Support
+from avalan.reflection.judge import Support
+from avalan.reflection.record import LossWeights, Record, RecordPassage, Segment, Split
 
 ABSTENTION = "I don't know: the documents do not say."
 _PLAIN, _MUTE = LossWeights(), LossWeights(text=0.0)

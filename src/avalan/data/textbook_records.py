@@ -9,13 +9,13 @@ from avalan.data.reading import ABSTENTION
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook, words_of
 from avalan.data.worlds import Level
 from avalan.model.entities import Message
+from avalan.reflection.judge import Support
 from avalan.reflection.record import (
     LossWeights,
     Record,
     RecordPassage,
     Segment,
     Split,
-    Support,
 )
 
 _PROMPTS = 0.3

@@ -12,8 +12,8 @@ from avalan.reflection.judge import Judge, Reading
 from avalan.reflection.loop import NUM_LISTED
 from avalan.reflection.matching import best, exact_match, token_f1
 from avalan.retrieval import query
-from avalan.retrieval.chunks import around
 from avalan.retrieval.entities import Passage
+from avalan.retrieval.sentences import around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

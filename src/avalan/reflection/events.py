@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from avalan.model.entities import Grade, Usage
-from avalan.reflection.judge import Reading, Shares
-from avalan.reflection.record import Support
-from avalan.retrieval.chunks import around
-from avalan.retrieval.documents import OffsetsIn
-from avalan.retrieval.entities import Passage
+from avalan.reflection.judge import Reading, Shares, Support
+from avalan.retrieval.entities import OffsetsIn, Passage
+from avalan.retrieval.sentences import around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

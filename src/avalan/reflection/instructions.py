@@ -9,7 +9,7 @@ docs/ask.md.
 
 import re
 
-from avalan.retrieval.chunks import sentences
+from avalan.retrieval.sentences import sentences
 
 GAP = "[…]"
 """What stands where a sentence was withheld."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from avalan.model.entities import GRADES, Grade, Usage
-from avalan.reflection.record import Support
 from avalan.retrieval.entities import Passage
+
+Support = Literal["full", "partial", "none"]
+"""How far a passage bears out what is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

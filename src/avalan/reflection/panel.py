@@ -20,8 +20,16 @@ from avalan.reflection import gates, reserves
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.extent import are_reference
 from avalan.reflection.gates import CombinedGate, FittedGate, Sign
-from avalan.reflection.judge import Draft, Gate, Judge, Memory, Reading, as_support, likeliest
-from avalan.reflection.record import Support
+from avalan.reflection.judge import (
+    Draft,
+    Gate,
+    Judge,
+    Memory,
+    Reading,
+    Support,
+    as_support,
+    likeliest,
+)
 from avalan.reflection.reserves import FittedReserve
 from avalan.reflection.rules import RulesJudge
 from avalan.retrieval.entities import Passage

@@ -9,8 +9,8 @@ from avalan.reflection.calibrate import Calibrator, logit, rescaled
 from avalan.reflection.extent import is_whole_better
 from avalan.reflection.judge import Draft, Reading, Shares, above, as_claim
 from avalan.reflection.rules import coverage, sentence_of
-from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
+from avalan.retrieval.sentences import sentences
 
 _NUMBERING = re.compile(r"^[^\S\n]*(?:[A-Z]\.\d+(?:\.\d+)*\.?|\d+(?:\.\d+)+\.)(?=\s)", re.MULTILINE)
 """Of a section, before its title: 5.1., D.3.4. Without its last full stop 5.1 may be a time."""

@@ -10,7 +10,7 @@ from avalan.model.load import Model
 from avalan.model.nlp.reasoning import find_blocks, find_opened
 from avalan.model.prompt import Tokenizer
 from avalan.reflection.marks import broken
-from avalan.retrieval.chunks import sentences
+from avalan.retrieval.sentences import sentences
 
 _WORTH_KEEPING = 16
 """Tokens that two prompts share, from which on they are read once."""

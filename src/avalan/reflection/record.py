@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args
 from avalan.errors import ConfigurationError
 from avalan.locale import _
 from avalan.model.entities import Message
+from avalan.reflection.judge import Support
 
 SCHEMA = "selfref/1"
 Decision = Literal["retrieve", "none", "continue", "plain"]
 """`plain`: nothing is decided, and no reflection token stands in the record: ordinary text."""
-Support = Literal["full", "partial", "none"]
 Split = Literal["train", "validation", "test"]
 
 

@@ -12,8 +12,8 @@ from avalan.model.entities import Grade, Usage
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.judge import Draft, Reading, Shares, as_claim, certain
 from avalan.retrieval import query
-from avalan.retrieval.chunks import around, sentences
 from avalan.retrieval.entities import Passage
+from avalan.retrieval.sentences import around, sentences
 
 K1, B = 1.2, 0.75
 """BM25's usual constants (Robertson and Zaragoza, 2009)."""

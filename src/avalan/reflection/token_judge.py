@@ -20,8 +20,7 @@ from avalan.reflection.gate import (
     relevance_probability,
     retrieval_probability,
 )
-from avalan.reflection.judge import Draft, Reading, Shares
-from avalan.reflection.record import Support
+from avalan.reflection.judge import Draft, Reading, Shares, Support
 from avalan.reflection.render import EncodedPassage, encode_passage
 from avalan.reflection.tokens import ALL, reflection_ids
 from avalan.retrieval.entities import Passage

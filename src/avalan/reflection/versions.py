@@ -13,11 +13,11 @@ from pathlib import Path
 
 from avalan.errors import RetrievalError
 from avalan.reflection.judge import Reading
-from avalan.retrieval.chunks import around
 from avalan.retrieval.dates import date_of
 from avalan.retrieval.entities import Passage
 from avalan.retrieval.index import SyncIndex
 from avalan.retrieval.ranking import containment, shingles
+from avalan.retrieval.sentences import around
 
 SHARED = 0.1
 """Of the shorter document's runs of four words. In the papers for validation, versions share .15 to

@@ -22,8 +22,8 @@ from avalan.model.generate import generate
 from avalan.model.load import Model
 from avalan.reflection.instructions import withheld
 from avalan.reflection.reading import PrefixReader, fitting, prompt_ids, prompt_of
-from avalan.retrieval.chunks import sentences
 from avalan.retrieval.entities import Passage
+from avalan.retrieval.sentences import sentences
 
 MAX_SENTENCE_TOKENS = 96
 MAX_ANSWER_TOKENS = 256

@@ -5,16 +5,17 @@ same. Adding one is a file with these methods and a row in `place.open_backend`.
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from avalan.retrieval.documents import Document, OffsetsIn
-from avalan.retrieval.entities import DocumentInfo, Passage
+from avalan.retrieval.entities import DocumentInfo, OffsetsIn, Passage
 
-if TYPE_CHECKING:  # Whoever searches by words alone need not wait for numpy.
+if TYPE_CHECKING:  # Whoever searches need not wait for what reads documents, or for numpy.
+    from avalan.retrieval.documents import Document
     from avalan.retrieval.vectors import Vectors
 
 
@@ -80,10 +81,10 @@ class Backend(Protocol):
     def sources_below(self, prefix: str) -> list[tuple[str, str]]:
         """(source, root) of the documents whose source begins with `prefix`, by source."""
 
-    def is_unchanged(self, document: Document, root: str) -> bool:
+    def is_unchanged(self, document: "Document", root: str) -> bool:
         """Whether the document is there with this content; `root` is noted anew."""
 
-    def insert(self, document: Document, root: str) -> int:
+    def insert(self, document: "Document", root: str) -> int:
         """Store a document, found through the folder `root`; how many passages it has."""
 
     def forget(self, source: str) -> bool:
@@ -152,3 +153,8 @@ def embedded_text(source: str, heading: str, text: str) -> str:
     """What an embedder reads of a passage: also the file's name and the headings above it."""
     title = f"{Path(source).stem}: {heading}" if heading else Path(source).stem
     return f"{title}\n{text}"
+
+
+def prefix(folder: str) -> str:
+    """What the path of everything in `folder` begins with."""
+    return folder.rstrip(os.sep) + os.sep

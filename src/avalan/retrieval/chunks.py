@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from avalan.retrieval.formats import Cuts, csv
 from avalan.retrieval.headings import Heading, Trail, follow, title
+from avalan.retrieval.sentences import ITEM, NEWLINE, Piece, sentence_pieces, trimmed
 
 TARGET = 650
 """Characters a chunk should have: about 110 English words."""
@@ -22,31 +23,11 @@ MAX = 1000
 
 _SMALL = 40
 """Characters below which a piece of a paragraph joins a neighbour: too little to decide about."""
-_ITEM, _SENTENCE, _BLANK_LINE, _INSIDE = 0.05, 0.15, 0.1, 1.0
+_BLANK_LINE, _INSIDE = 0.1, 1.0
 """What a cut costs, in units of a chunk that is empty (or twice as long as the target)."""
 
-_NEWLINE = r"(?:\r\n|\r(?!\n)|\n)"
-_BOUNDARY = re.compile(
-    rf"""
-      [.!?…]["'”’»)\]*_`]*(?P<gap>\s+)
-    | (?P<wide>[。！？]["'”’」』）]*)
-    | (?P<blank>{_NEWLINE}[^\S\r\n]*{_NEWLINE}\s*)
-    | (?P<line>{_NEWLINE}[^\S\r\n]*)(?=(?:[-*+•]|\d{{1,3}}[.)]|[A-Za-z]\))\s|\|)
-    """,
-    re.VERBOSE,
-)
-_BLANK = re.compile(rf"{_NEWLINE}[^\S\r\n]*{_NEWLINE}")
-_ITEM_START = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|[A-Za-z]\))\s|\|")
-_CODE_BLANK = re.compile(rf"{_NEWLINE}(?:[^\S\r\n]*{_NEWLINE})+")
-_LINE_END = re.compile(_NEWLINE)
-_LAST_WORD = re.compile(r"(?:^|[\s(\[\"'“‘])([^\s(\[\"'“‘]+)\Z")
-_NUMBERING = re.compile(r"(?:[A-Z]\.)?\d+(?:\.\d+)*")
-"""Of an item or a section, without its last full stop: 3, 5.1, D.3.4"""
-_MARKS_OF_ITEM = ("", "-", "*", "+", "•", "–")
-_NO_SENTENCE_END = """
-mr mrs ms dr prof st sr jr vs e.g i.e cf fig figs sec eq vol pp ed approx dept a.m p.m u.s u.k ph.d
-"""
-_ABBREVIATIONS = frozenset(_NO_SENTENCE_END.split())
+_CODE_BLANK = re.compile(rf"{NEWLINE}(?:[^\S\r\n]*{NEWLINE})+")
+_LINE_END = re.compile(NEWLINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +40,6 @@ class Chunk:
     text: str
     heading: str
     """The headings it stands under, outermost first, as in "Sequences > Lists"; may be empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A part that is never divided; `cut` is what it costs to begin a chunk with it."""
-
-    start: int
-    end: int
-    cut: float
 
 
 def split(
@@ -88,20 +60,9 @@ def split(
     chunks = []
     for start, end, inner in _sections(text, headings):
         above = follow(above, inner)
-        pieces = _fitting(text, _join_small(_sentence_pieces(text, start, end)))
+        pieces = _fitting(text, _join_small(sentence_pieces(text, start, end)))
         chunks += [_chunk(text, span, above) for span in _pack(list(pieces))]
     return chunks
-
-
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Spans of the sentences, list items and other lines of their own, in characters."""
-    return [(piece.start, piece.end) for piece in _sentence_pieces(text, 0, len(text))]
-
-
-def around(text: str, span: tuple[int, int]) -> tuple[int, int]:
-    """The sentences of `text` that `span` lies in, as one span."""
-    touched = [each for each in sentences(text) if each[0] < span[1] and each[1] > span[0]]
-    return min(start for start, _ in [span, *touched]), max(end for _, end in [span, *touched])
 
 
 def _chunk(text: str, span: tuple[int, int], trail: Trail) -> Chunk:
@@ -121,52 +82,6 @@ def _sections(
             start, first = heading.start, number
         position = heading.end
     yield start, len(text), headings[first:]
-
-
-# --- prose ----------------------------------------------------------------------------------
-
-
-def _sentence_pieces(text: str, start: int, end: int) -> Iterator[_Piece]:
-    start, end = _trimmed(text, start, end)
-    cut = 0.0
-    for match in _BOUNDARY.finditer(text, start, end):
-        gap = match.span(match.lastgroup or 0)
-        if match.lastgroup == "wide":
-            gap = (match.end(), match.end())
-        if gap[1] >= end or not _is_boundary(text, match, start):
-            continue
-        yield _Piece(start, gap[0], cut)
-        start, cut = gap[1], _cost(text, *gap)
-    if start < end:
-        yield _Piece(start, end, cut)
-
-
-def _is_boundary(text: str, match: re.Match[str], start: int) -> bool:
-    """Whether a match ends a sentence, and not an abbreviation, an initial or a list number."""
-    if match.lastgroup != "gap" or _BLANK.search(match["gap"]):
-        return True
-    if _ITEM_START.match(text, match.end()) and "\n" in match["gap"]:
-        return True
-    if text[match.end()].islower():
-        return False
-    if match[0][0] != ".":
-        return True
-    word = _LAST_WORD.search(text[max(start, match.start() - 12) : match.start()])
-    if word is None:
-        return True
-    last = word[1]
-    before = text[start : match.start() - len(last)].strip()
-    is_numbering = before in _MARKS_OF_ITEM and _NUMBERING.fullmatch(last) is not None
-    is_initial = len(last) == 1 and last.isupper()
-    return not (is_numbering or is_initial or last.lower() in _ABBREVIATIONS)
-
-
-def _cost(text: str, gap_start: int, gap_end: int) -> float:
-    gap = text[gap_start:gap_end]
-    if _BLANK.search(gap):
-        return 0.0
-    has_newline = "\n" in gap or "\r" in gap
-    return _ITEM if has_newline and _ITEM_START.match(text, gap_end) else _SENTENCE
 
 
 # --- code, tables, logs ---------------------------------------------------------------------
@@ -189,7 +104,7 @@ def _split_at(
 
 def _code_cuts(text: str, headings: Sequence[Heading]) -> dict[int, float]:
     cuts = {match.end(): _BLANK_LINE for match in _CODE_BLANK.finditer(text)}
-    return cuts | {heading.start: _ITEM * (heading.level > 1) for heading in headings}
+    return cuts | {heading.start: ITEM * (heading.level > 1) for heading in headings}
 
 
 def _record_cuts(text: str, _headings: Sequence[Heading]) -> dict[int, float]:
@@ -200,17 +115,17 @@ def _line_cuts(text: str, _headings: Sequence[Heading]) -> dict[int, float]:
     return {match.end(): 0.0 for match in _LINE_END.finditer(text)}
 
 
-def _pieces_between(text: str, cuts: dict[int, float]) -> Iterator[_Piece]:
+def _pieces_between(text: str, cuts: dict[int, float]) -> Iterator[Piece]:
     start, cost = 0, 0.0
     for end in (*sorted(cuts), len(text)):
         if text[start:end].strip():
-            yield _Piece(*_without_blank_lines(text, start, end), cost)
+            yield Piece(*_without_blank_lines(text, start, end), cost)
         start, cost = end, cuts.get(end, 0.0)
 
 
 def _without_blank_lines(text: str, start: int, end: int) -> tuple[int, int]:
     """Trimmed, but for the first line's indentation, which means something in code."""
-    first, end = _trimmed(text, start, end)
+    first, end = trimmed(text, start, end)
     newline = max(text.rfind("\n", start, first), text.rfind("\r", start, first))
     return max(newline + 1, start), end
 
@@ -218,11 +133,11 @@ def _without_blank_lines(text: str, start: int, end: int) -> tuple[int, int]:
 # --- packing --------------------------------------------------------------------------------
 
 
-def _join_small(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
-    held: _Piece | None = None
+def _join_small(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    held: Piece | None = None
     for piece in pieces:
         if held and _belong_together(held, piece):
-            held = _Piece(held.start, piece.end, held.cut)
+            held = Piece(held.start, piece.end, held.cut)
             continue
         if held:
             yield held
@@ -231,22 +146,22 @@ def _join_small(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
         yield held
 
 
-def _belong_together(first: _Piece, second: _Piece) -> bool:
+def _belong_together(first: Piece, second: Piece) -> bool:
     shorter = min(first.end - first.start, second.end - second.start)
     # Across a paragraph's end only scraps: single words, or a heading and a word.
     most = 3 * _SMALL if second.cut else _SMALL
     return shorter < _SMALL and second.end - first.start <= most
 
 
-def _fitting(text: str, pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+def _fitting(text: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
     """The pieces, with those that exceed a chunk divided: at lines, else words, else anywhere."""
     for piece in pieces:
         start, cut = piece.start, piece.cut
         while piece.end - start > MAX:
             end = _last_break(text, start)
-            yield _Piece(*_trimmed(text, start, end), cut)
-            start, cut = _trimmed(text, end, piece.end)[0], _INSIDE
-        yield _Piece(start, piece.end, cut)
+            yield Piece(*trimmed(text, start, end), cut)
+            start, cut = trimmed(text, end, piece.end)[0], _INSIDE
+        yield Piece(start, piece.end, cut)
 
 
 def _last_break(text: str, start: int) -> int:
@@ -263,7 +178,7 @@ def _last_break(text: str, start: int) -> int:
     return latest
 
 
-def _pack(pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
+def _pack(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
     """Spans of the chunks with the least total cost; pieces stay whole and in order.
 
     With `best[i]` the least cost of the first i pieces, the last chunk of the best division
@@ -285,19 +200,10 @@ def _pack(pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
     return _spans(pieces, origin)
 
 
-def _spans(pieces: Sequence[_Piece], origin: Sequence[int]) -> list[tuple[int, int]]:
+def _spans(pieces: Sequence[Piece], origin: Sequence[int]) -> list[tuple[int, int]]:
     spans = []
     end = len(pieces)
     while end:
         spans.append((pieces[origin[end]].start, pieces[end - 1].end))
         end = origin[end]
     return spans[::-1]
-
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space at its ends; empty at `end` where there is nothing else."""
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    while start < end and text[start].isspace():
-        start += 1
-    return start, end

@@ -19,16 +19,14 @@ from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 
 from avalan.errors import MissingExtra, RetrievalError, reason_of
 from avalan.extras import install_command
 from avalan.locale import _
 from avalan.retrieval import encodings
+from avalan.retrieval.entities import OffsetsIn, width
 from avalan.retrieval.formats import Format, format_of
 from avalan.retrieval.headings import Heading, HeadingFinder
-
-OffsetsIn = Literal["file", "extracted"]
 
 BLOCK_CHARS = 1 << 18
 _PIECE_BYTES = 1 << 20
@@ -42,14 +40,6 @@ class Unreadable(RetrievalError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(_("{path} cannot be indexed: {reason}.", path=_shown(path), reason=reason))
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """A file or folder that was passed over."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +179,6 @@ def survey(path: Path) -> Document:
         raise too_large(path, form.max_bytes)
     with _opened(path) as file:
         return _surveyed(path, form, file)
-
-
-def width(text: str, encoding: str) -> int:
-    """Bytes of `text` in `encoding`."""
-    return len(text) if text.isascii() and encoding[:6] != "utf-16" else len(text.encode(encoding))
 
 
 @contextmanager

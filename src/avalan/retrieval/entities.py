@@ -1,8 +1,9 @@
-"""What an index gives: passages, what it knows of a document, and what happened to one."""
+"""What an index gives: passages, and what it knows of a document."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from avalan.retrieval.documents import OffsetsIn, Skipped, width
+OffsetsIn = Literal["file", "extracted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,46 +62,6 @@ class DocumentInfo:
     offsets_in: OffsetsIn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
-    """A document is new in the index."""
-
-    source: str
-    num_passages: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replaced:
-    """A document's file had changed, and so have its passages."""
-
-    source: str
-    num_passages: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unchanged:
-    """A document's file is as it was."""
-
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
-    """A document is no longer in the index, because its folder no longer has it as text."""
-
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded:
-    """Some more passages can be found by their meaning."""
-
-    num_passages: int
-    """How many have got a vector just now."""
-    num_left: int
-    """How many have none yet."""
-
-
-FileEvent = Added | Replaced | Unchanged | Dropped | Skipped
-"""What became of a file."""
-Event = FileEvent | Embedded
+def width(text: str, encoding: str) -> int:
+    """Bytes of `text` in `encoding`."""
+    return len(text) if text.isascii() and encoding[:6] != "utf-16" else len(text.encode(encoding))

@@ -13,44 +13,17 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from avalan import extras
 from avalan.errors import ConfigurationError, RetrievalError
-from avalan.locale import _, _n
-from avalan.retrieval import ranking, store, walk
-from avalan.retrieval.backend import Backend, Embedding, Lexical, Totals
-from avalan.retrieval.documents import Skipped, Unreadable, survey
-from avalan.retrieval.entities import (
-    Added,
-    DocumentInfo,
-    Dropped,
-    Embedded,
-    Event,
-    FileEvent,
-    Passage,
-    Replaced,
-    Unchanged,
-)
+from avalan.locale import _n
+from avalan.retrieval import ranking, store
+from avalan.retrieval.backend import Backend, Embedding, Lexical, Totals, prefix
+from avalan.retrieval.entities import DocumentInfo, Passage
 from avalan.retrieval.place import open_backend
 from avalan.retrieval.sqlite import SqliteBackend
 
-if TYPE_CHECKING:  # Whoever searches by words alone need not wait for what embeds.
+if TYPE_CHECKING:  # Whoever searches waits for nothing that adds, and by words for nothing else.
     from avalan.model.nlp.sentence import Embedder
+    from avalan.retrieval.events import Embedded, FileEvent
     from avalan.retrieval.vectors import Vectors
-
-__all__ = [
-    "MODES",
-    "NO_EMBEDDER",
-    "Added",
-    "DocumentInfo",
-    "Dropped",
-    "Embedded",
-    "Event",
-    "FileEvent",
-    "Mode",
-    "Passage",
-    "Replaced",
-    "Skipped",
-    "SyncIndex",
-    "Unchanged",
-]
 
 Mode = Literal["hybrid", "lexical", "dense"]
 MODES: tuple[Mode, ...] = ("hybrid", "lexical", "dense")
@@ -60,8 +33,6 @@ NO_EMBEDDER = "none"
 _DEFAULT_EMBEDDER = "bundled"
 
 _MOST_PASSAGES = 1_000_000  # SQLite counts in 64 bits; nobody reads more.
-_BATCH = 64
-"""Passages that are embedded and stored at a time."""
 _NUM_LEXICAL, _NUM_DENSE = 300, 200
 """How many passages of each search are fused; whatever is asked for, at least this many."""
 _READ_AT_ONCE = (20, 1000)
@@ -135,7 +106,7 @@ class SyncIndex:
 
     # --- writing ----------------------------------------------------------------------------
 
-    def add(self, paths: Iterable[Path | str]) -> Iterator[FileEvent]:
+    def add(self, paths: Iterable[Path | str]) -> "Iterator[FileEvent]":
         """Bring files and folders into the index, or up to date in it.
 
         Each file is done when its event is read; events that are not read do not happen. Passages
@@ -146,22 +117,17 @@ class SyncIndex:
                 folder holds no text. What was added before it stays.
             StateError: the index cannot be written.
         """
+        adding = extras.load("avalan.retrieval.adding")
         places = [_place(path) for path in paths]
         for place in places:
             self._require(place)
         if not self._rebuild:
-            for place in places:
-                yield from self._add_place(place)
+            yield from adding.add(self._backend, places)
             return
-        before = self._known_sources()
-        with self._backend.anew():
-            for place in places:
-                yield from self._add_place(place)
-            now = set(self._known_sources())
-            yield from (Dropped(source=source) for source in before if source not in now)
+        yield from adding.add_anew(self._backend, places)
         self._rebuild = False
 
-    def embed(self) -> Iterator[Embedded]:
+    def embed(self) -> "Iterator[Embedded]":
         """Give a vector to every passage that has none; each event is a batch that is stored.
 
         Raises:
@@ -186,17 +152,7 @@ class SyncIndex:
             self._backend.use(found)
         elif embedding != found:
             raise self._of_another(embedding, name, embedder.dimension)
-        yield from self._embed_pending(embedder)
-
-    def _embed_pending(self, embedder: "Embedder") -> Iterator[Embedded]:
-        totals = self._backend.totals()  # Counted once: what others add meanwhile is a guess.
-        num_left = totals.num_passages - totals.num_embedded
-        while pending := self._backend.pending(_BATCH):
-            numbers = [number for number, _ in pending]
-            vectors = embedder.embed([text for _, text in pending], kind="passage")
-            self._backend.put_vectors(numbers, vectors)
-            num_left = max(num_left - len(numbers), 0)
-            yield Embedded(num_passages=len(numbers), num_left=num_left)
+        yield from extras.load("avalan.retrieval.adding").embed_pending(self._backend, embedder)
 
     def remove(self, name: str) -> list[str]:
         """Forget the document called `name`, as in `find`, or all below that folder; their sources.
@@ -221,65 +177,6 @@ class SyncIndex:
                 "avalan index remove {index} '{path}'."
             )
         raise RetrievalError(sentence, path=place, index=self.name)
-
-    def _known_sources(self) -> list[str]:
-        return [info.source for info in self.documents()]
-
-    def _add_place(self, place: Path) -> Iterator[FileEvent]:
-        if place.is_dir():
-            yield from self._add_folder(place)
-        else:
-            yield self._add_file(place, root="")
-
-    def _add_folder(self, folder: Path) -> Iterator[FileEvent]:
-        seen: set[str] = set()
-        unlisted: list[str] = []
-        for found in walk.files(folder):
-            if isinstance(found, Skipped):
-                if found.path == str(folder):
-                    raise Unreadable(folder, found.reason)
-                unlisted.append(_prefix(found.path))
-                yield found
-                continue
-            try:
-                yield self._add_file(found, root=str(folder))
-                seen.add(str(found))
-            except Unreadable as error:
-                yield Skipped(path=str(found), reason=error.reason)
-        yield from self._drop_vanished(folder, seen, tuple(unlisted))
-        if not seen and not self._sources_below(folder):
-            raise RetrievalError(
-                "The folder {folder} holds no text that can be indexed; hidden and ignored files "
-                "are passed over, and so are types that 'avalan index add --help' does not name.",
-                folder=folder,
-            )
-
-    def _add_file(self, path: Path, *, root: str) -> Added | Replaced | Unchanged:
-        document = survey(path)
-        if self._backend.is_unchanged(document, root):
-            return Unchanged(source=document.source)
-        with self._backend.writing():
-            if self._backend.is_unchanged(document, root):  # Another writer was here meanwhile.
-                return Unchanged(source=document.source)
-            was_known = self._backend.forget(document.source)
-            num_passages = self._backend.insert(document, root)
-            if not num_passages:
-                raise Unreadable(path, _("it holds no text"))
-        kind = Replaced if was_known else Added
-        return kind(source=document.source, num_passages=num_passages)
-
-    def _drop_vanished(
-        self, folder: Path, seen: set[str], unlisted: tuple[str, ...]
-    ) -> Iterator[Dropped]:
-        for source, root in self._sources_below(folder):
-            if source in seen or source.startswith(unlisted):
-                continue
-            # A subfolder that was named itself may hold what this folder's ignore files hide.
-            was_walked = root and (str(folder) + os.sep).startswith(_prefix(root))
-            if was_walked or not os.path.lexists(source):
-                with self._backend.writing():
-                    self._backend.forget(source)
-                yield Dropped(source=source)
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -402,7 +299,7 @@ class SyncIndex:
         offsets_in, digest, extracted = content
         if offsets_in == "extracted":
             return extracted
-        document = survey(Path(source))
+        document = extras.load("avalan.retrieval.documents").survey(Path(source))
         if document.digest != digest:
             raise RetrievalError(
                 "{path} has changed since it was indexed; run: avalan index add '{path}'",
@@ -464,7 +361,7 @@ class SyncIndex:
         return embedder
 
     def _sources_below(self, folder: Path) -> list[tuple[str, str]]:
-        return self._backend.sources_below(_prefix(str(folder)))
+        return self._backend.sources_below(prefix(str(folder)))
 
 
 def _place(path: Path | str) -> Path:
@@ -478,7 +375,3 @@ def _place(path: Path | str) -> Path:
             "The name {name!r} is not valid Unicode; rename the file or folder.", name=name
         ) from None
     return Path(os.path.abspath(path))
-
-
-def _prefix(folder: str) -> str:
-    return folder.rstrip(os.sep) + os.sep

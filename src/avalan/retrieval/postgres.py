@@ -17,8 +17,8 @@ from psycopg.pq import TransactionStatus
 from avalan.retrieval import postgres_tables as tables
 from avalan.retrieval import query
 from avalan.retrieval.backend import Embedding, Lexical, Totals, embedded_text, most_bm25
-from avalan.retrieval.documents import Document, OffsetsIn
-from avalan.retrieval.entities import DocumentInfo, Passage
+from avalan.retrieval.documents import Document
+from avalan.retrieval.entities import DocumentInfo, OffsetsIn, Passage
 from avalan.retrieval.postgres_tables import Address, speaking
 from avalan.retrieval.rows import blocks
 from avalan.retrieval.scripts import phrases, spaced, without_vowel_signs

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from avalan.retrieval.chunks import split
-from avalan.retrieval.documents import Document, width
+from avalan.retrieval.documents import Document
+from avalan.retrieval.entities import width
 from avalan.retrieval.headings import Trail, follow
 
 Row = tuple[str, str, int, int, str]

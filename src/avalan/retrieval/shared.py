@@ -9,7 +9,8 @@ from typing import Self, TypeVar
 
 from avalan.retrieval import ranking
 from avalan.retrieval.backend import Totals
-from avalan.retrieval.entities import DocumentInfo, Event, Passage
+from avalan.retrieval.entities import DocumentInfo, Passage
+from avalan.retrieval.events import Event
 from avalan.retrieval.index import Mode, SyncIndex
 from avalan.retrieval.place import DEFAULT_INDEX, located
 

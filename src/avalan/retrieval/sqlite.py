@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 from avalan import extras
 from avalan.retrieval import journal, query, store, tables
 from avalan.retrieval.backend import Embedding, Lexical, Totals, embedded_text, most_bm25
-from avalan.retrieval.documents import Document, OffsetsIn
-from avalan.retrieval.entities import DocumentInfo, Passage
+from avalan.retrieval.entities import DocumentInfo, OffsetsIn, Passage
 from avalan.retrieval.scripts import joined
 
 if TYPE_CHECKING:
+    from avalan.retrieval.documents import Document
     from avalan.retrieval.vectors import Matrix, Vectors
 
 # What a word counts in the file's name, in the headings above a passage, and in the passage.
@@ -118,12 +118,12 @@ class SqliteBackend:
         sql = "SELECT source, root FROM documents WHERE substr(source, 1, ?) = ? ORDER BY source"
         return self._all(sql, (len(prefix), prefix))
 
-    def is_unchanged(self, document: Document, root: str) -> bool:
+    def is_unchanged(self, document: "Document", root: str) -> bool:
         """Whether the document is there with this content; `root` is noted anew."""
         with store.speaking(self.place):
             return tables.is_unchanged(self._connection, document, root)
 
-    def insert(self, document: Document, root: str) -> int:
+    def insert(self, document: "Document", root: str) -> int:
         """Store a document, found through the folder `root`; how many passages it has."""
         with store.speaking(self.place):
             return tables.insert(self._connection, document, root)

@@ -3,10 +3,13 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from avalan.retrieval.documents import Document
-from avalan.retrieval.rows import blocks
+from avalan import extras
 from avalan.retrieval.scripts import spaced
+
+if TYPE_CHECKING:  # Whoever searches need not wait for what reads documents.
+    from avalan.retrieval.documents import Document
 
 VERSION = 3
 """Of the tables below, and of how text is cut into chunks and written; another is not read."""
@@ -113,7 +116,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def is_unchanged(connection: sqlite3.Connection, document: Document, root: str) -> bool:
+def is_unchanged(connection: sqlite3.Connection, document: "Document", root: str) -> bool:
     """Whether the document is there with this content; `root` is noted anew."""
     sql = "SELECT root FROM documents WHERE source = ? AND digest = ?"
     row = connection.execute(sql, (document.source, document.digest)).fetchone()
@@ -123,7 +126,7 @@ def is_unchanged(connection: sqlite3.Connection, document: Document, root: str) 
     return row is not None
 
 
-def insert(connection: sqlite3.Connection, document: Document, root: str) -> int:
+def insert(connection: sqlite3.Connection, document: "Document", root: str) -> int:
     """Store a document, found through the folder `root`; how many passages it has."""
     sql = "SELECT rowid FROM passages ORDER BY rowid DESC LIMIT 1"
     last = connection.execute(sql).fetchone()
@@ -140,6 +143,7 @@ def insert(connection: sqlite3.Connection, document: Document, root: str) -> int
     number = connection.execute(_INSERT_DOCUMENT, values).lastrowid
     rowid = first
     name = spaced(document.path.stem)
+    blocks = extras.load("avalan.retrieval.rows").blocks
     for position, (text, rows) in enumerate(blocks(document)):
         if document.offsets_in == "extracted":
             sql = "INSERT INTO extracts VALUES (?, ?, ?)"

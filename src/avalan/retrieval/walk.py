@@ -15,7 +15,7 @@ from typing import Any
 from avalan import extras
 from avalan.errors import reason_of
 from avalan.locale import _
-from avalan.retrieval.documents import Skipped
+from avalan.retrieval.events import Skipped
 from avalan.retrieval.formats import format_of
 
 _KEPT_BY_TOOLS = frozenset({"CVS", "_darcs", "__pycache__", "node_modules"})

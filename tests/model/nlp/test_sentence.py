@@ -15,6 +15,7 @@ import transformers
 
 from avalan import testing
 from avalan.compress.encoder import export_encoder
+from avalan.compress.export import set_apart
 from avalan.errors import ConfigurationError, ModelError
 from avalan.model.entities import EngineSettings
 from avalan.model.nlp.sentence import (
@@ -121,6 +122,16 @@ def test_the_fingerprint_changes_with_the_weights(folder: Path, tmp_path: Path) 
     other = testing.pico_bert(tmp_path / "other", seed=1)
     prints = [open_embedder(str(each)).fingerprint for each in (folder, same, other)]
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_weights_beside_their_graph_count_for_the_fingerprint(tmp_path: Path) -> None:
+    folder = testing.pico_bert(tmp_path / "bert")
+    export_encoder(folder, tmp_path / "onnx")
+    set_apart(tmp_path / "onnx" / "model.onnx")
+    before = open_embedder(str(tmp_path / "onnx")).fingerprint
+    weights = tmp_path / "onnx" / "model.onnx.data"
+    weights.write_bytes(weights.read_bytes()[::-1])
+    assert open_embedder(str(tmp_path / "onnx")).fingerprint != before
 
 
 def test_prompts_are_put_before_texts(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from avalan.retrieval import documents
 from avalan.retrieval.documents import Unreadable, survey
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.events import Added, Skipped
 from avalan.retrieval.formats import FORMATS, format_of
-from avalan.retrieval.index import Added, Passage, Skipped, SyncIndex
+from avalan.retrieval.index import SyncIndex
 
 NAMES = ["a.pdf", "a.docx", "a.epub", "a.ipynb", "a.1", "a.csv", "a.html", "a.rs", "a.jsonl"]
 SHARED = settings(

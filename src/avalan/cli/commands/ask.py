@@ -10,7 +10,6 @@ from typing import Any, get_args
 
 from avalan import extras
 from avalan.cli.arrival import arriving
-from avalan.cli.commands.index_add import note_skipped, note_unnamed, show_reading
 from avalan.cli.console import Console
 from avalan.cli.display import answer as show
 from avalan.cli.display.layout import path_text
@@ -23,14 +22,8 @@ from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
 from avalan.reflection.events import Answer, Citation, Event
 from avalan.reflection.settings import AskSettings, Retrieve, Style, Weights
-from avalan.retrieval.index import NO_EMBEDDER, Skipped, SyncIndex
+from avalan.retrieval.index import NO_EMBEDDER, SyncIndex
 from avalan.retrieval.place import DEFAULT_INDEX, located, named
-
-MAX_NAMED = 5
-"""How many skipped files are named before the rest are only counted."""
-MOST_EMBEDDED = 1000
-"""Passages of documents named with a question that are made searchable by meaning before it is
-answered: a few seconds. A count, for with a time the answer would depend on the machine's load."""
 
 
 def configure(parser: Parser) -> None:
@@ -98,7 +91,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         weights = Weights() if args.weights is None else Weights.parse(args.weights)
     settings = from_args(AskSettings, args, weights=weights)
     if args.model is None:
-        _begin_to_open(from_args(EngineSettings, args))
+        _begin_to_open(args)
     loop = extras.load("avalan.reflection.loop")
     if args.questions is not None:
         with opened(args.questions) as lines:
@@ -121,16 +114,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _begin_to_open(settings: EngineSettings) -> None:
+def _begin_to_open(args: argparse.Namespace) -> None:
     """What the default judges and the search want is read and opened while Python imports."""
-    bundled = extras.load("avalan.model.bundled")
     with suppress(ModelError):  # Whoever wants a model that is missing says so.
-        bundled.look_ahead("reader", "bundled", "embedder")
-        models = bundled.catalogue()
-        open_ahead = extras.load("avalan.model.engine.onnx").open_ahead
-        open_ahead(models["reader"].folder / "model.onnx", settings)
-        # A text is embedded on one core.
-        open_ahead(models["embedder"].folder / "model.onnx", EngineSettings(num_threads=1))
+        models = extras.load("avalan.model.bundled").look_ahead("reader", "bundled", "embedder")
+        judge = extras.load("avalan.model.nlp.judge_onnx")
+        judge.open_ahead(models["reader"].folder, from_args(EngineSettings, args))
+        if args.docs or args.index or named().exists():
+            extras.load("avalan.model.nlp.sentence").open_bundled_ahead(models["embedder"])
 
 
 @contextmanager
@@ -165,52 +156,15 @@ def open_index(
     """The documents that were named, the index that was, the default index, or nothing."""
     if args.docs:
         # Rules compare words, so they have no use for what only means the same.
-        return _temporary(args.docs, NO_EMBEDDER if args.model == "rules" else None, console)
+        embedder = NO_EMBEDDER if args.model == "rules" else None
+        given: AbstractContextManager[SyncIndex]
+        given = extras.load("avalan.cli.given").temporary(args.docs, embedder, console)
+        return given
     if args.index is not None:
         with as_usage():
             place = located(args.index)
         return SyncIndex.open(place)
     return SyncIndex.open(named()) if named().exists() else nullcontext()
-
-
-@contextmanager
-def _temporary(paths: list[str], embedder: str | None, console: Console) -> Iterator[SyncIndex]:
-    num_skipped = 0
-    with SyncIndex.temporary(embedder=embedder) as index:
-        show_reading(paths, console)
-        for count, event in enumerate(index.add(paths), 1):
-            if isinstance(event, Skipped):
-                num_skipped += 1
-                note_skipped(event, num_skipped, MAX_NAMED, console)
-            else:
-                path = path_text(event.source)
-                console.progress(
-                    ngettext("{n} file: {path}", "{n} files: {path}", count, path=path)
-                )
-        note_unnamed(num_skipped, MAX_NAMED, console)
-        if embedder != NO_EMBEDDER:
-            _embed_few(index, console)
-        yield index
-
-
-def _embed_few(index: SyncIndex, console: Console) -> None:
-    """Few documents are searched by meaning too; with many, an answer is not kept waiting."""
-    count = index.totals().num_passages
-    if count > MOST_EMBEDDED:
-        console.note(
-            (_("note"), "yellow"),
-            " ",
-            ngettext(
-                "{n:,} passage is searched by its words alone; to search by meaning too, index the "
-                "documents once, with: avalan index add PATH",
-                "{n:,} passages are searched by their words alone; to search by meaning too, index "
-                "the documents once, with: avalan index add PATH",
-                count,
-            ),
-        )
-        return
-    for event in index.embed():
-        console.progress(ngettext("{n:,} passage left", "{n:,} passages left", event.num_left))
 
 
 def open_panel(args: argparse.Namespace, console: Console) -> Any:

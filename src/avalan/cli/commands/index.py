@@ -8,7 +8,8 @@ from avalan import extras
 from avalan.cli.options import as_usage
 from avalan.cli.parser import Parser
 from avalan.locale import _, _n
-from avalan.retrieval.index import Passage, SyncIndex
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.index import SyncIndex
 from avalan.retrieval.place import DEFAULT_INDEX, located
 
 COMMANDS = {

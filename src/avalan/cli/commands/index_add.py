@@ -17,7 +17,8 @@ from avalan.cli.parser import Parser
 from avalan.errors import AvalanError, UsageError
 from avalan.locale import _, _n, ngettext
 from avalan.retrieval import store, walk
-from avalan.retrieval.index import Dropped, FileEvent, Skipped, SyncIndex, Unchanged
+from avalan.retrieval.events import Dropped, FileEvent, Skipped, Unchanged
+from avalan.retrieval.index import SyncIndex
 
 NOTICED_S = 2.0
 """What takes longer is worth a remark."""

@@ -13,7 +13,8 @@ from avalan.cli.options import whole_number
 from avalan.cli.parser import Parser
 from avalan.errors import UsageError
 from avalan.locale import _, ngettext
-from avalan.retrieval.index import MODES, Passage
+from avalan.retrieval.entities import Passage
+from avalan.retrieval.index import MODES
 
 _INDENT = "   "
 

@@ -2,13 +2,12 @@
 
 import os
 import sys
-from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 from avalan.cli.console import Console
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signs:
+class Signs(NamedTuple):
     """What is drawn with."""
 
     bar: str = "▰▱"
@@ -70,7 +69,7 @@ def signs(*, interactive: bool = True) -> Signs:
     """Those that a terminal's encoding has; a pipe is UTF-8."""
     if interactive:
         try:
-            "".join(astuple(Signs())).encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+            "".join(Signs()).encode(getattr(sys.stdout, "encoding", None) or "utf-8")
         except (UnicodeEncodeError, LookupError):
             return ASCII
     return Signs()

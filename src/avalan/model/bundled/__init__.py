@@ -69,19 +69,20 @@ def catalogue(root: Path = _HERE) -> dict[str, BundledModel]:
         ) from error
 
 
-def look_ahead(*names: str, root: Path = _HERE) -> None:
+def look_ahead(*names: str, root: Path = _HERE) -> dict[str, BundledModel]:
     """Begin to read the files of models that are about to be wanted, beside what else goes on.
 
     Their hashes take 40 ms, in which Python can import modules.
+
+    Raises:
+        ModelError: as `catalogue`, which it returns.
     """
-    try:
-        rows = catalogue(root)
-    except ModelError:
-        return  # Whoever opens one says so.
+    rows = catalogue(root)
     paths = [rows[name].folder / file for name in names for file, _ in rows[name].files]
     thread = threading.Thread(target=_read_all, args=(paths,), daemon=True)
     _ahead.append(thread)
     thread.start()
+    return rows
 
 
 _ahead: list[threading.Thread] = []

@@ -24,9 +24,7 @@ from avalan.errors import ModelError, reason_of
 from avalan.hub.folder import find_onnx_decoder, folder_of
 from avalan.model import bundled
 from avalan.model.entities import EngineSettings
-from avalan.model.load import find_folder
 from avalan.model.prompt import read_json
-from avalan.model.uri import parse_uri
 
 Vectors = NDArray[np.float32]
 Kind = Literal["passage", "query"]
@@ -102,16 +100,28 @@ def open_embedder(name: str = "bundled", settings: EngineSettings | None = None)
         ModelError: there is no such model, it is no embedder, or it cannot be loaded or reached.
     """
     settings = settings or EngineSettings()
-    uri = parse_uri(name)
+    if name == "bundled":  # It needs nothing that finds other models, and whoever asks is waiting.
+        return _load_bundled(name, settings)
+    uri = extras.load("avalan.model.uri").parse_uri(name)
     if not uri.is_local:
         service = extras.load("avalan.model.service").find_service(uri)
         server = extras.load("avalan.model.nlp.sentence_server", extra="remote")
         served: Embedder = server.load(service)
         return served
     if uri.model == "bundled":
-        model = bundled.find(BUNDLED)
-        return load(name, model.folder, settings, hashes=[each for _, each in model.files])
-    return load(name, find_folder(name, settings), settings)
+        return _load_bundled(name, settings)
+    return load(name, extras.load("avalan.model.load").find_folder(name, settings), settings)
+
+
+def open_bundled_ahead(model: bundled.BundledModel) -> None:
+    """Begin to open the graph of the embedder in the box, for `open_embedder("bundled")`."""
+    if path := find_onnx_decoder(model.folder):
+        extras.load("avalan.model.nlp.sentence_onnx").open_ahead(path, EngineSettings())
+
+
+def _load_bundled(name: str, settings: EngineSettings) -> "LocalEmbedder":
+    model = bundled.find(BUNDLED)
+    return load(name, model.folder, settings, hashes=[each for _, each in model.files])
 
 
 def load(
@@ -131,7 +141,9 @@ def load(
     engine, extra = ("onnx", None) if onnx else ("transformers", "transformers")
     module = extras.load(f"avalan.model.nlp.sentence_{engine}", extra=extra)
     encoder = module.load(onnx or folder, settings)
-    files = [onnx] if onnx else sorted(folder.glob("*.safetensors"))
+    # The weights of a graph may lie beside it, as model.onnx.data or model.onnx_data.
+    kept_in = onnx.parent.glob(f"{onnx.name}*") if onnx else folder.glob("*.safetensors")
+    files = sorted(kept_in)
     hashes = hashes or [_sha256(file) for file in (*files, folder / "tokenizer.json")]
     return LocalEmbedder(
         name,

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ModelError
+from avalan.model.engine import onnx
 from avalan.model.engine.cores import physical_cores
-from avalan.model.engine.onnx import open_session
 from avalan.model.entities import EngineSettings
 from avalan.model.nlp.sentence import Encoder, Vectors
 
 _OUTPUTS = ("sentence_embedding", "last_hidden_state", "token_embeddings")
+
+
+def open_ahead(path: Path, settings: EngineSettings) -> None:
+    """Begin to open the encoder in the file `path`, for `load` with `settings`."""
+    onnx.open_ahead(path, _on_one_core(settings))
 
 
 def load(path: Path, settings: EngineSettings) -> Encoder:
@@ -23,7 +28,7 @@ def load(path: Path, settings: EngineSettings) -> Encoder:
         ModelError: ONNX Runtime cannot run it, or it gives no vectors.
     """
     num_workers = settings.num_threads or min(physical_cores(), 8)
-    session = open_session(path, replace(settings, num_threads=1))
+    session = onnx.open_session(path, _on_one_core(settings))
     wanted = {node.name for node in session.get_inputs()}
     given = {node.name for node in session.get_outputs()}
     output = next((name for name in _OUTPUTS if name in given), None)
@@ -45,3 +50,7 @@ def load(path: Path, settings: EngineSettings) -> Encoder:
     # Text by text, each on a core of its own: nothing is padded and everything stays in the cache,
     # and products in 8 bits round a text the same whatever comes with it.
     return Encoder(run=encode, batch_tokens=1, num_workers=num_workers)
+
+
+def _on_one_core(settings: EngineSettings) -> EngineSettings:
+    return replace(settings, num_threads=1)
