@@ -541,6 +541,7 @@ def test_a_question_is_asked_without_the_space_around_it(panel_of: MakePanel) ->
         ("?", {"threshold": float("nan")}, "--threshold is nan"),
         ("?", {"min_confidence": -0.1}, "--min-confidence is -0.1"),
         ("?", {"top_k": 0}, "--top-k is 0, but at least 1"),
+        ("?", {"beams": 0}, "--beams is 0, but at least 1"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_done(

@@ -74,6 +74,10 @@ def check_settings(settings: AskSettings) -> None:
         raise ConfigurationError(
             "--top-k is {top_k}, but at least 1 passage is read.", top_k=settings.top_k
         )
+    if settings.beams < 1:
+        raise ConfigurationError(
+            "--beams is {beams}, but at least 1 draft is kept.", beams=settings.beams
+        )
 
 
 def ask(
