@@ -9,7 +9,6 @@ import pytest
 from avalan.cli import main
 from avalan.errors import ModelError
 from avalan.model import bundled
-from avalan.model.engine import onnx
 from avalan.model.engine.onnx import open_ahead, open_session
 from avalan.model.entities import EngineSettings
 
@@ -27,8 +26,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
         return real(path, *args, **options)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", opening)
-    # What another test began to open and did not want is none of ours.
-    monkeypatch.setattr(onnx, "_ahead", {})
     return found
 
 
