@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from avalan.compress.encoder import export_encoder
+from avalan.compress.export import set_apart
 from avalan.compress.reader import export_reader
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,8 @@ def main(kind: str, run: Path, rank: int | None = None) -> None:
     with tempfile.TemporaryDirectory() as name:
         if kind == "reader":
             size = export_reader(checkpoint, Path(name))
+            # Not the embedder's: the fingerprint of every index is that of its one file.
+            set_apart(Path(name) / "model.onnx")
         else:
             size = export_encoder(checkpoint, Path(name), rank=rank)
         for path in target.rglob("*"):
