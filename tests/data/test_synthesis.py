@@ -10,7 +10,7 @@ from avalan.data import synthesis
 from avalan.data.slots import in_training
 from avalan.data.synthesis import Recipe, Size, drawn, load_recipe, makers, read_mix
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
-from avalan.data.textbook_records import single_maker
+from avalan.data.textbook_records import blanks_maker, near_maker, single_maker
 from avalan.errors import ConfigurationError
 from avalan.reflection.record import Record, from_json, to_json
 
@@ -153,6 +153,59 @@ def test_the_other_page_is_the_likest_of_those_drawn() -> None:
     assert 0.4 < shown.count("p1") / 60 < 0.8
 
 
+LONG = replace(
+    PAGES[1],
+    text="Tea 1 is green. It grows on a hill. You steep it for 3 minutes. It is drunk from a bowl. "
+    "Nobody takes milk. The bowl is warmed before. The leaves are used again.",
+)
+LONG_BOOK = replace(
+    BOOK,
+    pages=(PAGES[0], LONG, PAGES[2]),
+    inquiries=(replace(BOOK.inquiries[0], answers=("3 minutes",)),),
+)
+
+
+def test_a_question_near_its_answer_shows_some_whole_sentences_around_it() -> None:
+    make = near_maker(LONG_BOOK)
+    made = [make(Random(seed), "train", identifier="r", split="train") for seed in range(99)]
+    own = [record for record in made if record.segments[0].span]
+    for record in own:
+        (segment,) = record.segments
+        (page,) = segment.passages
+        assert segment.span is not None
+        assert page.text[slice(*segment.span)] == segment.text == "3 minutes"
+        assert page.text in LONG.text
+        assert page.text[0].isupper()
+        assert page.text.endswith(".")
+    shown = {record.segments[0].passages[0].text for record in own}
+    assert len(shown) > 5
+    assert min(map(len, shown)) < len(LONG.text) / 3
+    others = [record for record in made if not record.segments[0].span]
+    assert {record.segments[0].passages[0].pid for record in others} <= {"p0", "p2"}
+    assert 0.25 < len(others) / len(made) < 0.55
+
+
+def test_parts_of_the_textbooks_sentences_are_asked_for() -> None:
+    make = blanks_maker(LONG_BOOK)
+    made = [make(Random(seed), "train", identifier="r", split="train") for seed in range(99)]
+    absent = [record for record in made if not record.segments[0].passages[0].relevant]
+    assert 0.1 < len(absent) / len(made) < 0.45
+    for record in made:
+        (segment,) = record.segments
+        (page,) = segment.passages
+        assert (segment.span is None) == (not page.relevant) == (segment.support is None)
+        if segment.span is not None:
+            assert page.text[slice(*segment.span)] == segment.text
+            assert segment.text not in record.messages[-1].content
+            assert any(page.text in each.text for each in LONG_BOOK.pages)
+
+
+def test_pages_of_which_nothing_can_be_asked_are_refused() -> None:
+    make = blanks_maker(replace(BOOK, pages=(replace(LONG, text="Tea. Leaves."),)))
+    with pytest.raises(ConfigurationError, match="leave the kind blanks out"):
+        make(Random(0), "train", identifier="r", split="train")
+
+
 def test_the_textbooks_prompts_are_a_decision_each() -> None:
     made = of_the_book("prompts", 200)
     typed = {record.messages[-1].content for record in made}
@@ -172,7 +225,7 @@ def test_the_textbooks_claims_are_graded_and_not_learned() -> None:
     assert (denied.loss.text, denied.loss.reflection) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("kind", ["textbook", "single", "claims", "prompts"])
+@pytest.mark.parametrize("kind", ["textbook", "single", "near", "blanks", "claims", "prompts"])
 def test_without_a_textbook_its_records_are_refused(kind: str) -> None:
     recipe = replace(RECIPE, parts={"selfrag": {kind: 1.0}, "general": {"sums": 1.0}})
     with pytest.raises(ConfigurationError, match="--textbook DIR"):
@@ -184,6 +237,8 @@ def test_without_a_textbook_its_records_are_refused(kind: str) -> None:
     [
         ("textbook", "inquiries", "questions.jsonl"),
         ("single", "inquiries", "questions.jsonl"),
+        ("near", "inquiries", "questions.jsonl"),
+        ("blanks", "pages", "passages.jsonl"),
         ("claims", "claims", "claims.jsonl"),
         ("prompts", "prompts", "prompts.jsonl"),
     ],

@@ -67,6 +67,11 @@ def test_a_record_with_evidence_is_rendered_in_the_order_of_the_loop(
         ("reflection", "[Utility:4]"),
         ("eos", "<|end|>"),
     ]
+    # Nothing of the first page is quoted, and of the second one word; nothing else is a page.
+    of_wrong, of_right = (piece for piece in pieces if piece.kind == "passage")
+    assert of_wrong.quoted == (0, 0)
+    assert tokenizer.decode(of_right.token_ids[slice(*of_right.quoted or ())]) == " six"
+    assert all(piece.quoted is None for piece in pieces if piece.kind != "passage")
 
 
 def test_a_record_from_memory_has_no_passage_and_an_open_one_no_end(
@@ -103,7 +108,10 @@ def test_each_support_has_its_token(
         text="Dogs",
         support=support,  # type: ignore[arg-type]
     )
-    assert told(tokenizer, rendered(tokenizer, ids, segment))[-1] == ("reflection", token)
+    pieces = rendered(tokenizer, ids, segment)
+    assert told(tokenizer, pieces)[-1] == ("reflection", token)
+    # What is said in other words stands at no place of the page.
+    assert all(piece.quoted is None for piece in pieces)
 
 
 @given(data=st.data(), title=st.text(max_size=6))

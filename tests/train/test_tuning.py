@@ -142,6 +142,60 @@ def test_the_words_of_ordinary_text_are_plain(
     assert tokenizer.decode(said) == record.segments[0].text
 
 
+def quoting(num: int) -> list[Record]:
+    """Pages and what is quoted of them."""
+    made = (one("simple", Random(n), "train", identifier=f"q{n}", split="train") for n in range(99))
+    return list(islice((record for record in made if record.segments[0].span), num))
+
+
+def test_what_is_quoted_is_marked_in_its_page(
+    base: Path, recipe: Callable[..., TuningRecipe]
+) -> None:
+    tokenizer = load_tokenizer(base, change=lambda text: add_tokens(text, (), ALL))
+    records = quoting(5)
+    for record, made in zip(records, all_tokens(recipe("full"), records, tokenizer), strict=True):
+        (segment,) = record.segments
+        places = [place for place, mark in enumerate(made.quoted) if mark == 1]
+        said = tokenizer.decode(made.input_ids[slice(places[0], places[-1] + 1)])
+        assert said.strip() == segment.text
+        # The question and what is said are no page.
+        shown = tokenizer.decode(
+            [i for i, mark in zip(made.input_ids, made.quoted, strict=True) if mark >= 0]
+        )
+        assert shown == "".join(
+            "\n".join(part for part in (page.title, page.text) if part) for page in segment.passages
+        )
+
+
+def test_pointing_teaches_the_lower_half_where_the_answer_stands(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    lessons = tmp_path / "quoting.jsonl"
+    lessons.write_text("".join(json.dumps(to_json(record)) + "\n" for record in quoting(3)))
+    shared = {"lessons.data": str(lessons), "run.num_steps": "40", "run.optimizer": "adamw"}
+    found = {}
+    for weight in ("0.0", "1.0"):
+        chosen = recipe("full", **{**shared, "loss.pointing": weight, "loss.kl": "0.0"})
+        folder = tune(chosen, tmp_path / weight, unheard, device="cpu")
+        tokenizer = load_tokenizer(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        full, _partial, none = (
+            model.get_output_embeddings().weight[i]
+            for i in reflection_ids(tokenizer.token_id).support
+        )
+        inside, outside = [], []
+        for made in all_tokens(chosen, quoting(3), tokenizer):
+            with torch.no_grad():
+                read = model(input_ids=torch.tensor([made.input_ids]), output_hidden_states=True)
+            # Two layers: what goes into the second.
+            told = torch.nn.functional.rms_norm(read.hidden_states[1][0], (full.shape[0],))
+            odds = (told @ (full - none)).tolist()
+            inside += [each for each, mark in zip(odds, made.quoted, strict=True) if mark == 1]
+            outside += [each for each, mark in zip(odds, made.quoted, strict=True) if mark == 0]
+        found[weight] = sum(inside) / len(inside) - sum(outside) / len(outside)
+    assert found["1.0"] > found["0.0"] + 1
+
+
 def test_the_cards_prompt_stands_above_what_reflects_alone(
     base: Path, recipe: Callable[..., TuningRecipe]
 ) -> None:
@@ -162,7 +216,8 @@ def test_a_profile_without_tokens_takes_ordinary_text_only(
 
 
 def row(length: int) -> Tokens:
-    return Tokens([7] * length, [1.0] * length, [False] * length, [False] * length)
+    flags = [False] * length
+    return Tokens([7] * length, [1.0] * length, flags, flags, [0] * length)
 
 
 def test_records_are_packed_whole_and_a_longer_one_is_left_out() -> None:
@@ -170,6 +225,7 @@ def test_records_are_packed_whole_and_a_longer_one_is_left_out() -> None:
     assert [sum(made["weights"]) for made in found] == [9, 9]
     assert found[0]["position_ids"] == [0, 1, 2, 3, 0, 1, 2, 3, 4, 0]
     assert found[0]["input_ids"][-1] == 0
+    assert found[0]["quoted"] == [0] * 9 + [-1]
     alone = list(packed(map(row, (4, 5)), row_length=10, pad_id=0, alone=True))
     assert [sum(made["weights"]) for made in alone] == [4, 5]
 
@@ -534,8 +590,17 @@ def test_weights_that_are_spread_over_two_processes_give_the_losses_of_one(
     same_runs(tmp_path)
 
 
-def test_rows_of_a_tied_matrix_are_not_spread(two: Callable[..., Any]) -> None:
-    assert "FSDP cannot spread the rows" in two("avalon-better", SPREAD + TWO, FSDP).stderr
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        ("avalon-better", {}, "FSDP cannot spread the rows"),
+        ("full", {"tokens.profile": "self-rag", "loss.pointing": 1.0}, "set it to 0"),
+    ],
+)
+def test_what_needs_whole_matrices_is_not_spread(
+    name: str, changes: dict[str, Any], sentence: str, two: Callable[..., Any]
+) -> None:
+    assert sentence in two(name, SPREAD + TWO, FSDP, **changes).stderr
 
 
 # --- more layers ----------------------------------------------------------------------------------
@@ -725,6 +790,7 @@ def test_steps_follow_from_epochs_and_the_records_length(
         ({"run.attention": '"flash_attention_2"'}, r"set run\.rows_at_once = 1"),
         ({"change.method": '"rows"', "tokens.profile": '"none"'}, "adds none"),
         ({"base.sha256": '"00"'}, "are not those of the recipe"),
+        ({"loss.pointing": "1.0"}, "needs tokens.profile = 'self-rag'"),
     ],
 )
 def test_what_cannot_be_trained_is_a_sentence(

@@ -6,7 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avalan.train.tuning_losses import cross_entropy_sum, divergence_sum, kl_sum, without
+from avalan.train.tuning_losses import (
+    cross_entropy_sum,
+    divergence_sum,
+    kl_sum,
+    pointing_sum,
+    without,
+)
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -92,3 +98,15 @@ def test_a_teacher_is_no_distance_from_itself_at_its_temperature(kind: str) -> N
     ids, logprobs = topped(logits / 2.0, 3)
     found = divergence_sum(logits, ids, logprobs, torch.ones(6), kind=kind, temperature=2.0)
     assert float(found) == pytest.approx(0, abs=1e-5)
+
+
+def test_where_the_answer_stands_by_hand() -> None:
+    # (3, 4) and (6, 8) have one direction, (3, 4) / sqrt(12.5), of which the rows' difference takes
+    # the first part: log-odds of .8485 for either, of which one is right.
+    hidden = torch.tensor([[3.0, 4.0], [6.0, 8.0]])
+    yes, no = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 1.0])
+    found = pointing_sum(hidden, yes, no, torch.tensor([1, 0]))
+    odds = 3 / math.sqrt(12.5)
+    expected = math.log1p(math.exp(-odds)) + math.log1p(math.exp(odds))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert float(pointing_sum(hidden[:0], yes, no, torch.tensor([], dtype=torch.int8))) == 0

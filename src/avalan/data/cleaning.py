@@ -25,8 +25,8 @@ Reason = Literal["repeated", "alike", "tested"]
 
 SIMILAR = 0.8
 """Jaccard similarity of runs of five characters from which on two questions are nearly the same."""
-_LIKENED = tuple(kind for kind in WRITTEN if kind not in ("single", "prompts"))
-"""Those come again on purpose: a question over another page, a prompt as another hand types it."""
+_LIKENED = tuple(kind for kind in WRITTEN if kind in ("textbook", "claims"))
+"""The others come again on purpose: a question over other text, a prompt in another hand."""
 _PERMUTATIONS = 128
 _CHARACTERS = 5
 _FIELDS = ("prompt", "question", "text")

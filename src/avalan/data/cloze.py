@@ -56,29 +56,51 @@ def cloze_record(rng: Random, level: Level, *, identifier: str, split: Split) ->
     page = worlds.passage(rng, level)
     absent = rng.random() < 0.25
     found = _gap(worlds.passage(rng, level) if absent else page, rng)
-    while found is None or (absent and _overlap(_content(found.question), page.text) > 0.5):
+    while found is None or (absent and shares_words(found.question, page.text)):
         page = worlds.passage(rng, level)
         found = _gap(worlds.passage(rng, level) if absent else page, rng)
-    passage = RecordPassage(pid="c:0", title=page.title, text=page.text, relevant=not absent)
-    if absent:
+    shown = RecordPassage(pid="c:0", title=page.title, text=page.text, relevant=not absent)
+    return gap_record(
+        found.question,
+        shown,
+        None if absent else found.span,
+        identifier=identifier,
+        split=split,
+        source={"dataset": "cloze", "domain": page.domain.name},
+        rng=rng,
+    )
+
+
+def gap_record(
+    question: str,
+    passage: RecordPassage,
+    span: tuple[int, int] | None,
+    *,
+    identifier: str,
+    split: Split,
+    source: dict[str, str],
+    rng: Random,
+) -> Record:
+    """A question, as somebody types it, and its answer in the passage; without `span` none is."""
+    if span is None:
         segment = Segment(decision="retrieve", passages=(passage,), text=ABSTENTION)
     else:
         segment = Segment(
             decision="retrieve",
             passages=(passage,),
-            text=page.text[slice(*found.span)],
-            span=found.span,
+            text=passage.text[slice(*span)],
+            span=span,
             support="full",
-            cite=("c:0",),
+            cite=(passage.pid,),
         )
     return Record(
         id=identifier,
-        messages=(Message(role="user", content=as_typed(found.question, rng)),),
+        messages=(Message(role="user", content=as_typed(question, rng)),),
         segments=(segment,),
-        utility=1 if absent else 5,
-        answers=() if absent else (page.text[slice(*found.span)],),
+        utility=1 if span is None else 5,
+        answers=() if span is None else (passage.text[slice(*span)],),
         split=split,
-        source={"dataset": "cloze", "domain": page.domain.name},
+        source=source,
     )
 
 
@@ -89,6 +111,11 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         start += len(match.group()) - len(match.group().lstrip())
         if start < end:
             yield start, end
+
+
+def shares_words(question: str, text: str) -> bool:
+    """Whether `text` has more than half of what a question is about, and may answer it."""
+    return _overlap(_content(question), text) > 0.5
 
 
 def _gap(page: WorldPassage, rng: Random) -> Gap | None:

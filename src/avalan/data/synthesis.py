@@ -20,7 +20,9 @@ from avalan.data.general import GENERAL
 from avalan.data.mixture import REFLECTIVE, one, rng_for
 from avalan.data.textbook import Textbook
 from avalan.data.textbook_records import (
+    blanks_maker,
     claims_maker,
+    near_maker,
     prompts_maker,
     single_maker,
     textbook_maker,
@@ -37,13 +39,16 @@ GENERATOR = 2
 _OF_BOOK = {
     "textbook": (textbook_maker, "inquiries", "questions.jsonl"),
     "single": (single_maker, "inquiries", "questions.jsonl"),
+    "near": (near_maker, "inquiries", "questions.jsonl"),
+    "blanks": (blanks_maker, "pages", "passages.jsonl"),
     "claims": (claims_maker, "claims", "claims.jsonl"),
     "prompts": (prompts_maker, "prompts", "prompts.jsonl"),
 }
 """Of what was written one by one: who makes it of which part of a textbook, in which file."""
 WRITTEN = tuple(_OF_BOOK)
 """Kinds of records: made of invented worlds, ordinary text, and what was written one by one (the
-textbook's questions and prompts; its questions over one page each; its claims; its prompts)."""
+textbook's questions and prompts; its questions over one page each, or over some sentences of it;
+parts of its sentences asked for; its claims; its prompts)."""
 KINDS = (*REFLECTIVE, *GENERAL, *WRITTEN)
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
+from avalan.data.cloze import gap, gap_record, sentences, shares_words
 from avalan.data.noise import as_keyed, as_typed
 from avalan.data.reading import ABSTENTION
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook, words_of
 from avalan.data.worlds import Level
+from avalan.errors import ConfigurationError
 from avalan.model.entities import Message
 from avalan.reflection.judge import Support
 from avalan.reflection.record import (
@@ -22,6 +24,12 @@ _PROMPTS = 0.3
 """Share of the records that are decisions alone."""
 _OTHER = 0.4
 """Share of the questions over one page that is not theirs."""
+_ABSENT = 0.25
+"""Share of the cloze questions that their page does not answer."""
+_ATTEMPTS = 1_000
+"""Sentences that are looked at for one cloze question; every textbook of ours needs fewer."""
+_MOST_BESIDE = 4
+"""Sentences that are shown before the answer's at most, and after it."""
 _LIKENED = 20
 """Pages of which the likest is taken."""
 
@@ -72,6 +80,67 @@ def single_maker(book: Textbook) -> Callable[..., Record]:
         return _answered(elsewhere, (likest,), identifier, split)
 
     return make
+
+
+def near_maker(book: Textbook) -> Callable[..., Record]:
+    """Makes records of a question over a few sentences of one page: those around its answer, or
+    some of a page that is like it.
+
+    They cost a fraction of a whole page's tokens, and no two of them are the same.
+    """
+    whole = single_maker(book)
+
+    def make(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+        record = whole(rng, level, identifier=identifier, split=split)
+        (segment,) = record.segments
+        (page,) = segment.passages
+        start, end = _excerpt(page.text, segment.span, rng)
+        span = segment.span and (segment.span[0] - start, segment.span[1] - start)
+        shown = replace(page, text=page.text[start:end])
+        return replace(record, segments=(replace(segment, passages=(shown,), span=span),))
+
+    return make
+
+
+def blanks_maker(book: Textbook) -> Callable[..., Record]:
+    """Makes cloze records over a few sentences of a page; a quarter asks for another page's."""
+
+    def make(rng: Random, level: Level, *, identifier: str, split: Split) -> Record:
+        absent = rng.random() < _ABSENT
+        for _attempt in range(_ATTEMPTS):
+            page, other = rng.choice(book.pages), rng.choice(book.pages)
+            text = page.text[slice(*_excerpt(page.text, None, rng))]
+            found = gap(other.text if absent else text, (), rng)
+            if found is None or (absent and shares_words(found.question, text)):
+                continue
+            return gap_record(
+                found.question,
+                RecordPassage(pid=page.id, title=page.title, text=text, relevant=not absent),
+                None if absent else found.span,
+                identifier=identifier,
+                split=split,
+                source={"dataset": "textbook", "id": page.id},
+                rng=rng,
+            )
+        raise ConfigurationError(
+            "The textbook's training pages have no sentences of which parts can be asked for; "
+            "leave the kind blanks out, or add pages."
+        )
+
+    return make
+
+
+def _excerpt(text: str, span: tuple[int, int] | None, rng: Random) -> tuple[int, int]:
+    """Some sentences of `text` that follow each other, those that `span` lies in among them."""
+    places = list(sentences(text))
+    within = [
+        i for i, (start, end) in enumerate(places) if span and start < span[1] and end > span[0]
+    ]
+    if not within:
+        within = [rng.randrange(len(places))]
+    first = max(0, within[0] - rng.randrange(_MOST_BESIDE + 1))
+    last = min(len(places) - 1, within[-1] + rng.randrange(_MOST_BESIDE + 1))
+    return places[first][0], places[last][1]
 
 
 def claims_maker(book: Textbook) -> Callable[..., Record]:

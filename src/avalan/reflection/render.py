@@ -40,6 +40,9 @@ class Piece:
     kind: Kind
     weight: float = 1.0
     """What the record's own loss makes of them, beside the weight of their kind."""
+    quoted: tuple[int, int] | None = None
+    """Of a passage that somebody quotes or finds nothing in: the range of its tokens that are
+    said afterwards, which is empty where none are. None of anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def _segment(segment: Segment, encoder: TextEncoder, ids: ReflectionIds) -> list
         return pieces
     if segment.span is not None and encoded is not None:
         first, last = encoded.tokens_of(*segment.span)
+        pieces[-3] = replace(pieces[-3], quoted=(first, last))
         pieces.append(Piece(encoded.token_ids[first:last], "text"))
     else:
         pieces.append(_text(segment, encoder))
@@ -135,7 +139,7 @@ def _passage(passage: RecordPassage, encoded: EncodedPassage, ids: ReflectionIds
     judgement = ids.relevant if passage.relevant else ids.irrelevant
     return [
         Piece((ids.paragraph,), "markup"),
-        Piece(encoded.token_ids, "passage"),
+        Piece(encoded.token_ids, "passage", quoted=None if passage.relevant else (0, 0)),
         Piece((ids.paragraph_end,), "markup"),
         Piece((judgement,), "reflection"),
     ]

@@ -32,7 +32,7 @@ from avalan.model.adapter import NEW_ROWS
 from avalan.model.engine.new_rows import is_tied, save_rows
 from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.model.vocabulary import save_tokenizer
-from avalan.reflection.tokens import PROFILES
+from avalan.reflection.tokens import PROFILES, reflection_ids
 from avalan.train import new_tokens, run_folder
 from avalan.train.new_layers import expand
 from avalan.train.optimizer import has_bf16
@@ -136,6 +136,8 @@ def tune(
     trainer.reflection_ids = [
         tokenizer.added_tokens[text] for text in PROFILES[recipe.tokens.profile]
     ]
+    if recipe.loss.pointing:
+        trainer.support_ids = reflection_ids(tokenizer.token_id).support
     train_to_end(trainer, out, progress, tell)
     whole = trainer.gathered()
     if state.is_main_process:
@@ -182,7 +184,12 @@ def widen(model: Any, context_length: int) -> None:
 
 
 def _check_spread(trainer: TuningTrainer) -> None:
-    """Raise ConfigurationError where FSDP cannot spread what PEFT made."""
+    """Raise ConfigurationError where FSDP cannot spread what is wanted."""
+    if trainer.is_fsdp_enabled and trainer.recipe.loss.pointing:
+        raise ConfigurationError(
+            "FSDP keeps the head's rows apart, which loss.pointing reads; set it to 0, or use "
+            "several processes without FSDP."
+        )
     change, config = trainer.recipe.change, trainer.model.config
     learns_rows = change.method == "rows" or (
         change.method == "lora" and change.embeddings == "rows"

@@ -100,3 +100,21 @@ def kl_sum(logits: Tensor, base: Tensor, weights: Tensor) -> Tensor:
     # Where the base says nothing, nothing is missed: 0 · log 0 is 0.
     each = torch.where(theirs == -torch.inf, 0.0, theirs.exp() * (theirs - ours)).sum(dim=-1)
     return (each * weights).sum()
+
+
+def pointing_sum(hidden: Tensor, yes: Tensor, no: Tensor, quoted: Tensor) -> Tensor:
+    """Σ binary cross-entropy in nats of telling, at each token of a passage, whether the answer
+    repeats it.
+
+    Read as by the head at its end (nostalgebraist, 2020, "Interpreting GPT: the logit lens"): the
+    vector without its length, against the rows of two tokens. What is told half the way up can be
+    attended to from there on, when the answer is said.
+
+    Args:
+        hidden: between two layers, (num_tokens, hidden_size).
+        yes, no: rows of the head, (hidden_size,).
+        quoted: (num_tokens,), 1 where the answer repeats the token, else 0.
+    """
+    read = F.rms_norm(hidden.float(), hidden.shape[-1:])
+    logits = read @ (yes - no).float()
+    return F.binary_cross_entropy_with_logits(logits, quoted.float(), reduction="sum")

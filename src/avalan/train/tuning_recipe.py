@@ -124,6 +124,9 @@ class Loss:
     """Of the divergence from the teacher, in nats, beside their cross-entropy."""
     divergence: str = "forward"
     """forward, KL(teacher ‖ model); reverse, KL(model ‖ teacher); or jsd, between them."""
+    pointing: float = 0.0
+    """Of a passage's token, beside all others: half the way up, each is to tell whether the answer
+    repeats it. Needs the profile self-rag."""
     mask_reflection: bool = False
     """Inside a text, where no reflection token may be said, none competes with the words."""
 
@@ -225,7 +228,17 @@ _RANGES: dict[str, tuple[float, float]] = {
     "change.dropout": (0, 0.99),
     **{
         f"loss.{key}": (0, 1_000)
-        for key in ("prompt", "passage", "markup", "text", "reflection", "eos", "kl", "teacher")
+        for key in (
+            "prompt",
+            "passage",
+            "markup",
+            "text",
+            "reflection",
+            "eos",
+            "kl",
+            "teacher",
+            "pointing",
+        )
     },
 }
 _CHOICES = {
@@ -267,6 +280,11 @@ def _check(recipe: TuningRecipe) -> None:
         raise ConfigurationError(
             "An adapter leaves its base's configuration alone, so base.context_length needs "
             "change.method = 'full'."
+        )
+    if recipe.loss.pointing and recipe.tokens.profile != "self-rag":
+        raise ConfigurationError(
+            "Where an answer stands is told by tokens of support, so loss.pointing needs "
+            "tokens.profile = 'self-rag'."
         )
     if recipe.change.method == "rows" and recipe.tokens.profile == "none":
         raise ConfigurationError(

@@ -29,6 +29,7 @@ _COLUMNS = {
     "weights": np.float32,
     "is_plain": np.bool_,
     "is_inside": np.bool_,
+    "quoted": np.int8,
 }
 _COUNTS = "rows.json"
 _OPEN = 32
@@ -58,7 +59,7 @@ def packed(
             row = _empty()
             rows.append(row)
         row["position_ids"] += range(num)
-        for name in ("input_ids", "weights", "is_plain", "is_inside"):
+        for name in ("input_ids", "weights", "is_plain", "is_inside", "quoted"):
             row[name] += getattr(each, name)
         if len(rows) > (0 if alone else _OPEN):
             fullest = max(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
@@ -73,7 +74,11 @@ def _empty() -> dict[str, list[Any]]:
 
 def _padded(row: dict[str, list[Any]], length: int, pad_id: int) -> dict[str, list[Any]]:
     num = length - len(row["input_ids"])
-    filling = {"input_ids": [pad_id] * num, "position_ids": list(range(num))}
+    filling = {
+        "input_ids": [pad_id] * num,
+        "position_ids": list(range(num)),
+        "quoted": [-1] * num,
+    }
     return {name: values + filling.get(name, [0] * num) for name, values in row.items()}
 
 

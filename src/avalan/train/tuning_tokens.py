@@ -26,6 +26,8 @@ class Tokens:
     """Whether it is said in a record without reflection."""
     is_inside: list[bool]
     """Whether it stands inside a text, where no reflection token could."""
+    quoted: list[int]
+    """Of a passage's tokens, 1 where the answer repeats it and 0 where not; -1 of all others."""
 
 
 def ids_of(profile: str, tokenizer: Tokenizer) -> AnyIds | None:
@@ -46,7 +48,7 @@ def lacking(profile: str, tokenizer: Tokenizer) -> list[str]:
 def tokens_of(record: Record, pieces: Iterable[Piece], loss: Loss) -> Tokens:
     """The tokens of a rendered record, each with what it counts."""
     by_kind = cast("dict[Kind, float]", asdict(loss))
-    made = Tokens([], [], [], [])
+    made = Tokens([], [], [], [], [])
     for piece in pieces:
         length = len(piece.token_ids)
         is_text = piece.kind == "text"
@@ -55,6 +57,9 @@ def tokens_of(record: Record, pieces: Iterable[Piece], loss: Loss) -> Tokens:
         made.is_plain.extend([is_text and record.is_plain] * length)
         # Before a text's first token a decision may come; between its others none may.
         made.is_inside.extend([is_text and place > 0 for place in range(length)])
+        first, last = piece.quoted or (0, 0)
+        outside = -1 if piece.quoted is None else 0
+        made.quoted.extend([1 if first <= place < last else outside for place in range(length)])
     # Nothing predicts the first token.
     made.weights[0] = 0.0
     return made
@@ -88,7 +93,8 @@ def text_tokens(
         for start in range(0, len(token_ids), row_length):
             part = token_ids[start : start + row_length]
             num = len(part)
-            yield Tokens(part, [0.0, *[weight] * (num - 1)], [True] * num, [True] * num)
+            weights = [0.0, *[weight] * (num - 1)]
+            yield Tokens(part, weights, [True] * num, [True] * num, [-1] * num)
 
 
 class _AsAsked:

@@ -15,7 +15,13 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from avalan.locale import _
 from avalan.train.optimizer import MuonWithAdamW, scheduled
 from avalan.train.pretrain import RowTrainer
-from avalan.train.tuning_losses import cross_entropy_sum, divergence_sum, kl_sum, without
+from avalan.train.tuning_losses import (
+    cross_entropy_sum,
+    divergence_sum,
+    kl_sum,
+    pointing_sum,
+    without,
+)
 from avalan.train.tuning_recipe import TuningRecipe
 from avalan.train.tuning_rows import TAUGHT
 
@@ -27,6 +33,8 @@ class TuningTrainer(RowTrainer):
     num_old: int
     """Tokens that the base has."""
     reflection_ids: Sequence[int] = ()
+    support_ids: Sequence[int] = ()
+    """Of full, partial and no support, where the profile has them."""
     frozen: Any = None
     """The base, where the model is trained as a whole and its loss wants one."""
 
@@ -93,7 +101,9 @@ class TuningTrainer(RowTrainer):
         weights, targets = inputs["weights"][:, 1:], inputs["input_ids"][:, 1:]
         graded = weights > 0
         read = {name: inputs[name] for name in ("input_ids", "position_ids")}
-        every = logits = self._logits(model, read, graded)
+        points = bool(loss.pointing) and self.model.training
+        every, layers = self._read(model, read, graded, layers=points)
+        logits = every
         weights, targets = weights[graded], targets[graded]
         if loss.mask_reflection:
             logits = without(every, inputs["is_inside"][:, 1:][graded], self.reflection_ids)
@@ -108,6 +118,8 @@ class TuningTrainer(RowTrainer):
                 kind=loss.divergence,
                 temperature=self.recipe.teacher.temperature,
             )
+        if points:
+            total = total + loss.pointing * self._pointed(model, layers, inputs["quoted"])
         is_plain = inputs["is_plain"][:, 1:] & graded
         if loss.kl and self.model.training and bool(is_plain.any()):
             base = self._base_logits(model, read, is_plain)
@@ -115,6 +127,13 @@ class TuningTrainer(RowTrainer):
             plain = is_plain[graded]
             total = total + loss.kl * kl_sum(logits[plain], base, weights[plain])
         return total, weights.sum()
+
+    def _pointed(self, model: Any, layers: Sequence[Tensor], quoted: Tensor) -> Tensor:
+        """What half of the layers know of the answer's place, against where it is."""
+        head = self.accelerator.unwrap_model(model).get_output_embeddings().weight
+        full, _partial, none = (head[token_id] for token_id in self.support_ids)
+        asked = quoted >= 0
+        return pointing_sum(layers[len(layers) // 2][asked], full, none, quoted[asked])
 
     @torch.no_grad()
     def _base_logits(self, model: Any, read: dict[str, Tensor], wanted: Tensor) -> Tensor:
@@ -129,7 +148,13 @@ class TuningTrainer(RowTrainer):
         return found
 
     def _logits(self, model: Any, read: dict[str, Tensor], wanted: Tensor) -> Tensor:
-        """The logits of the targets that `wanted` (rows, length - 1) picks, (num, vocab_size).
+        return self._read(model, read, wanted)[0]
+
+    def _read(
+        self, model: Any, read: dict[str, Tensor], wanted: Tensor, *, layers: bool = False
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """The logits of the targets that `wanted` (rows, length - 1) picks, (num, vocab_size); with
+        `layers` what goes into each layer and out of the last, (rows, length, hidden_size) each.
 
         The head reads these alone: with a large vocabulary all others would be most of the memory.
         Without a cache: with one, transformers would let packed records see each other.
@@ -139,11 +164,13 @@ class TuningTrainer(RowTrainer):
         if head is not None and not self.args.torch_compile:  # A compiled one is as it was seen.
             hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, :-1][wanted],))
         try:
-            found: Tensor = model(**read, use_cache=False).logits
+            output = model(**read, use_cache=False, output_hidden_states=layers)
         finally:
             if hook is not None:
                 hook.remove()
-        return found if found.dim() == 2 else found[:, :-1][wanted]
+        found: Tensor = output.logits
+        logits = found if found.dim() == 2 else found[:, :-1][wanted]
+        return logits, output.hidden_states if layers else ()
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Of what PEFT trains, that alone: it would write a grown embedding as a whole."""
