@@ -4,12 +4,13 @@
     python bench/avalon.py distill [--seeds 0,1,2]
     python bench/avalon.py table
 
-Each arm is trained by `avalan model train` and measured once; both are kept in --out, so that what
-was cut goes on, and several processes can take different seeds. What an arm did with each example
-is in its JSON file, of which `table` makes the claims' table.
+Each arm is trained by `avalan model train` in --out and measured once, so that what was cut goes
+on, and several processes can take different seeds. What an arm did with each example is kept in
+--figures, which is in the repository: `table` prints the claims' table without a training.
 """
 
 import argparse
+import gzip
 import json
 import math
 import os
@@ -40,7 +41,7 @@ from avalan.reflection.record import Record
 from avalan.reflection.tokens import ALL
 from avalan.train import tuning_recipe
 from avalan.train.tuning_tokens import all_tokens
-from avalon_table import brief, table
+from avalon_table import brief, kept, table
 from mask import graded
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +81,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("action", choices=("run", "distill", "table"))
     options.add_argument("--out", type=Path, default=Path("runs/avalon"))
+    options.add_argument("--figures", type=Path, default=ROOT / "bench" / "avalon-figures")
     options.add_argument("--arms", default="avalon,better,frozen,rows,better-no-kl,better-sums")
     options.add_argument("--seeds", default="0,1,2")
     options.add_argument("--split", default="test", choices=("validation", "test"))
@@ -88,16 +90,17 @@ def main() -> None:
     seeds = [int(seed) for seed in given.seeds.split(",")]
     match given.action:
         case "run":
-            keep(given.out / f"base-{given.split}.json", BASE, given.split)
+            keep(given.figures, "base", BASE, given.split)
             for seed in seeds:
                 for arm in given.arms.split(","):
-                    folder = train(arm, seed, given.out, given.set)
-                    keep(given.out / f"{arm}-{seed}-{given.split}.json", folder, given.split)
+                    if not kept(given.figures, f"{arm}-{seed}", given.split).is_file():
+                        folder = train(arm, seed, given.out, given.set)
+                        keep(given.figures, f"{arm}-{seed}", folder, given.split)
         case "distill":
             for seed in seeds:
-                distill(seed, given.out, given.split)
+                distill(seed, given.out, given.figures, given.split)
         case "table":
-            table(given.out, given.split)
+            table(given.figures, given.split)
 
 
 # --- what is trained ------------------------------------------------------------------------------
@@ -136,7 +139,7 @@ def avalan(*words: object) -> str:
     return told.stdout.decode()
 
 
-def distill(seed: int, out: Path, split: str) -> None:
+def distill(seed: int, out: Path, figures: Path, split: str) -> None:
     """Half of the layers of the arm `better`, taught on with and without the whole as teacher."""
     teacher = train("better", seed, out)
     folder = out / f"distill-{seed}"
@@ -167,7 +170,7 @@ def distill(seed: int, out: Path, split: str) -> None:
         )
         told.write_text(found.splitlines()[-1], encoding="utf-8")
     for arm in ("alone", "distilled"):
-        keep(out / f"{arm}-{seed}-{split}.json", folder / arm / "model", split)
+        keep(figures, f"{arm}-{seed}", folder / arm / "model", split)
 
 
 def halve(teacher: Path, student: Path) -> None:
@@ -187,14 +190,15 @@ def halve(teacher: Path, student: Path) -> None:
 # --- what is measured -----------------------------------------------------------------------------
 
 
-def keep(file: Path, folder: Path, split: str) -> None:
-    """Measure the model in `folder` into `file`, unless that was done."""
+def keep(figures: Path, name: str, folder: Path, split: str) -> None:
+    """Measure the model in `folder`, unless that was done."""
+    file = kept(figures, name, split)
     if file.is_file():
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     found = {"decisions": list(decisions(folder, split)), **words(folder, split)}
-    file.write_text(json.dumps(found), encoding="utf-8")
-    print(file.name, *(f"{key} {value}" for key, value in brief(found).items()), flush=True)
+    figures.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
+    print(name, *(f"{key} {value}" for key, value in brief(found).items()), flush=True)
 
 
 def prompts_of(level: str, split: str) -> tuple[Prompt, ...]:
@@ -224,7 +228,7 @@ def decisions(folder: Path, split: str) -> Iterator[dict[str, Any]]:
                     "split": of,
                     "language": prompt.kind.split()[0] if level == "T" else "en",
                     "label": prompt.retrieve,
-                    "need": judge.need(prompt.text),
+                    "need": round(judge.need(prompt.text), 6),
                     "free": said and said.free,
                     "valid": said and said.is_valid,
                 }
@@ -301,7 +305,11 @@ def nats(folder: Path, records: Iterable[Record]) -> Iterator[tuple[float, float
         free = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
         logits[:, new] = -math.inf
         held = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
-        yield float(free[counts].sum()), float(held[counts].sum()), int(counts.sum())
+        yield (
+            round(float(free[counts].sum()), 4),
+            round(float(held[counts].sum()), 4),
+            int(counts.sum()),
+        )
 
 
 if __name__ == "__main__":

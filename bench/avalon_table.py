@@ -1,5 +1,6 @@
 """The table of bench/avalon.py: figures of each arm over its seeds, and of pairs of arms."""
 
+import gzip
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,13 +34,23 @@ SUMS, PAGES, PERPLEXITY = 0.005, 0.01, 0.01
 """How far from the base is as good as equal: shares of sums and pages, and of the perplexity."""
 
 
-def table(out: Path, split: str) -> None:
+def kept(folder: Path, name: str, split: str) -> Path:
+    """Where the figures of a model are kept; of an arm, `name` ends with its seed."""
+    return folder / f"{name}-{split}.json.gz"
+
+
+def _read(file: Path) -> Found:
+    found: Found = json.loads(gzip.decompress(file.read_bytes()))
+    return found
+
+
+def table(folder: Path, split: str) -> None:
     """Print the figures of all arms, over all seeds that are measured."""
-    base = json.loads((out / f"base-{split}.json").read_text(encoding="utf-8"))
+    base = _read(kept(folder, "base", split))
     arms: dict[str, list[Found]] = {"base, prompted": [base]}
-    for file in sorted(out.glob(f"*-[0-9]*-{split}.json")):
+    for file in sorted(folder.glob(kept(folder, "*-[0-9]*", split).name)):
         arm = file.name.rsplit("-", 2)[0]
-        arms.setdefault(arm, []).append(json.loads(file.read_text(encoding="utf-8")))
+        arms.setdefault(arm, []).append(_read(file))
     for arm, seeds in arms.items():
         print(f"\n{arm}, {len(seeds)} seed(s)")
         for name, line in figures(base, seeds):
