@@ -718,9 +718,12 @@ def spent() -> Callable[[], float]:
     return lambda: now() - before
 
 
-def test_an_answer_by_rules_takes_well_under_a_second_and_no_model_library(
+def test_an_answer_by_rules_takes_a_few_imports_of_numpy_and_no_model_library(
     spent: Callable[[], float],
 ) -> None:
+    """Well under a second where numpy takes 0.15 s; processors differ by more than commands do."""
+    subprocess.run([sys.executable, "-c", "import numpy"], check=True)
+    numpys = spent()
     script = (
         "import sys; from avalan.cli import main\n"
         f"main(['ask', {BEDS!r}, '--docs', 'notes', '--model', 'rules', '--quiet'])\n"
@@ -730,4 +733,4 @@ def test_an_answer_by_rules_takes_well_under_a_second_and_no_model_library(
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == ANSWER
     assert re.fullmatch(r"Not sure \(0\.\d\d\): this is what comes nearest\.\n", done.stderr)
-    assert spent() < 0.8
+    assert spent() - numpys < 4 * numpys

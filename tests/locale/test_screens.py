@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from avalan import locale
-from avalan.cli import ROOT, main
+from avalan.cli import ROOT, machine, main
 from avalan.cli.help import text_of
 from avalan.cli.parser import Parser
 from avalan.cli.tree import Group
@@ -189,6 +189,8 @@ def desk(tmp_path: Path, pico_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("LANGUAGE", "eo")
     monkeypatch.setenv("COLUMNS", "300")
+    # Processors bear names, and some of them words.
+    monkeypatch.setattr(machine, "_cpu_name", lambda: "CPU 2.00GHz")
     Path("NOTES").mkdir()
     Path("NOTES/GARDEN.md").write_text("# GARDENS\n\nTHE BEDS ARE WATERED AT SIX IN THE EVENING.\n")
     Path("NOTES/VISITORS.txt").write_text("VISITORS PARK BEHIND THE MILL.\n")
