@@ -681,6 +681,7 @@ def test_keys_do_not_show_while_an_answer_is_drawn_and_are_left_to_the_shell(
     assert echo == 0
     assert b"QQQ" not in data
     assert termios.tcgetattr(follower) == before
+    assert select.select([follower], [], [], 5)[0], "what was typed is lost"
     assert os.read(follower, 100) == b"QQQ\n"
     os.close(follower)
     os.close(leader)
