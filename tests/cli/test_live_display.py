@@ -643,6 +643,37 @@ def test_ctrl_c_leaves_an_orderly_terminal(recording: Path) -> None:
     assert "".join(said(recording).split()) not in "".join("".join(terminal.lines()).split())
 
 
+ENDED_AT_A_WAKE_UP = """
+import asyncio, faulthandler, os, signal, sys
+from avalan.cli import main
+
+run, num_woken = asyncio.Handle._run, 0
+
+def run_or_end(handle):
+    global num_woken
+    # From the list of what is ready a task's wake-up has been taken, and it has not run.
+    num_woken += "wakeup" in repr(handle._callback).lower()
+    if num_woken == 4:
+        num_woken += 1
+        os.kill(os.getpid(), signal.SIGTERM)
+    run(handle)
+
+asyncio.Handle._run = run_or_end
+faulthandler.dump_traceback_later(20, exit=True)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--display-tokens", "8"]])
+def test_a_command_that_is_ended_between_two_steps_of_its_loop_ends(
+    recording: Path, more: list[str]
+) -> None:
+    words = ["-c", ENDED_AT_A_WAKE_UP, "model", "run", "--replay", str(recording), *more]
+    code, data = run_on_terminal(words, program=sys.executable)
+    assert code == 128 + signal.SIGTERM
+    assert "Traceback" not in data
+
+
 def test_a_terminal_without_a_cursor_gets_plain_text_and_one_picture(recording: Path) -> None:
     words = ["model", "run", "--replay", str(recording), "--display-tokens", "4"]
     code, data = run_on_terminal(words, TERM="dumb")

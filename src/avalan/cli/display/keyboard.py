@@ -7,13 +7,15 @@ were pasted together all run, and Ctrl-C and Ctrl-Z work on.
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Self
 
 if sys.platform != "win32":  # Whose terminals have no such modes.
     import termios
 
+ENDING = ("SIGTERM", "SIGHUP", "SIGQUIT")
+"""The signals by which others end a command; not every system has all."""
 _LOCAL_MODES = 3
 """Where `termios.tcgetattr` keeps the flags of the echo."""
 
@@ -33,10 +35,9 @@ class Keyboard:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        handlers = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGQUIT"), self._end)
+        handlers = dict.fromkeys(ENDING, self._end)
         for name, handler in (handlers | {"SIGTSTP": self._stop}).items():
-            number = getattr(signal, name, None)  # Not every system has all.
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            for number in unhandled([name]):
                 self._handlers[number] = signal.signal(number, handler)
         self._hush()
         return self
@@ -74,6 +75,12 @@ class Keyboard:
         os.kill(os.getpid(), number)
         signal.signal(number, self._stop)
         self._hush()
+
+
+def unhandled(names: Iterable[str]) -> list[int]:
+    """The numbers of those signals that this system has and nobody handles or ignores."""
+    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    return [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
 
 
 def _is_ours(terminal: int) -> bool:

@@ -7,15 +7,15 @@ Light: what draws is loaded when something is drawn.
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from avalan import extras
 from avalan.cli.console import Console, cell_width, terminal_size
 from avalan.cli.display.figures import figures_text
 from avalan.cli.display.flow import GUTTER, fold
-from avalan.cli.display.keyboard import Keyboard
+from avalan.cli.display.keyboard import ENDING, Keyboard, unhandled
 from avalan.cli.display.settings import DisplaySettings
 from avalan.cli.display.signs import is_live, signs
 from avalan.errors import AvalanError
@@ -41,14 +41,46 @@ async def show(
     try:
         if _is_drawn(display, console) and is_live(console):
             live = extras.load("avalan.cli.display.live").Live
-            await live(steps, report, display, console, seen).run()
+            with _ended_in_order():
+                await live(steps, report, display, console, seen).run()
+        elif is_live(console) and not console.quiet:
+            with _ended_in_order(), Keyboard(console.terminal()):
+                await _stream(steps, display, console, seen, wraps=True)
         else:
-            wraps = is_live(console) and not console.quiet
-            with Keyboard(console.terminal()) if wraps else nullcontext():
-                await _stream(steps, display, console, seen, wraps=wraps)
+            await _stream(steps, display, console, seen, wraps=False)
     except asyncio.CancelledError:  # Ctrl-C: what was said so far stays said.
         return 130
     return 0
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Ended from outside, what is shown is cancelled, as at Ctrl-C, and then the command ends.
+
+    An exit raised by a handler may fall between two steps of the event loop and take with it the
+    wake-up that a task waits for.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    came: list[int] = []
+
+    def end(number: int) -> None:
+        loop.remove_signal_handler(number)  # The same again ends it as it is.
+        if not came and task is not None:
+            task.cancel()
+        came.append(number)
+
+    numbers = unhandled(ENDING)
+    with suppress(NotImplementedError):  # On Windows.
+        for number in numbers:
+            loop.add_signal_handler(number, end, number)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError):
+            for number in numbers:
+                loop.remove_signal_handler(number)
+        if came:
+            raise SystemExit(128 + came[0]) from None
 
 
 def _is_drawn(display: DisplaySettings, console: Console) -> bool:
