@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import peft
@@ -40,7 +41,7 @@ from avalan.reflection.avalon_judge import SYSTEM_PROMPT, has_avalon
 from avalan.reflection.record import Record, to_json
 from avalan.reflection.render import render
 from avalan.reflection.tokens import ALL, AVALON, reflection_ids
-from avalan.train import run_folder, tuning, tuning_trainer
+from avalan.train import packed_attention, run_folder, tuning, tuning_trainer
 from avalan.train.kinds import load_any
 from avalan.train.new_layers import expand
 from avalan.train.plan import plan
@@ -440,6 +441,33 @@ def test_the_head_reads_what_counts_and_the_losses_stay(
         num_read, read = sum(read), []
         assert (num_read >= 4 * 2 * LENGTH) is whole
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word")
+@pytest.mark.parametrize("name", ["avalon-better", "full"])
+def test_a_run_has_the_losses_that_it_has_under_a_mask(
+    name: str, recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = Mock(wraps=packed_attention.attend_within)
+    monkeypatch.setattr(packed_attention, "attend_within", within)
+    losses, num_calls = [], []
+    for attention in ("auto", "sdpa"):
+        chosen = recipe(name, **{"run.attention": f'"{attention}"', "change.dropout": "0.0"})
+        tune(chosen, tmp_path / attention, unheard, device="cpu")
+        losses.append([each.loss for each in run_folder.reports(tmp_path / attention)])
+        num_calls.append(within.call_count)
+    assert num_calls[0] > 0
+    assert num_calls[1] == num_calls[0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_base_that_looks_otherwise_is_not_asked_to_look_at_all(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    folder = testing.pico_qwen3_5(tmp_path / "base")
+    chosen = recipe("full", **{"base.model": str(folder), "run.attention": '"packed"'})
+    with pytest.raises(ConfigurationError, match=r"set run\.attention = 'auto'"):
+        tune(chosen, tmp_path / "run", unheard, device="cpu")
 
 
 HASTY = {

@@ -33,7 +33,7 @@ from avalan.model.engine.new_rows import is_tied, save_rows
 from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.model.vocabulary import save_tokenizer
 from avalan.reflection.tokens import PROFILES, reflection_ids
-from avalan.train import new_tokens, run_folder
+from avalan.train import new_tokens, packed_attention, run_folder
 from avalan.train.new_layers import expand
 from avalan.train.optimizer import has_bf16
 from avalan.train.pretrain import (
@@ -257,12 +257,14 @@ def _rows(recipe: TuningRecipe, tokenizer: Tokenizer, out: Path, *, alone: bool)
 def _loaded(recipe: TuningRecipe, folder: Path, *, uses_cpu: bool) -> Any:
     quieten()
     # What does not learn may be coarse; what learns is kept in float32.
-    coarse = recipe.run.bf16 and recipe.change.method != "full" and not uses_cpu
+    run = recipe.run
+    coarse = run.bf16 and recipe.change.method != "full" and not uses_cpu
+    by_name = run.attention not in ("auto", packed_attention.NAME)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.bfloat16 if coarse else torch.float32,
-            attn_implementation=None if recipe.run.attention == "auto" else recipe.run.attention,
+            attn_implementation=run.attention if by_name else None,
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ModelError(
@@ -270,6 +272,20 @@ def _loaded(recipe: TuningRecipe, folder: Path, *, uses_cpu: bool) -> Any:
             folder=folder,
             reason=str(error).splitlines()[0],
         ) from error
+    suits = packed_attention.suits(model)
+    if run.attention == packed_attention.NAME and not suits:
+        raise ConfigurationError(
+            "Layers of the base in {folder} look at a part of what came before, and "
+            "run.attention = 'packed' at all of it; set run.attention = 'auto'.",
+            folder=folder,
+        )
+    # A compiled model is one for rows of any records, and a card has kernels of its own.
+    if run.attention == packed_attention.NAME or (
+        run.attention == "auto" and suits and uses_cpu and not run.compile
+    ):
+        packed_attention.register()
+        model.set_attn_implementation(packed_attention.NAME)
+    return model
 
 
 def _wants_copy(recipe: TuningRecipe) -> bool:

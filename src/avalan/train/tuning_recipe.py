@@ -15,7 +15,7 @@ METHODS = ("lora", "rows", "full")
 EMBEDDINGS = ("rows", "whole", "frozen")
 STARTS = ("description", "mean")
 OPTIMIZERS = ("adamw", "muon")
-ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
+ATTENTIONS = ("auto", "packed", "sdpa", "eager", "flash_attention_2")
 DIVERGENCES = ("forward", "reverse", "jsd")
 SYSTEM_PROMPT = "avalon"
 """Stands for the card's."""
@@ -162,7 +162,8 @@ class Run:
     bf16: bool = True
     """Compute in bfloat16 where the machine can (what is trained stays float32)."""
     attention: str = "auto"
-    """auto, sdpa, eager, or on CUDA flash_attention_2 where it is installed."""
+    """auto, sdpa, eager, packed (each record of a row by itself, as auto has it on a processor), or
+    on CUDA flash_attention_2 where it is installed."""
     compile: bool = False
     """Compile the model, which pays on CUDA over many steps."""
     checkpointing: bool = False
