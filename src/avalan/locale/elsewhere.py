@@ -226,6 +226,7 @@ _n("Flash attention tells packed records apart in one row at a time; set run.row
 _n("GRPO needs a reward; name a Python file with: --set method.reward=reward.py")
 _n("HF_ENDPOINT is {address!r}, which is no address; unset it, or set it to one such as https://huggingface.co or http://127.0.0.1:8000.")
 _n("KTO compares the rows of a step with each other, so run.rows_per_step must be at least 2.")
+_n("Layers of the base in {folder} look at a part of what came before, and run.attention = 'packed' at all of it; set run.attention = 'auto'.")
 _n("Line {number} holds no {key}; write it as {example}.")
 _n("Line {number} is longer than {limit:,} bytes; shorten it.")
 _n("Line {number} is not JSON; write it as {example}.")
