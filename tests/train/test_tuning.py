@@ -470,6 +470,41 @@ def test_a_base_that_looks_otherwise_is_not_asked_to_look_at_all(
         tune(chosen, tmp_path / "run", unheard, device="cpu")
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("avalon-better", {}), ("full", {"tokens.profile": '"self-rag"', "loss.pointing": "0.3"})],
+)
+def test_compiled_layers_have_the_losses_of_others_and_go_on_to_the_same_bits(
+    name: str, changes: dict[str, str], recipe: Callable[..., TuningRecipe], tmp_path: Path
+) -> None:
+    settings = {"change.dropout": "0.0", "lessons.held_out": "3", **changes}
+    losses = []
+    for place in ("true", "false"):
+        chosen = recipe(name, **settings, **{"run.compile": place})
+        tune(chosen, tmp_path / place, unheard, device="cpu")
+        losses.append([each.loss for each in run_folder.reports(tmp_path / place)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    whole = weights(tmp_path / "true" / "model")
+    shutil.rmtree(tmp_path / "true" / "model")
+    shutil.rmtree(tmp_path / "true" / "checkpoint-4")
+    tune(recipe(name, **settings, **{"run.compile": "true"}), tmp_path / "true", unheard)
+    again = weights(tmp_path / "true" / "model")
+    assert all(torch.equal(again[key], whole[key]) for key in whole)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_without_a_compiler_nothing_is_compiled_and_a_sentence_says_so(
+    recipe: Callable[..., TuningRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("/nowhere/c++",))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    torch.compiler.reset()
+    with pytest.raises(ConfigurationError, match=r"/nowhere/c\+\+.*set run\.compile = false"):
+        tune(recipe("full", **{"run.compile": "true"}), tmp_path / "run", unheard, device="cpu")
+
+
 HASTY = {
     "run.learning_rate": "3.0", "run.save_steps": "1", "lessons.held_out": "3",
     "run.num_steps": "9", "run.optimizer": "adamw", "run.schedule": "constant", "loss.kl": "0.0",

@@ -92,6 +92,7 @@ def _groups(position_ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         first = last
 
 
+@torch.compiler.disable
 def _attend(
     module: Any,
     query: Tensor,

@@ -34,6 +34,7 @@ from avalan.model.prompt import Tokenizer, load_tokenizer
 from avalan.model.vocabulary import save_tokenizer
 from avalan.reflection.tokens import PROFILES, reflection_ids
 from avalan.train import new_tokens, packed_attention, run_folder
+from avalan.train.compiled_layers import compile_layers, compiling
 from avalan.train.new_layers import expand
 from avalan.train.optimizer import has_bf16
 from avalan.train.pretrain import (
@@ -117,6 +118,8 @@ def tune(
     if token_ids and state.is_main_process:
         save_rows(model, token_ids, out)
     changed = _changed(model, recipe, token_ids)
+    if recipe.run.compile:
+        compile_layers(changed)
     num_steps = steps_of(recipe, num_rows)
     rows = Rows(
         out / _ROWS / "train",
@@ -138,7 +141,8 @@ def tune(
     ]
     if recipe.loss.pointing:
         trainer.support_ids = reflection_ids(tokenizer.token_id).support
-    train_to_end(trainer, out, progress, tell)
+    with compiling():
+        train_to_end(trainer, out, progress, tell)
     whole = trainer.gathered()
     if state.is_main_process:
         finished = trainer.accelerator.unwrap_model(changed)
@@ -279,10 +283,8 @@ def _loaded(recipe: TuningRecipe, folder: Path, *, uses_cpu: bool) -> Any:
             "run.attention = 'packed' at all of it; set run.attention = 'auto'.",
             folder=folder,
         )
-    # A compiled model is one for rows of any records, and a card has kernels of its own.
-    if run.attention == packed_attention.NAME or (
-        run.attention == "auto" and suits and uses_cpu and not run.compile
-    ):
+    # A card has kernels of its own.
+    if run.attention == packed_attention.NAME or (run.attention == "auto" and suits and uses_cpu):
         packed_attention.register()
         model.set_attn_implementation(packed_attention.NAME)
     return model
@@ -409,7 +411,6 @@ def _arguments(
         save_total_limit=2,
         logging_steps=max(1, min(10, num_steps // 10)),
         seed=run.seed,
-        torch_compile=run.compile,
         report_to=_report_to(),
         remove_unused_columns=False,
         label_names=["weights"],

@@ -165,7 +165,8 @@ class Run:
     """auto, sdpa, eager, packed (each record of a row by itself, as auto has it on a processor), or
     on CUDA flash_attention_2 where it is installed."""
     compile: bool = False
-    """Compile the model, which pays on CUDA over many steps."""
+    """Compile the layers, which takes a minute or two and pays over many steps; on a processor it
+    needs a C++ compiler."""
     checkpointing: bool = False
     """Compute activations again in the backward pass, which saves memory and costs time."""
     save_steps: int = 100
