@@ -383,6 +383,7 @@ _n("The model {name!r} ships with avalan, so there is nothing to download; name 
 _n("The model's backbone, {name!r}, is one that only timm has, which avalan does not use; if the repository has a revision 'no_timm', give that.")
 _n("The model's chat template leaves out a message that begins with {start!r}; the model cannot be given this conversation.")
 _n("The model's chat template refuses this conversation ({error}); change the messages' roles or their order.")
+_n("The model's layers cannot be compiled here ({reason}); install a C++ compiler and Python's headers, or set run.compile = false.")
 _n("The name of the model is empty; give one, such as 'bundled'.")
 _n("The name of the model is empty; name one, such as Qwen/Qwen3-0.6B.")
 _n("The name of the recipe is empty; give a TOML file, or: bundled.")
