@@ -34,7 +34,7 @@ def compiling() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # torch warns of itself while it compiles.
-            warnings.filterwarnings("ignore", message=r".*\.grad attribute")
+            warnings.filterwarnings("ignore", message=r"\S+ \.grad")
             yield
     except TorchDynamoException as error:
         raise ConfigurationError(
