@@ -15,7 +15,6 @@ from typing import Literal
 from datasketch import MinHash, MinHashLSH
 
 from avalan.data.authored import DOCUMENTS
-from avalan.data.synthesis import WRITTEN
 from avalan.data.textbook import RUN, runs_of, words_of
 from avalan.errors import ConfigurationError, reason_of
 from avalan.reflection.record import Record
@@ -25,8 +24,9 @@ Reason = Literal["repeated", "alike", "tested"]
 
 SIMILAR = 0.8
 """Jaccard similarity of runs of five characters from which on two questions are nearly the same."""
-_LIKENED = tuple(kind for kind in WRITTEN if kind in ("textbook", "claims"))
-"""The others come again on purpose: a question over other text, a prompt in another hand."""
+_LIKENED = ("textbook", "claims")
+"""Kinds of records that are compared; the others come again on purpose: a question over other text,
+a prompt in another hand."""
 _PERMUTATIONS = 128
 _CHARACTERS = 5
 _FIELDS = ("prompt", "question", "text")
