@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -219,7 +220,8 @@ def decisions(folder: Path, split: str) -> Iterator[dict[str, Any]]:
         has_tokens = token_use.profile_of(model) is not None
         for level, of in dict.fromkeys((("G1", split), ("T", split), ("T", "validation"))):
             prompts = prompts_of(level, of)
-            wanted = token_use.wanted_of(prompts)
+            # Without an answer by heart, for nobody asks for grades here.
+            wanted = [replace(each, answer=None) for each in token_use.wanted_of(prompts)]
             used = token_use.use(model, judge, wanted) if has_tokens and of == split else None
             for prompt in prompts:
                 said = next(used) if used else None

@@ -13,11 +13,20 @@ from typing import Literal
 import numpy as np
 
 from avalan.data.decisions import known_questions
+from avalan.errors import AvalanError
 from avalan.evaluate.examples import Prompt
 from avalan.evaluate.metrics import auroc, macro_f1, spearman
 from avalan.evaluate.statistics import Estimate, bootstrap, proportion
 from avalan.locale import _n
-from avalan.model.entities import GenerationReport, GenerationSettings, Message
+from avalan.model.decode.batch import Answered, decode_batch
+from avalan.model.engine import SteppingEngine
+from avalan.model.entities import (
+    BATCH_SIZE,
+    GenerationReport,
+    GenerationSettings,
+    Message,
+    Token,
+)
 from avalan.model.generate import generate
 from avalan.model.load import Model
 from avalan.reflection.avalon_judge import SYSTEM_PROMPT
@@ -131,23 +140,21 @@ def use(model: Model, judge: Judge, wanted: Sequence[Wanted]) -> Iterator[Used]:
         judge: of the same model.
     """
     profile = profile_of(model)
-    for each in wanted:
-        messages = [Message(role="user", content=each.text)]
-        if profile == "avalon":
-            messages.insert(0, Message(role="system", content=SYSTEM_PROMPT))
-        pieces, ended = _said(model, messages)
-        free = {RETRIEVAL: True, NO_RETRIEVAL: False}.get(pieces[0] if pieces else "")
-        grade, right = _graded(judge, each)
-        yield Used(
-            id=each.id,
-            said="".join(pieces),
-            is_valid=follows(pieces, ended=ended),
-            free=free,
-            constrained=judge.need(each.text) >= 0.5,
-            grade=grade,
-            right=right,
-            score=float(free == each.retrieve),
-        )
+    for start in range(0, len(wanted), BATCH_SIZE):
+        batch = wanted[start : start + BATCH_SIZE]
+        for each, (pieces, ended) in zip(batch, _said(model, profile, batch), strict=True):
+            free = {RETRIEVAL: True, NO_RETRIEVAL: False}.get(pieces[0] if pieces else "")
+            grade, right = _graded(judge, each)
+            yield Used(
+                id=each.id,
+                said="".join(pieces),
+                is_valid=follows(pieces, ended=ended),
+                free=free,
+                constrained=judge.need(each.text) >= 0.5,
+                grade=grade,
+                right=right,
+                score=float(free == each.retrieve),
+            )
 
 
 def _graded(judge: Judge, wanted: Wanted) -> tuple[float | None, bool | None]:
@@ -157,20 +164,46 @@ def _graded(judge: Judge, wanted: Wanted) -> tuple[float | None, bool | None]:
     return draft.features.get("utility"), exact_match(draft.text, wanted.answer) == 1
 
 
-def _said(model: Model, messages: Sequence[Message]) -> tuple[list[str], bool]:
-    """The text of each token of a greedy answer, and whether it ended by itself."""
-    prompt = prompt_ids(model.tokenizer, messages)
+def _said(
+    model: Model, profile: Profile | None, batch: Sequence[Wanted]
+) -> list[tuple[list[str], bool]]:
+    """The text of each token of a greedy answer to each, and whether it ended by itself."""
+    tokenizer = model.tokenizer
+    system = [Message(role="system", content=SYSTEM_PROMPT)] if profile == "avalon" else []
+    asked = [[*system, Message(role="user", content=each.text)] for each in batch]
+    prompts = [prompt_ids(tokenizer, messages) for messages in asked]
     settings = GenerationSettings(max_new_tokens=MAX_TOKENS, skip_special_tokens=False)
-    report = GenerationReport()
-    ends = model.tokenizer.eos_ids
-    said: list[str] = []
+    if isinstance(model.engine, SteppingEngine):
+        answers = decode_batch(
+            model.engine, prompts, tokenizer=tokenizer, settings=settings, until=_is_judged
+        )
+        found = dict(answers)
+    else:
+        found = {row: _alone(model, prompt, settings) for row, prompt in enumerate(prompts)}
+    said = []
+    for row in range(len(batch)):
+        answered = found[row]
+        if isinstance(answered, AvalanError):
+            raise answered
+        ids = [token.token_id for token in answered.tokens]
+        pieces = [tokenizer.decode([each]) for each in ids if each not in tokenizer.eos_ids]
+        said.append((pieces, answered.report.finish_reason == "stop"))
+    return said
+
+
+def _is_judged(tokens: Sequence[Token]) -> bool:
+    """Whether a look-up is wanted: what a model goes on to say alone is not judged."""
+    return tokens[0].text == RETRIEVAL
+
+
+def _alone(model: Model, prompt: Sequence[int], settings: GenerationSettings) -> Answered:
+    """By an engine that decodes by itself."""
+    report, tokens = GenerationReport(), list[Token]()
     for token in generate(model, prompt, settings=settings, report=report):
-        if token.token_id not in ends:
-            said.append(model.tokenizer.decode([token.token_id]))
-        if said == [RETRIEVAL]:
-            # What a model goes on to say alone is not judged, see `follows`.
-            return said, False
-    return said, report.finish_reason == "stop"
+        tokens.append(token)
+        if _is_judged(tokens):
+            break
+    return Answered(tokens=tuple(tokens), report=report)
 
 
 def summarise(
