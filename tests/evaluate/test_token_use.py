@@ -8,9 +8,11 @@ import pytest
 from avalan.evaluate.examples import Prompt
 from avalan.evaluate.metrics import spearman
 from avalan.evaluate.token_use import Used, Wanted, follows, profile_of, summarise, use, wanted_of
+from avalan.model.entities import Token
 from avalan.model.load import open_model
+from avalan.model.prompt import load_tokenizer
 from avalan.reflection.tokens import ALL, AVALON
-from avalan.testing import pico_llama
+from avalan.testing import ScriptedGeneratingEngine, pico_llama, scripted_model
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,37 @@ def test_a_model_is_measured_by_its_own_profile(
         (found,) = use(model, stage.judge(need=lambda text: 0.9), wanted)
     assert found.constrained
     assert (found.grade, found.right) == (None, None)
+
+
+def test_what_a_batch_says_each_says_alone(stage: Any) -> None:
+    texts = ("Who are you?", "What is the capital of France?", "What does clause 3 say?")
+    wanted = [Wanted(id=text, text=text, retrieve=False) for text in texts]
+    judge = stage.judge(need=lambda text: 0.9)
+    with open_model("bundled") as model:
+        together = list(use(model, judge, wanted))
+        alone = [used for each in wanted for used in use(model, judge, [each])]
+    assert together == alone
+    assert len({used.said for used in together}) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown", "free"),
+    [
+        (("[Retrieval]", "a", "b"), "[Retrieval]", True),
+        (("[No Retrieval]", "a", "b", "[Utility:5]"), "[No Retrieval]ab[Utility:5]", False),
+    ],
+)
+def test_a_model_that_decodes_by_itself_is_asked_too(
+    tmp_path: Path, stage: Any, said: tuple[str, ...], shown: str, free: bool
+) -> None:
+    folder = pico_llama(tmp_path / "m", special_tokens=ALL, max_position_embeddings=1024)
+    tokenizer = load_tokenizer(folder)
+    ids = [tokenizer.encode_with_controls(text)[0][-1] for text in said]
+    tokens = [
+        Token(token_id=token_id, text=text, logprob=-1, probability=1)
+        for token_id, text in zip(ids, said, strict=True)
+    ]
+    model = scripted_model(folder, ScriptedGeneratingEngine(tokens))
+    wanted = [Wanted(id="1", text="?", retrieve=True)]
+    (found,) = use(model, stage.judge(need=lambda text: 0.9), wanted)
+    assert (found.said, found.free, found.is_valid) == (shown, free, True)
