@@ -175,7 +175,7 @@ def _said(
     settings = GenerationSettings(max_new_tokens=MAX_TOKENS, skip_special_tokens=False)
     if isinstance(model.engine, SteppingEngine):
         answers = decode_batch(
-            model.engine, prompts, tokenizer=tokenizer, settings=settings, until=_is_judged
+            model.engine, prompts, tokenizer=tokenizer, settings=settings, until=_looks_up
         )
         found = dict(answers)
     else:
@@ -191,7 +191,7 @@ def _said(
     return said
 
 
-def _is_judged(tokens: Sequence[Token]) -> bool:
+def _looks_up(tokens: Sequence[Token]) -> bool:
     """Whether a look-up is wanted: what a model goes on to say alone is not judged."""
     return tokens[0].text == RETRIEVAL
 
@@ -201,7 +201,7 @@ def _alone(model: Model, prompt: Sequence[int], settings: GenerationSettings) ->
     report, tokens = GenerationReport(), list[Token]()
     for token in generate(model, prompt, settings=settings, report=report):
         tokens.append(token)
-        if _is_judged(tokens):
+        if _looks_up(tokens):
             break
     return Answered(tokens=tuple(tokens), report=report)
 

@@ -118,8 +118,6 @@ def tune(
     if token_ids and state.is_main_process:
         save_rows(model, token_ids, out)
     changed = _changed(model, recipe, token_ids)
-    if recipe.run.compile:
-        compile_layers(changed)
     num_steps = steps_of(recipe, num_rows)
     rows = Rows(
         out / _ROWS / "train",
@@ -136,11 +134,7 @@ def tune(
     _check_spread(trainer)
     trainer.num_old = num_old
     trainer.frozen = None if frozen is None else frozen.to(trainer.args.device)
-    trainer.reflection_ids = [
-        tokenizer.added_tokens[text] for text in PROFILES[recipe.tokens.profile]
-    ]
-    if recipe.loss.pointing:
-        trainer.support_ids = reflection_ids(tokenizer.token_id).support
+    _name_tokens(trainer, tokenizer)
     with compiling():
         train_to_end(trainer, out, progress, tell)
     whole = trainer.gathered()
@@ -364,6 +358,8 @@ def _trainer(
     arguments = _arguments(
         recipe, out, num_steps=num_steps, has_held_out=held is not None, uses_cpu=uses_cpu
     )
+    if run.compile:
+        compile_layers(model)
     callbacks: list[TrainerCallback] = [progress]
     if run.patience and held is not None:
         callbacks.append(Patience(run.patience))
@@ -379,6 +375,16 @@ def _trainer(
     trainer.model_accepts_loss_kwargs = True
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _name_tokens(trainer: TuningTrainer, tokenizer: Tokenizer) -> None:
+    """Tell the trainer which tokens its loss speaks of."""
+    recipe = trainer.recipe
+    trainer.reflection_ids = [
+        tokenizer.added_tokens[text] for text in PROFILES[recipe.tokens.profile]
+    ]
+    if recipe.loss.pointing:
+        trainer.support_ids = reflection_ids(tokenizer.token_id).support
 
 
 def _arguments(

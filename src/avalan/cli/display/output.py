@@ -58,7 +58,7 @@ def _ended_in_order() -> Iterator[None]:
     """Ended from outside, what is shown is cancelled, as at Ctrl-C, and then the command ends.
 
     An exit raised by a handler may fall between two steps of the event loop and take with it the
-    wake-up that a task waits for.
+    wake-up that a task waits for. Signals that are handled here `Keyboard` leaves alone.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     came: list[int] = []
