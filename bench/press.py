@@ -47,22 +47,41 @@ def main() -> None:
         )
         for way in ways:  # What is compiled now is compiled for all.
             press(QUESTIONS[0], way)
-        seconds = np.array(
+        measured = np.array(
             [
-                [press(question, way) for way in ways]
+                [additions(), *(press(question, way) for way in ways)]
                 for _ in range(given.rounds)
                 for question in QUESTIONS
             ]
         )
+    pace, seconds = measured[:, 0], measured[:, 1:]
+    fast = pace <= np.quantile(pace, 1 / 3)
     for path, column in zip(places, seconds.T, strict=True):
         low, middle, high = np.quantile(column, [0, 0.5, 1])
-        below = int((column < 1).sum())
-        print(f"{path}: {middle:.3f} s [{low:.3f}, {high:.3f}], {below} of {len(column)} below 1 s")
+        print(
+            f"{path}: {middle:.3f} s [{low:.3f}, {high:.3f}], "
+            f"{(column < 1).sum()} of {len(column)} below 1 s; in the fastest third of moments "
+            f"{np.median(column[fast]):.3f} s, {(column[fast] < 1).sum()} of {fast.sum()}"
+        )
+    print(
+        "a million additions: {1:.3f} s [{0:.3f}, {2:.3f}]".format(*np.quantile(pace, [0, 0.5, 1]))
+    )
+    if len(pace) > 2:
+        rank = np.corrcoef(pace.argsort().argsort(), seconds[:, 0].argsort().argsort())[0, 1]
+        print(f"rank correlation of the loop's time and the press's: {rank:.2f}")
     if given.beside:
         ratios = seconds[:, 0] / seconds[:, 1]
         print("the first to the second, paired: {1:.3f} [{0:.3f}, {2:.3f}]".format(
             *np.quantile(ratios, [0.25, 0.5, 0.75])
         ))  # fmt: skip
+
+
+def additions() -> float:
+    """Seconds that a million additions take."""
+    start, total = perf_counter(), 0
+    for number in range(1_000_000):
+        total += number
+    return perf_counter() - start
 
 
 def press(question: str, environment: Mapping[str, str]) -> float:

@@ -12,7 +12,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,8 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _opened_to_the_end(_own_state: None) -> Iterator[None]:
     """What a test began to open and did not want is nothing that runs beside the next one."""
     yield
-    if opening := sys.modules.get("avalan.model.engine.onnx"):
-        wait(opening._ahead.values())
-        opening._ahead.clear()
+    if ahead := sys.modules.get("avalan.model.ahead"):
+        ahead.settle()
 
 
 @pytest.fixture(scope="session")

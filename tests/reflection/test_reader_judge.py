@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from avalan import testing
+from avalan.model.nlp.encoder_tokenizer import read_tokenizer
 from avalan.model.nlp.judge import END, NEED, NUM_HEADS, RELEVANCE, START, PairReader
-from avalan.model.nlp.sentence import read_tokenizer
 from avalan.reflection.calibrate import Calibrator
 from avalan.reflection.reader_judge import ReaderJudge
 from avalan.retrieval.entities import Passage

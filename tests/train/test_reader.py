@@ -19,9 +19,9 @@ from avalan.data import textbook
 from avalan.data.textbook import Claim, Inquiry, Page, Prompt, Textbook
 from avalan.errors import ConfigurationError, ModelError
 from avalan.model.entities import GRADES
+from avalan.model.nlp.encoder_tokenizer import read_tokenizer
 from avalan.model.nlp.judge import NUM_HEADS
 from avalan.model.nlp.judge_onnx import open_reader
-from avalan.model.nlp.sentence import read_tokenizer
 from avalan.train.kinds import load_any
 from avalan.train.plan import num_reader_parameters, plan
 from avalan.train.reader import Reader, teach

@@ -21,7 +21,8 @@ from avalan.errors import ConfigurationError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
-from avalan.model.nlp.sentence import load, padded, read_pooling, read_tokenizer, token_ids
+from avalan.model.nlp.encoder_tokenizer import read_tokenizer
+from avalan.model.nlp.sentence import load, padded, read_pooling, token_ids
 from avalan.model.prompt import read_json
 from avalan.train import run_folder
 from avalan.train.embedder_recipe import EmbedderRecipe

@@ -17,8 +17,8 @@ from avalan.errors import ModelError
 from avalan.locale import _
 from avalan.model.entities import EngineSettings
 from avalan.model.load import find_folder
+from avalan.model.nlp.encoder_tokenizer import read_tokenizer
 from avalan.model.nlp.judge import CONFIG, NEED, NUM_HEADS, RELEVANCE, SUPPORT
-from avalan.model.nlp.sentence import read_tokenizer
 from avalan.model.prompt import read_json
 from avalan.train import run_folder
 from avalan.train.pretrain import (

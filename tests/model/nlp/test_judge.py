@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from avalan import testing
+from avalan.model.nlp.encoder_tokenizer import read_tokenizer
 from avalan.model.nlp.judge import (
     END,
     NEED,
@@ -23,7 +24,6 @@ from avalan.model.nlp.judge import (
     span_scores,
     windows,
 )
-from avalan.model.nlp.sentence import read_tokenizer
 
 QUESTION = "the cat looks"
 PAGE = "the cat sat on the mat at the garden. " * 12

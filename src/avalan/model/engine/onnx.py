@@ -8,7 +8,6 @@ of arrays that nobody writes to, so a fork shares them and a rewind is a slice.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from avalan.errors import ModelError, reason_of
+from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder, folder_of
 from avalan.model.engine import Capability, Logits, check_rewind, check_room, check_token_ids
-from avalan.model.engine.cores import physical_cores
+from avalan.model.engine.onnx_session import open_session
 from avalan.model.entities import EngineSettings
 from avalan.model.prompt import read_json
 
@@ -28,7 +27,6 @@ PAST, PRESENT = "past_key_values.", "present."
 _KEEP = "logits_to_keep"
 _BRANCH = "use_cache_branch"
 """In a graph that has the first step and the later ones as two branches."""
-_ERRORS_ONLY = 3
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -147,64 +145,6 @@ def _check_built_in(settings: EngineSettings) -> None:
             "'transformers'.",
             attention=settings.attention,
         )
-
-
-def open_ahead(path: Path, settings: EngineSettings) -> None:
-    """Begin to open the graph in `path` in a thread, for the next who wants it with `settings`.
-
-    The first session takes 80 ms without the interpreter, in which Python can import modules.
-    """
-    if (path, settings) not in _ahead:
-        _ahead[path, settings] = _opener.submit(_open, path, settings)
-
-
-_opener = ThreadPoolExecutor(1, thread_name_prefix="avalan-open")
-_ahead: dict[tuple[Path, EngineSettings], Future[onnxruntime.InferenceSession]] = {}
-
-
-def open_session(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
-    """A session over the graph in `path`, whatever it computes.
-
-    Raises:
-        ModelError: ONNX Runtime cannot open it, or not on this device.
-    """
-    begun = _ahead.pop((path, settings), None)
-    return _open(path, settings) if begun is None else begun.result()
-
-
-def _open(path: Path, settings: EngineSettings) -> onnxruntime.InferenceSession:
-    provider = _provider(settings.device)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = settings.num_threads or min(physical_cores(), 8)
-    options.inter_op_num_threads = 1
-    if settings.low_cpu_mem_usage:
-        # Otherwise the runtime keeps its own rearranged copy of every matrix beside the file's.
-        options.add_session_config_entry("session.disable_prepacking", "1")
-        options.enable_cpu_mem_arena = False
-    # Between two tokens the cores belong to whoever shows the text, not to waiting threads.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=[provider])
-    except Exception as error:  # onnxruntime's errors share no class of their own
-        raise ModelError(
-            "ONNX Runtime cannot open {path} ({reason}); export the model again or update "
-            "onnxruntime.",
-            path=path,
-            reason=reason_of(error),
-        ) from error
-
-
-def _provider(device: str) -> str:
-    kind = device.partition(":")[0]
-    name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind, "")
-    if name not in onnxruntime.get_available_providers():
-        raise ModelError(
-            "This ONNX Runtime cannot compute on {device!r}; choose the device 'cpu', or "
-            "install a build of onnxruntime for that device.",
-            device=device,
-        )
-    return name
 
 
 def _empty_cache(node: Any) -> NDArray[Any]:

@@ -5,17 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avalan.model.engine import onnx
+from avalan.model.engine.onnx_session import open_session
 from avalan.model.entities import EngineSettings
+from avalan.model.nlp.encoder_tokenizer import read_tokenizer
 from avalan.model.nlp.judge import Logits, PairReader, read_longest
-from avalan.model.nlp.sentence import read_tokenizer
 
 _GRAPH = "model.onnx"
-
-
-def open_ahead(folder: Path, settings: EngineSettings) -> None:
-    """Begin to open the graph of the reader in `folder`, for `open_reader` with `settings`."""
-    onnx.open_ahead(folder / _GRAPH, settings)
 
 
 def open_reader(folder: Path, settings: EngineSettings | None = None) -> PairReader:
@@ -26,7 +21,7 @@ def open_reader(folder: Path, settings: EngineSettings | None = None) -> PairRea
     """
     longest = read_longest(folder)
     tokenizer = read_tokenizer(folder)
-    session = onnx.open_session(folder / _GRAPH, settings or EngineSettings())
+    session = open_session(folder / _GRAPH, settings or EngineSettings())
 
     def run(
         token_ids: NDArray[np.int64], mask: NDArray[np.int64], kinds: NDArray[np.int64]

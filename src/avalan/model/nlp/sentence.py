@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,10 +19,11 @@ import tokenizers
 from numpy.typing import NDArray
 
 from avalan import extras
-from avalan.errors import ModelError, reason_of
+from avalan.errors import ModelError
 from avalan.hub.folder import find_onnx_decoder, folder_of
 from avalan.model import bundled
 from avalan.model.entities import EngineSettings
+from avalan.model.nlp.encoder_tokenizer import read_tokenizer
 from avalan.model.prompt import read_json
 
 Vectors = NDArray[np.float32]
@@ -111,12 +111,6 @@ def open_embedder(name: str = "bundled", settings: EngineSettings | None = None)
     if uri.model == "bundled":
         return _load_bundled(name, settings)
     return load(name, extras.load("avalan.model.load").find_folder(name, settings), settings)
-
-
-def open_bundled_ahead(model: bundled.BundledModel) -> None:
-    """Begin to open the graph of the embedder in the box, for `open_embedder("bundled")`."""
-    if path := find_onnx_decoder(model.folder):
-        extras.load("avalan.model.nlp.sentence_onnx").open_ahead(path, EngineSettings())
 
 
 def _load_bundled(name: str, settings: EngineSettings) -> "LocalEmbedder":
@@ -310,22 +304,6 @@ def _read_modules(folder: Path) -> list[dict[str, Any]]:
     return content if is_list else []
 
 
-def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
-    """The tokenizer, which puts its control tokens around a text and spells out those in it.
-
-    It cuts nothing. Models with the same file share it: nobody changes it.
-    """
-    path = folder / "tokenizer.json"
-    try:
-        return _parsed(path.read_text(encoding="utf-8"))
-    except Exception as error:  # tokenizers raises bare Exception
-        raise ModelError(
-            "The tokenizer in {path} cannot be read ({error}); download the model again.",
-            path=path,
-            error=reason_of(error),
-        ) from error
-
-
 def token_ids(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[str], longest: int
 ) -> list[list[int]]:
@@ -335,15 +313,6 @@ def token_ids(
     for encoding in found:
         encoding.truncate(room)
     return [tokenizer.post_process(encoding).ids for encoding in found]
-
-
-@lru_cache(maxsize=2)
-def _parsed(definition: str) -> tokenizers.Tokenizer:
-    tokenizer = tokenizers.Tokenizer.from_str(definition)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.encode_special_tokens = True
-    return tokenizer
 
 
 def _sha256(path: Path) -> str:

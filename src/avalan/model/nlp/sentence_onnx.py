@@ -8,17 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalan.errors import ModelError
-from avalan.model.engine import onnx
 from avalan.model.engine.cores import physical_cores
+from avalan.model.engine.onnx_session import open_session
 from avalan.model.entities import EngineSettings
 from avalan.model.nlp.sentence import Encoder, Vectors
 
 _OUTPUTS = ("sentence_embedding", "last_hidden_state", "token_embeddings")
-
-
-def open_ahead(path: Path, settings: EngineSettings) -> None:
-    """Begin to open the encoder in the file `path`, for `load` with `settings`."""
-    onnx.open_ahead(path, _on_one_core(settings))
 
 
 def load(path: Path, settings: EngineSettings) -> Encoder:
@@ -28,7 +23,7 @@ def load(path: Path, settings: EngineSettings) -> Encoder:
         ModelError: ONNX Runtime cannot run it, or it gives no vectors.
     """
     num_workers = settings.num_threads or min(physical_cores(), 8)
-    session = onnx.open_session(path, _on_one_core(settings))
+    session = open_session(path, _on_one_core(settings))
     wanted = {node.name for node in session.get_inputs()}
     given = {node.name for node in session.get_outputs()}
     output = next((name for name in _OUTPUTS if name in given), None)
