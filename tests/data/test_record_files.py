@@ -39,7 +39,8 @@ def segment(**fields: object) -> str:
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ("{", "Expecting property name"),
+        ("{", "it is no JSON (Expecting property name"),
+        ("[" * 100_000, "it is no JSON"),
         ("[1]", "no JSON object"),
         ('{"schema": "other/1"}', "schema 'other/1'"),
         ('{"schema": "selfref/1", "id": "x", "messages": []}', "'segments'"),
@@ -50,7 +51,7 @@ def segment(**fields: object) -> str:
         ),
         (changed(messages=[]), "it has no messages"),
         (changed(messages=[{"role": "user", "content": 5}]), "'messages[0].content' is 5"),
-        (changed(split="dev"), "the split 'dev' is not one of"),
+        (changed(split="dev"), "the split 'dev' is not one of train, validation, test"),
         (changed(loss={"text": "x"}), "'loss.text' is 'x', but it must be a number"),
         (changed(answers=[3]), "'answers' is [3], but it must be a list of texts"),
         (changed(utility=True), "'utility' is True, but it must be a whole number"),

@@ -90,17 +90,27 @@ def read_lines(path: Path) -> Iterator[Record]:
 
 def _record(line: str, path: Path, number: int) -> Record:
     try:
-        values = json.loads(line)
+        values = _json(line)
         if not isinstance(values, Mapping):
             raise ConfigurationError("{what}", what=_("it is no JSON object"))
         return from_json(_checked(values))
-    except (ValueError, ConfigurationError) as error:
+    except ConfigurationError as error:
         raise ConfigurationError(
             "Line {number} of {path} is no record: {error}",
             number=number,
             path=path,
             error=str(error),
         ) from None
+
+
+def _json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        # Of a line, the decoder's own line number would be another.
+        reason = getattr(error, "msg", None) or reason_of(error)
+        what = _("it is no JSON ({reason}); write one object a line", reason=reason)
+        raise ConfigurationError("{what}", what=what) from None
 
 
 _FIELDS: Mapping[str, Mapping[str, type]] = {

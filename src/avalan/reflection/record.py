@@ -94,7 +94,7 @@ def _problem(record: Record) -> str | None:
         return _("it has no segments")
     if record.split not in get_args(Split):
         return _(
-            "the split {found!r} is not one of {known}", found=record.split, known=get_args(Split)
+            "the split {found!r} is not one of {known}", found=record.split, known=_choices(Split)
         )
     if record.utility is not None and not 1 <= record.utility <= 5:
         return _("utility is {grade}, not 1 to 5", grade=record.utility)
@@ -106,7 +106,7 @@ def _problem(record: Record) -> str | None:
             return _(
                 "the decision {found!r} is not one of {known}",
                 found=segment.decision,
-                known=get_args(Decision),
+                known=_choices(Decision),
             )
         if segment.decision == "plain" and (pids or not record.is_plain):
             return _("a plain segment stands beside others, or has passages")
@@ -116,7 +116,7 @@ def _problem(record: Record) -> str | None:
             return _(
                 "the support {found!r} is not one of {known}",
                 found=segment.support,
-                known=get_args(Support),
+                known=_choices(Support),
             )
         if segment.support is not None and not pids:
             return _("a segment has support but no passages")
@@ -127,6 +127,10 @@ def _problem(record: Record) -> str | None:
             if not segment.passages or segment.passages[-1].text[start:end] != segment.text:
                 return _("a span does not hold the text in the last passage")
     return None
+
+
+def _choices(kind: Any) -> str:
+    return ", ".join(get_args(kind))
 
 
 def to_json(record: Record) -> dict[str, Any]:
