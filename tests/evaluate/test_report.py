@@ -15,6 +15,8 @@ from avalan.evaluate.report import (
     compare,
     document,
     estimate_text,
+    headings,
+    notes,
     shortened,
     table,
 )
@@ -49,10 +51,27 @@ def test_the_baseline_is_not_compared_with_itself(report: Any) -> None:
     assert [row[-1] for row in rows[-2:]] == ["(baseline)", ""]
 
 
-def test_without_the_baseline_there_is_no_test(stage: Any) -> None:
+def test_one_alone_is_compared_with_nobody(stage: Any) -> None:
     report = run(PLAN, {"quiet": lambda: stage.panel(stage.judge())})
     _, rows = table(report.sections[0])
     assert "paired test" not in [row[0] for row in rows]
+    assert len(notes(report)) == 1
+
+
+def test_without_the_rules_the_first_is_what_others_are_compared_with(stage: Any) -> None:
+    panels = {
+        "somewhere/runs/one/model": stage.judge(stage.everything),
+        "somewhere/runs/two/model": stage.judge(),
+    }
+    report = run(PLAN, {name: partial(stage.panel, judge) for name, judge in panels.items()})
+
+    headers, rows = table(report.sections[0])
+
+    assert headers == ["", "one", "two"]
+    assert rows[-2][:2] == ["difference", "(baseline)"]
+    assert set(compare(report.sections[0])) == {"somewhere/runs/two/model"}
+    assert "'one'" in notes(report)[-1]
+    assert document(report)["levels"][0]["against"] == "somewhere/runs/one/model"
 
 
 def test_the_document_can_be_tested_again(report: Any) -> None:
@@ -95,6 +114,19 @@ def test_figures_are_written_with_their_interval() -> None:
     signed = estimate_text(Estimate(value=0.05, low=-0.011, high=0.1, n=9), signed=True)
     assert signed == "+0.050 [-0.01, +0.10]"
     assert estimate_text(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("names", "heads"),
+    [
+        (["runs/a/model", "runs/b/model", "rules"], ["runs/a/model", "runs/b/model", "rules"]),
+        (["/home/me/runs/a/model", "/home/me/runs/b/model", "rules"], ["a", "b", "rules"]),
+        (["/home/me/runs/a/x/model", "/home/me/runs/b/x/model"], ["a", "b"]),
+        (["model", "/home/me/of/mine/model"], ["model", "/home/me/of/mine/model"]),
+    ],
+)
+def test_columns_of_paths_that_end_alike_are_told_apart(names: list[str], heads: list[str]) -> None:
+    assert headings(names) == heads
 
 
 def test_long_names_are_cut_to_their_end() -> None:

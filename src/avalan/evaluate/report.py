@@ -14,12 +14,12 @@ BASELINE = RULES
 NAME_WIDTH = 18
 Example = Prompt | Question
 
-NOTES = (
-    _n(
-        "Brackets: 95% intervals, Wilson's for proportions, else bootstrapped over pages or "
-        "prompts."
-    ),
-    _n("The test beside each column is McNemar's exact one against 'rules' (won:lost)."),
+_INTERVALS = _n(
+    "Brackets: 95% intervals, Wilson's for proportions, else bootstrapped over pages or prompts."
+)
+_TESTED = _n(
+    "The last two rows are a column's mean score less that of {name!r}, and McNemar's exact test "
+    "(won:lost)."
 )
 
 
@@ -96,13 +96,20 @@ def column(
     )
 
 
+def baseline(names: Sequence[str]) -> str | None:
+    """Whom the others are compared with: the rules, or the first where they take no part."""
+    if BASELINE in names:
+        return BASELINE
+    return names[0] if len(names) > 1 else None
+
+
 def compare(section: Section, *, seed: int = 0) -> dict[str, Comparison]:
     """Each column but the baseline against it, by name; empty without a baseline."""
     scores = {each.name: [one.score for one in each.outcomes] for each in section.columns}
-    if BASELINE not in scores:
+    if (name := baseline(list(scores))) is None:
         return {}
     groups = [example.group for example in section.examples]
-    against = scores.pop(BASELINE)
+    against = scores.pop(name)
     right = [score == 1 for score in against]
     return {
         name: Comparison(
@@ -128,7 +135,37 @@ def table(section: Section, *, seed: int = 0) -> tuple[list[str], list[list[str]
         compared = [found.get(name) for name in names]
         rows.append([_("difference"), *(_difference_text(each) for each in compared)])
         rows.append([_("paired test"), *(_test_text(each) for each in compared)])
-    return ["", *map(shortened, names)], rows
+    return ["", *headings(names)], rows
+
+
+def notes(report: Report) -> list[str]:
+    """What the tables' brackets and last rows mean."""
+    found = [_(_INTERVALS)]
+    names = [each.name for each in report.sections[0].columns] if report.sections else []
+    against = baseline(names)
+    if against is not None and len(names) > 1:
+        found.append(_(_TESTED, name=headings(names)[names.index(against)]))
+    return found
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """Names that fit above their columns; of paths with the same last parts, what differs.
+
+    `runs/one/model` and `runs/two/model` are `one` and `two`.
+    """
+    short = [shortened(name) for name in names]
+    alike = [name for name, text in zip(names, short, strict=True) if short.count(text) > 1]
+    told = dict(zip(alike, _apart(alike), strict=True))
+    return [told.get(name, text) for name, text in zip(names, short, strict=True)]
+
+
+def _apart(names: Sequence[str]) -> Sequence[str]:
+    """Of each path the last part that no other one has in that place; whole names without one."""
+    parts = [Path(name).parts[::-1] for name in names]
+    for column in zip(*parts, strict=False):
+        if len(set(column)) == len(names):
+            return [shortened(part) for part in column]
+    return names
 
 
 def estimate_text(estimate: Estimate | None, *, signed: bool = False) -> str:
@@ -180,7 +217,7 @@ def _section(section: Section, seed: int) -> dict[str, Any]:
         "level": section.level,
         "n": len(section.examples),
         "panels": {each.name: _column(each) for each in section.columns},
-        "against": BASELINE,
+        "against": baseline([each.name for each in section.columns]),
         "comparisons": {name: asdict(each) for name, each in compare(section, seed=seed).items()},
         "examples": [
             asdict(example) | {"results": _results(section, number)}

@@ -9,7 +9,7 @@ from avalan.evaluate import plots
 from avalan.evaluate.decision import Decided
 from avalan.evaluate.examples import Prompt
 from avalan.evaluate.grounded import Answered
-from avalan.evaluate.report import NOTES, Column, Report, Section, document, table
+from avalan.evaluate.report import Column, Report, Section, document, notes, table
 from avalan.locale import _
 
 Draw = Callable[[Path], None]
@@ -63,7 +63,7 @@ def markdown(report: Report, *, command: str, pictures: list[str]) -> str:
             if name.endswith(f"-{section.level}.png")
             for line in ("", f"![{name.removesuffix('.png')}]({name})")
         ]
-    lines += ["", *(_(note) for note in NOTES)]
+    lines += ["", *notes(report)]
     if report.data:
         lines += ["", "Data (SHA-256):", ""]
         lines += [f"* `{name}` {digest}" for name, digest in report.data.items()]

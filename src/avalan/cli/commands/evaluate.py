@@ -244,8 +244,8 @@ def _show(report: Any, reports: Any, console: Console) -> None:
         console.print((section.level, "bold"), f"  {_size(section)}")
         console.table(headers, rows)
     console.print()
-    for note in reports.NOTES:
-        console.note((_(note), "dim"))
+    for note in reports.notes(report):
+        console.note((note, "dim"))
     console.note((_("Measured in {time}.", time=seconds_text(report.wall_s)), "dim"))
 
 
