@@ -10,9 +10,10 @@ compiled, as after any installation.
 
 import argparse
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -54,6 +55,7 @@ def main() -> None:
                 for question in QUESTIONS
             ]
         )
+        talked = np.array(list(talk(QUESTIONS * given.rounds, ways[0])))
     pace, seconds = measured[:, 0], measured[:, 1:]
     fast = pace <= np.quantile(pace, 1 / 3)
     for path, column in zip(places, seconds.T, strict=True):
@@ -69,6 +71,12 @@ def main() -> None:
     if len(pace) > 2:
         rank = np.corrcoef(pace.argsort().argsort(), seconds[:, 0].argsort().argsort())[0, 1]
         print(f"rank correlation of the loop's time and the press's: {rank:.2f}")
+    print(
+        "in a conversation: {1:.3f} s [{0:.3f}, {2:.3f}], ".format(
+            *np.quantile(talked, [0, 0.5, 1])
+        )
+        + f"{(talked < 1).sum()} of {len(talked)} below 1 s"
+    )
     if given.beside:
         ratios = seconds[:, 0] / seconds[:, 1]
         print("the first to the second, paired: {1:.3f} [{0:.3f}, {2:.3f}]".format(
@@ -99,6 +107,31 @@ def press(question: str, environment: Mapping[str, str]) -> float:
             raise SystemExit(f"{question}: nothing was said")
         process.stdout.read()
     return passed
+
+
+def talk(questions: tuple[str, ...], environment: Mapping[str, str]) -> Iterator[float]:
+    """Seconds from Enter until the whole answer is shown and the next question is waited for."""
+    ours, theirs = pty.openpty()
+    command = [*ASK, "ask", "--index", "docs"]
+    with subprocess.Popen(
+        command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        wait_for_prompt(ours)
+        for question in questions:
+            start = perf_counter()
+            os.write(ours, f"{question}\n".encode())
+            wait_for_prompt(ours)
+            yield perf_counter() - start
+        os.write(ours, b"\n")  # No question ends it.
+        process.wait()
+    os.close(ours)
+
+
+def wait_for_prompt(terminal: int) -> None:
+    shown = b""
+    while b"Question:" not in shown:
+        shown += os.read(terminal, 4096)
 
 
 if __name__ == "__main__":
