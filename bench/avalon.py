@@ -65,6 +65,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "avalon": ("avalon", {}),
     "rows": ("avalon", {"change.embeddings": "rows"}),
     "frozen": ("avalon", {"change.embeddings": "frozen"}),
+    "frozen-mean": ("avalon", {"change.embeddings": "frozen", "tokens.start": "mean"}),
     "better": ("avalon-better", {}),
     "better-no-kl": ("avalon-better", {"loss.kl": 0.0}),
     "better-sums": ("avalon-better", {"lessons.data": "avalon-sums"}),

@@ -21,6 +21,7 @@ Found = dict[str, Any]
 
 PAIRS = (
     ("avalon", "frozen"),
+    ("avalon", "frozen-mean"),
     ("rows", "avalon"),
     ("rows", "frozen"),
     ("better", "avalon"),
