@@ -57,7 +57,8 @@ def table(folder: Path, split: str) -> None:
         for name, line in figures(base, seeds):
             print(f"  {name:34} {line}")
     print(
-        "\nthe first above the second, paired: DEC on templates and on the textbook's prompts; sums"
+        "\nthe first above the second, paired: DEC on templates and on the textbook's prompts; "
+        "sums; pages; perplexity lost"
     )
     for first, second in PAIRS:
         if len(arms.get(first, ())) == len(arms.get(second, ())) > 0:
@@ -109,7 +110,7 @@ def figures(base: Found, seeds: Sequence[Found]) -> Iterator[tuple[str, str]]:
         found = gain([(one[key], against) for one in seeds])
         yield f"{key}, above the base", f"{shown(found, '+.3f')}{within(found, margin)}"
     for which, name in ((1, "without tokens"), (0, "with tokens")):
-        found = lost(base, seeds, which)
+        found = lost([(one, base) for one in seeds], which)
         yield f"perplexity, {name}, lost", f"{shown(found, '+.3f')}{within(found, PERPLEXITY)}"
 
 
@@ -120,7 +121,9 @@ def compared(pairs: Sequence[tuple[Found, Found]]) -> Iterator[str]:
             gain([(right(a, level, free=False), right(b, level, free=False)) for a, b in pairs]),
             "+.3f",
         )
-    yield shown(gain([(a["sums free"], b["sums free"]) for a, b in pairs]), "+.3f")
+    for key in ("sums free", "pages"):
+        yield shown(gain([(a[key], b[key]) for a, b in pairs]), "+.3f")
+    yield shown(lost(pairs, 1), "+.3f")
 
 
 # --- of one model ---------------------------------------------------------------------------------
@@ -190,11 +193,12 @@ def gain(pairs: Sequence[tuple[Sequence[bool], Sequence[bool]]]) -> Estimate | N
     return bootstrap_mean(differences, groups=_places([one for one, _two in pairs]))
 
 
-def lost(base: Found, seeds: Sequence[Found], which: int) -> Estimate | None:
-    """By what share the perplexity of ordinary text is above the base's; texts are drawn."""
-    texts = np.concatenate([np.array(one["texts"], float) for one in seeds])
-    before = np.tile(np.array(base["texts"], float), (len(seeds), 1))
-    places = _places([one["texts"] for one in seeds])
+def lost(pairs: Sequence[tuple[Found, Found]], which: int) -> Estimate | None:
+    """By what share the first's perplexity of ordinary text is above the second's, which is of all
+    tokens but the reflection tokens; texts are drawn."""
+    texts = np.concatenate([np.array(one["texts"], float) for one, _two in pairs])
+    before = np.concatenate([np.array(two["texts"], float) for _one, two in pairs])
+    places = _places([one["texts"] for one, _two in pairs])
     return bootstrap(
         lambda after, before: perplexity(after, which) / perplexity(before, 1) - 1,
         texts,
