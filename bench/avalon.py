@@ -69,7 +69,6 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "better": ("avalon-better", {}),
     "better-no-kl": ("avalon-better", {"loss.kl": 0.0}),
     "better-sums": ("avalon-better", {"lessons.data": "avalon-sums"}),
-    "card-rate": ("avalon", {"run.learning_rate": 2e-5}),
 }
 """Of each arm the recipe, and what it changes beside what is shared; data by the name of a recipe
 beside this file."""
