@@ -48,21 +48,21 @@ def _read(file: Path) -> Found:
 def table(folder: Path, split: str) -> None:
     """Print the figures of all arms, over all seeds that are measured."""
     base = _read(kept(folder, "base", split))
-    arms: dict[str, list[Found]] = {"base, prompted": [base]}
+    arms: dict[str, dict[str, Found]] = {"base, prompted": {"": base}}
     for file in sorted(folder.glob(kept(folder, "*-[0-9]*", split).name)):
-        arm = file.name.rsplit("-", 2)[0]
-        arms.setdefault(arm, []).append(_read(file))
+        arm, seed, _rest = file.name.rsplit("-", 2)
+        arms.setdefault(arm, {})[seed] = _read(file)
     for arm, seeds in arms.items():
         print(f"\n{arm}, {len(seeds)} seed(s)")
-        for name, line in figures(base, seeds):
+        for name, line in figures(base, list(seeds.values())):
             print(f"  {name:34} {line}")
     print(
         "\nthe first above the second, paired: DEC on templates and on the textbook's prompts; "
         "sums; pages; perplexity lost"
     )
     for first, second in PAIRS:
-        if len(arms.get(first, ())) == len(arms.get(second, ())) > 0:
-            pairs = list(zip(arms[first], arms[second], strict=True))
+        one, two = arms.get(first, {}), arms.get(second, {})
+        if pairs := [(one[seed], two[seed]) for seed in one if seed in two]:
             print(f"  {first} – {second}", *compared(pairs), sep="  ")
 
 
