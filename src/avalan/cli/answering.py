@@ -1,7 +1,4 @@
-"""How `avalan ask` answers: documents and judges are opened, and what happens is shown.
-
-It is imported when their graphs are being opened already, so it may import what is heavy.
-"""
+"""How `avalan ask` answers: documents and judges are opened, and what happens is shown."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -22,8 +19,6 @@ from avalan.cli.questions import opened, questions, read_question
 from avalan.errors import AvalanError
 from avalan.locale import _, ngettext
 from avalan.model.entities import EngineSettings
-from avalan.reflection import loop
-from avalan.reflection import panel as panels
 from avalan.reflection.events import Answer, Citation, Event
 from avalan.reflection.settings import AskSettings
 from avalan.retrieval.index import NO_EMBEDDER, SyncIndex
@@ -49,6 +44,7 @@ def open_index(
 
 def open_panel(args: argparse.Namespace, console: Console) -> Any:
     """The judges that `--model` names."""
+    panels = extras.load("avalan.reflection.panel")
     with as_usage():
         if args.model is not None:
             extras.load("avalan.model.uri").parse_uri(args.model)
@@ -64,6 +60,7 @@ def open_panel(args: argparse.Namespace, console: Console) -> Any:
 
 def answer(args: argparse.Namespace, settings: AskSettings, console: Console) -> int:
     """Answer the question that was given, or whatever the person at the terminal asks."""
+    loop = extras.load("avalan.reflection.loop")
     question = read_question(args.question, console)
     with ExitStack() as stack:
         with _told_if_ended(console):
@@ -211,6 +208,7 @@ def _document(events: Iterator[Event], *, trace: bool) -> tuple[dict[str, Any], 
 
 def answer_all(args: argparse.Namespace, settings: AskSettings, console: Console) -> int:
     """A JSON object for each line of a file, in order; 1 if a line could not be answered."""
+    loop = extras.load("avalan.reflection.loop")
     num_told = num_failed = 0
     try:
         with (
