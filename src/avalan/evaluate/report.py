@@ -149,9 +149,9 @@ def notes(report: Report) -> list[str]:
 
 
 def headings(names: Sequence[str]) -> list[str]:
-    """Names that fit above their columns; of paths with the same last parts, what differs.
+    """Names that fit above their columns; of long paths with the same last parts, what differs.
 
-    `runs/one/model` and `runs/two/model` are `one` and `two`.
+    `/home/me/runs/one/model` and `/home/me/runs/two/model` are `one` and `two`.
     """
     short = [shortened(name) for name in names]
     alike = [name for name, text in zip(names, short, strict=True) if short.count(text) > 1]
