@@ -58,7 +58,7 @@ def open_panel(args: argparse.Namespace, console: Console) -> Any:
 # --- one question -------------------------------------------------------------------------------
 
 
-def answer(args: argparse.Namespace, settings: AskSettings, console: Console) -> int:
+def answer_one(args: argparse.Namespace, settings: AskSettings, console: Console) -> int:
     """Answer the question that was given, or whatever the person at the terminal asks."""
     loop = extras.load("avalan.reflection.loop")
     question = read_question(args.question, console)

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     answering = extras.load("avalan.cli.answering")
     if args.questions is not None:
         return int(answering.answer_all(args, settings, console))
-    return int(answering.answer(args, settings, console))
+    return int(answering.answer_one(args, settings, console))
 
 
 def _begin_to_open(args: argparse.Namespace) -> None:
